@@ -1,0 +1,1 @@
+//! Chain specification, block building and block verification on revm. Fork rules, fees and precompiles are values.

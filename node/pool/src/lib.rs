@@ -1,0 +1,1 @@
+//! The transaction pool: a state machine without clock, network or database.

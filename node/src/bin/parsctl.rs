@@ -1,0 +1,3 @@
+//! The operator tool of a Pars node.
+
+fn main() {}

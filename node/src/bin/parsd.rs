@@ -1,0 +1,3 @@
+//! The Pars node daemon.
+
+fn main() {}

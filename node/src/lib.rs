@@ -1,0 +1,1 @@
+//! The Pars node: wiring of store, EVM, pool, RPC and engine.

@@ -1,0 +1,1 @@
+//! Precompiled contracts over the engine: one file per contract, a core API free of any EVM, and an adapter for revm.
