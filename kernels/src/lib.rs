@@ -1,2 +1,16 @@
 //! The mathematics of each hot path. A folder per primitive holds its portable code, its SIMD code and its shader;
 //! callers hand over work and never name an instruction set. No threads, no async, no network, no chain.
+//!
+//! | module | primitive |
+//! |---|---|
+//! | [`keccak`] | Keccak-f\[1600\] over lanes, SHAKE128 and SHAKE256 |
+//! | [`mldsa`] | ML-DSA verification (FIPS 204), portable and on a GPU |
+//! | [`cpu`] | what this processor can do, found once at run time |
+//! | `gpu` | adapters and devices (feature `gpu`) |
+
+#[cfg(test)]
+extern crate self as pars_kernels;
+
+pub mod cpu;
+pub mod keccak;
+pub mod mldsa;

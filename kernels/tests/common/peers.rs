@@ -1,0 +1,52 @@
+//! The two other implementations that every verdict is compared with.
+
+use ml_dsa::{EncodedSignature, EncodedVerifyingKey, MlDsaParams, Signature, VerifyingKey};
+use pars_kernels::mldsa::{ParameterSet, Representative, VerifyJob};
+
+/// The verdict of the `ml-dsa` crate.
+pub fn ml_dsa(job: &VerifyJob) -> bool {
+    match job.parameter_set() {
+        ParameterSet::MlDsa44 => ml_dsa_for::<ml_dsa::MlDsa44>(job),
+        ParameterSet::MlDsa65 => ml_dsa_for::<ml_dsa::MlDsa65>(job),
+        ParameterSet::MlDsa87 => ml_dsa_for::<ml_dsa::MlDsa87>(job),
+    }
+}
+
+fn ml_dsa_for<P: MlDsaParams>(job: &VerifyJob) -> bool {
+    let key = EncodedVerifyingKey::<P>::try_from(job.public_key()).unwrap();
+    let key = VerifyingKey::<P>::decode(&key);
+    let signature = EncodedSignature::<P>::try_from(job.signature()).unwrap();
+    let Some(signature) = Signature::<P>::decode(&signature) else {
+        return false;
+    };
+    match job.representative() {
+        Representative::Formatted(message) => key.verify_internal(message, &signature),
+        Representative::Mu(mu) => key.verify_mu(&(*mu).into(), &signature),
+    }
+}
+
+/// The verdict of the `fips204` crate, which only takes messages of the external interface without pre-hash.
+pub fn fips204(job: &VerifyJob) -> Option<bool> {
+    use fips204::traits::{SerDes, Verifier};
+    let Representative::Formatted([0, len, rest @ ..]) = job.representative() else {
+        return None;
+    };
+    let (context, message) = rest.split_at_checked(usize::from(*len))?;
+    macro_rules! verify {
+        ($set:ident) => {
+            fips204::$set::PublicKey::try_from_bytes(job.public_key().try_into().unwrap())
+                .is_ok_and(|key| {
+                    key.verify(
+                        message,
+                        job.signature().try_into().as_ref().unwrap(),
+                        context,
+                    )
+                })
+        };
+    }
+    Some(match job.parameter_set() {
+        ParameterSet::MlDsa44 => verify!(ml_dsa_44),
+        ParameterSet::MlDsa65 => verify!(ml_dsa_65),
+        ParameterSet::MlDsa87 => verify!(ml_dsa_87),
+    })
+}
