@@ -1,1 +1,59 @@
-//! The chain store: blocks, receipts, flat state, state tries and history; one durable atomic batch per accepted block.
+//! The chain store: blocks, receipts, flat state, state tries and history; one durable,
+//! atomic batch per accepted block.
+//!
+//! ```
+//! use alloy_consensus::Header;
+//! use alloy_primitives::{Address, B256, U256};
+//! use pars_store::{Genesis, GenesisAccount, Store};
+//!
+//! let rich = GenesisAccount { balance: U256::from(1000), ..Default::default() };
+//! let accounts = vec![(Address::repeat_byte(1), rich)];
+//! let genesis = Genesis {
+//!     chain_id: 6133,
+//!     spec_hash: B256::repeat_byte(2),
+//!     header: Header { state_root: Genesis::state_root_of(&accounts)?, ..Default::default() },
+//!     accounts,
+//! };
+//! let store = Store::in_memory(&genesis)?; // or Store::open(folder, &genesis)
+//! let state = store.head_state()?;
+//! assert_eq!(state.account(&Address::repeat_byte(1))?.unwrap().balance, U256::from(1000));
+//! # Ok::<(), pars_store::StoreError>(())
+//! ```
+//!
+//! # How it works
+//!
+//! - The storage engine ([fjall](::fjall)) is behind the small trait [`backend::Backend`]; an
+//!   ordered map in memory has the same contract.
+//! - State is kept flat, by address and slot, for reading at the speed of one look-up. The
+//!   Merkle-Patricia tries are kept beside it as nodes by path; a block rewrites the nodes on
+//!   the paths to what it changed and no others ([`trie`]).
+//! - For each change the value before it is kept under subject ‖ block number. The state
+//!   after block `n` is then, for each account or slot, the value before its first change
+//!   after `n`, which one range read finds, or else the flat value.
+//! - Accepting a block is one batch over all tables, synced before [`Store::commit`] returns.
+//!   After a crash at any point the store opens at the last accepted block with everything
+//!   that belongs to it; there are no repair steps. The store never reorganises.
+//! - A data folder belongs to one process, and to one chain: schema version, chain id,
+//!   specification hash and genesis hash are checked when it is opened.
+
+#![forbid(unsafe_code)]
+
+pub mod backend;
+mod block;
+pub mod codec;
+mod error;
+mod genesis;
+mod lock;
+mod state;
+mod store;
+pub mod trie;
+
+#[cfg(test)]
+mod test_util;
+
+pub use backend::fjall::FjallOptions;
+pub use block::{Block, BlockCommit, Head};
+pub use error::StoreError;
+pub use genesis::{Genesis, GenesisAccount};
+pub use state::{Account, EmptyAccounts, StateReport, StateView, TrieUpdates};
+pub use store::{Store, StoreOptions};

@@ -1,0 +1,187 @@
+//! The engine on disk: fjall, a log-structured store in safe Rust with atomic batches over
+//! several keyspaces. A batch is one checksummed journal entry; recovery drops an unfinished
+//! one, so no repair step exists.
+
+use super::{Backend, Batch, Records, Snapshot, Table};
+use crate::StoreError;
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// Sizes of the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FjallOptions {
+    /// Bytes of blocks kept in memory for reading.
+    pub cache_bytes: u64,
+    /// Bytes a table may collect in memory before it is written out as a file.
+    pub table_buffer_bytes: u64,
+}
+
+impl Default for FjallOptions {
+    fn default() -> Self {
+        Self {
+            cache_bytes: 128 << 20,
+            table_buffer_bytes: 16 << 20,
+        }
+    }
+}
+
+/// An open database with a keyspace per [`Table`].
+#[derive(Clone)]
+pub struct Fjall {
+    database: Database,
+    keyspaces: Arc<[Keyspace]>,
+    path: PathBuf,
+}
+
+impl fmt::Debug for Fjall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fjall").field("path", &self.path).finish()
+    }
+}
+
+/// Why the database did not open.
+#[derive(Debug)]
+pub enum OpenError {
+    /// Another process, perhaps a dying one, has it open.
+    Locked,
+    /// Anything else.
+    Failed(StoreError),
+}
+
+impl From<fjall::Error> for OpenError {
+    fn from(error: fjall::Error) -> Self {
+        match error {
+            fjall::Error::Locked => Self::Locked,
+            other => Self::Failed(engine_error("open its files", other)),
+        }
+    }
+}
+
+impl Fjall {
+    /// Opens the database in `path`, or makes an empty one.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Locked`] where another handle has it open; [`OpenError::Failed`] where
+    /// its files cannot be read or are damaged.
+    pub fn open(path: &Path, options: &FjallOptions) -> Result<Self, OpenError> {
+        // Damaged files can trip an assertion inside the engine; to the node that is an
+        // error about the folder, not a reason to unwind through it.
+        catch_unwind(AssertUnwindSafe(|| Self::open_unguarded(path, options))).unwrap_or_else(
+            |panic| {
+                let reason = panic
+                    .downcast_ref::<String>()
+                    .cloned()
+                    .or_else(|| panic.downcast_ref::<&str>().map(|&text| text.to_owned()))
+                    .unwrap_or_else(|| "its files are damaged".to_owned());
+                Err(OpenError::Failed(StoreError::Engine {
+                    doing: "open its files",
+                    reason,
+                }))
+            },
+        )
+    }
+
+    fn open_unguarded(path: &Path, options: &FjallOptions) -> Result<Self, OpenError> {
+        let database = Database::builder(path)
+            .cache_size(options.cache_bytes)
+            .open()?;
+        let keyspaces = Table::ALL
+            .iter()
+            .map(|table| {
+                database.keyspace(table.name(), || {
+                    KeyspaceCreateOptions::default().max_memtable_size(options.table_buffer_bytes)
+                })
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self {
+            database,
+            keyspaces: keyspaces.into(),
+            path: path.to_owned(),
+        })
+    }
+}
+
+/// Turns the engine's error into ours; a full disk has a message of its own.
+fn engine_error(doing: &'static str, error: fjall::Error) -> StoreError {
+    let io = match &error {
+        fjall::Error::Io(io) | fjall::Error::Storage(fjall::LsmError::Io(io)) => Some(io),
+        _ => None,
+    };
+    if io.is_some_and(|io| {
+        matches!(
+            io.kind(),
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
+        )
+    }) {
+        return StoreError::DiskFull { doing };
+    }
+    StoreError::Engine {
+        doing,
+        reason: error.to_string(),
+    }
+}
+
+impl Backend for Fjall {
+    fn snapshot(&self) -> Arc<dyn Snapshot> {
+        Arc::new(View {
+            snapshot: self.database.snapshot(),
+            keyspaces: Arc::clone(&self.keyspaces),
+        })
+    }
+
+    fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+        let mut out = self.database.batch().durability(Some(PersistMode::SyncAll));
+        // The engine gives all items of a batch one sequence number, so two writes of one
+        // key would be ambiguous: the last one counts.
+        let mut writes = batch.into_writes();
+        writes.reverse();
+        writes.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+        writes.dedup_by(|later, earlier| later.0 == earlier.0 && later.1 == earlier.1);
+        for (table, key, value) in writes {
+            let keyspace = &self.keyspaces[table.index()];
+            match value {
+                Some(value) => out.insert(keyspace, key, value),
+                None => out.remove(keyspace, key),
+            }
+        }
+        out.commit()
+            .map_err(|error| engine_error("write a block", error))
+    }
+}
+
+struct View {
+    snapshot: fjall::Snapshot,
+    keyspaces: Arc<[Keyspace]>,
+}
+
+impl Snapshot for View {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.snapshot
+            .get(&self.keyspaces[table.index()], key)
+            .map(|value| value.map(|value| value.to_vec()))
+            .map_err(|error| engine_error("read a record", error))
+    }
+
+    fn range<'a>(&'a self, table: Table, start: &[u8], end: Option<&[u8]>) -> Records<'a> {
+        let keyspace = &self.keyspaces[table.index()];
+        if end.is_some_and(|end| end <= start) {
+            return Box::new(std::iter::empty());
+        }
+        let records = match end {
+            Some(end) => self.snapshot.range(keyspace, start..end),
+            None => self.snapshot.range(keyspace, start..),
+        };
+        Box::new(records.map(|record| {
+            record
+                .into_inner()
+                .map(|(key, value)| (key.to_vec(), value.to_vec()))
+                .map_err(|error| engine_error("read a range", error))
+        }))
+    }
+}

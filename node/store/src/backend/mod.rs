@@ -1,0 +1,290 @@
+//! The small trait behind which the storage engine lives: ordered tables, point and range
+//! reads on a consistent snapshot, and one atomic, durable batch.
+
+pub mod fjall;
+pub mod memory;
+
+use crate::StoreError;
+use std::{fmt, sync::Arc};
+
+/// The tables of the store. Keys are ordered by their bytes; integers in keys are
+/// big-endian, so that their order is that of the numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Table {
+    /// Schema version, chain, head: text key -> bytes.
+    Meta,
+    /// Block number (8) -> block hash (32) ‖ RLP of the header.
+    Headers,
+    /// Block number (8) -> RLP of transactions and their senders.
+    Bodies,
+    /// Block number (8) -> RLP of receipts without their blooms.
+    Receipts,
+    /// Block hash (32) -> block number (8).
+    BlockNumbers,
+    /// Transaction hash (32) -> block number (8) ‖ index in the block (8).
+    TxLookup,
+    /// Address (20) -> RLP of nonce, balance, storage root, code hash.
+    Accounts,
+    /// Address (20) ‖ slot (32) -> value without leading zeroes; zero is no record.
+    Storage,
+    /// Keccak-256 of code (32) -> code.
+    Code,
+    /// Address (20) ‖ block number (8) -> account before that block; empty: there was none.
+    AccountHistory,
+    /// Address (20) ‖ slot (32) ‖ block number (8) -> value before that block; empty: zero.
+    StorageHistory,
+    /// Path (see [`crate::codec::path_key`]) -> RLP of the node of the account trie.
+    AccountTrie,
+    /// Address (20) ‖ path -> RLP of the node of the account's storage trie.
+    StorageTrie,
+}
+
+impl Table {
+    /// Every table.
+    pub const ALL: [Self; 13] = [
+        Self::Meta,
+        Self::Headers,
+        Self::Bodies,
+        Self::Receipts,
+        Self::BlockNumbers,
+        Self::TxLookup,
+        Self::Accounts,
+        Self::Storage,
+        Self::Code,
+        Self::AccountHistory,
+        Self::StorageHistory,
+        Self::AccountTrie,
+        Self::StorageTrie,
+    ];
+
+    /// The table's name on disk.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Meta => "meta",
+            Self::Headers => "headers",
+            Self::Bodies => "bodies",
+            Self::Receipts => "receipts",
+            Self::BlockNumbers => "block_numbers",
+            Self::TxLookup => "tx_lookup",
+            Self::Accounts => "accounts",
+            Self::Storage => "storage",
+            Self::Code => "code",
+            Self::AccountHistory => "account_history",
+            Self::StorageHistory => "storage_history",
+            Self::AccountTrie => "trie_accounts",
+            Self::StorageTrie => "trie_storage",
+        }
+    }
+
+    /// Position in [`Self::ALL`].
+    pub(crate) const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// Writes that happen together or not at all. A later write to a key replaces an earlier one.
+#[derive(Debug, Default)]
+pub struct Batch {
+    writes: Vec<Write>,
+}
+
+/// One write of a [`Batch`]: table, key, and the new value (`None` removes the key).
+pub type Write = (Table, Vec<u8>, Option<Vec<u8>>);
+
+impl Batch {
+    /// An empty batch.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets `key` of `table` to `value`.
+    pub fn put(&mut self, table: Table, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
+        self.writes.push((table, key.into(), Some(value.into())));
+    }
+
+    /// Removes `key` from `table`; no error where it is not there.
+    pub fn remove(&mut self, table: Table, key: impl Into<Vec<u8>>) {
+        self.writes.push((table, key.into(), None));
+    }
+
+    /// Sets or removes `key` of `table`.
+    pub fn set(&mut self, table: Table, key: impl Into<Vec<u8>>, value: Option<Vec<u8>>) {
+        self.writes.push((table, key.into(), value));
+    }
+
+    /// Number of writes.
+    pub fn len(&self) -> usize {
+        self.writes.len()
+    }
+
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty()
+    }
+
+    /// The writes in the order they were made.
+    pub fn into_writes(self) -> Vec<Write> {
+        self.writes
+    }
+}
+
+/// Key and value of a range read.
+pub type Record = (Vec<u8>, Vec<u8>);
+
+/// Records of a range read, in ascending order of keys.
+pub type Records<'a> = Box<dyn Iterator<Item = Result<Record, StoreError>> + 'a>;
+
+/// A consistent view of all tables at one moment, unaffected by later batches.
+pub trait Snapshot: Send + Sync {
+    /// The value of `key` in `table`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where the engine cannot read.
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Records of `table` from `start` (included) to `end` (excluded; `None`: to the last).
+    fn range<'a>(&'a self, table: Table, start: &[u8], end: Option<&[u8]>) -> Records<'a>;
+
+    /// Records of `table` whose keys start with `prefix`.
+    fn prefix<'a>(&'a self, table: Table, prefix: &[u8]) -> Records<'a> {
+        self.range(table, prefix, after_prefix(prefix).as_deref())
+    }
+}
+
+/// A storage engine.
+pub trait Backend: fmt::Debug + Send + Sync {
+    /// A view of everything committed so far.
+    fn snapshot(&self) -> Arc<dyn Snapshot>;
+
+    /// Writes the batch, all or nothing, and returns when it would survive a power cut
+    /// (for an engine that survives them at all).
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::DiskFull`], [`StoreError::Engine`]. After an error the engine may refuse
+    /// further batches until it is opened anew.
+    fn commit(&self, batch: Batch) -> Result<(), StoreError>;
+}
+
+/// The least key greater than every key with this prefix; `None` where there is none.
+fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if let Some(next) = last.checked_add(1) {
+            end.push(next);
+            return Some(end);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn tables_know_their_place_and_have_distinct_names() {
+        for (at, table) in Table::ALL.into_iter().enumerate() {
+            assert_eq!(table.index(), at);
+        }
+        let names: std::collections::BTreeSet<_> = Table::ALL.iter().map(|t| t.name()).collect();
+        assert_eq!(names.len(), Table::ALL.len());
+    }
+
+    #[test]
+    fn the_key_after_a_prefix() {
+        assert_eq!(after_prefix(&[1, 2]), Some(vec![1, 3]));
+        assert_eq!(after_prefix(&[1, 0xff]), Some(vec![2]));
+        assert_eq!(after_prefix(&[0xff, 0xff]), None);
+        assert_eq!(after_prefix(&[]), None);
+    }
+
+    type Model = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
+
+    fn check(snapshot: &dyn Snapshot, model: &Model) {
+        for table in [Table::Meta, Table::Storage] {
+            let all: Vec<_> = snapshot
+                .range(table, &[], None)
+                .collect::<Result<_, _>>()
+                .unwrap();
+            let wanted: Vec<_> = model
+                .iter()
+                .filter(|((t, _), _)| *t == table)
+                .map(|((_, k), v)| (k.clone(), v.clone()))
+                .collect();
+            assert_eq!(all, wanted);
+            for prefix in [vec![0], vec![1], vec![1, 1], vec![0xff]] {
+                let got: Vec<_> = snapshot
+                    .prefix(table, &prefix)
+                    .collect::<Result<_, _>>()
+                    .unwrap();
+                let wanted: Vec<_> = wanted
+                    .iter()
+                    .filter(|(k, _)| k.starts_with(&prefix))
+                    .cloned()
+                    .collect();
+                assert_eq!(got, wanted);
+            }
+            for (key, value) in &wanted {
+                assert_eq!(snapshot.get(table, key).unwrap().as_ref(), Some(value));
+            }
+            assert_eq!(snapshot.get(table, &[9, 9, 9]).unwrap(), None);
+        }
+    }
+
+    /// Batches of writes, and after which of them a snapshot is taken.
+    fn script() -> impl Strategy<Value = Vec<(Vec<(bool, Vec<u8>, Option<Vec<u8>>)>, bool)>> {
+        let key = prop::collection::vec(prop_oneof![Just(0u8), Just(1), Just(0xff)], 1..4);
+        let value = prop::option::of(prop::collection::vec(any::<u8>(), 0..4));
+        let batch = prop::collection::vec((any::<bool>(), key, value), 0..8);
+        prop::collection::vec((batch, any::<bool>()), 1..12)
+    }
+
+    fn run(backend: &dyn Backend, script: Vec<(Vec<(bool, Vec<u8>, Option<Vec<u8>>)>, bool)>) {
+        let mut model = Model::new();
+        let mut held = Vec::new();
+        for (writes, hold) in script {
+            let mut batch = Batch::new();
+            for (which, key, value) in writes {
+                let table = if which { Table::Meta } else { Table::Storage };
+                match &value {
+                    Some(value) => model.insert((table, key.clone()), value.clone()),
+                    None => model.remove(&(table, key.clone())),
+                };
+                // A later write of a batch replaces an earlier one of the same key.
+                batch.set(table, key, value);
+            }
+            backend.commit(batch).unwrap();
+            check(&*backend.snapshot(), &model);
+            if hold {
+                held.push((backend.snapshot(), model.clone()));
+            }
+            for (snapshot, model) in &held {
+                check(&**snapshot, model);
+            }
+            if held.len() > 2 {
+                held.remove(0);
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn memory_is_an_ordered_map_with_snapshots(script in script()) {
+            run(&memory::Memory::new(), script);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(6))]
+        #[test]
+        fn fjall_is_an_ordered_map_with_snapshots(script in script()) {
+            let dir = tempfile::tempdir().unwrap();
+            run(&fjall::Fjall::open(dir.path(), &Default::default()).unwrap(), script);
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! From what execution changed to the state root and the records to write.
+
+use super::{StoredNodes, read_account, read_slot};
+use crate::{
+    StoreError,
+    backend::{Backend, Batch, Snapshot, Table, memory::Memory},
+    codec,
+    trie::{NodeChanges, Trie},
+};
+use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256, keccak256};
+use alloy_trie::{EMPTY_ROOT_HASH, Nibbles, TrieAccount};
+use revm::{
+    database::{BundleAccount, BundleState},
+    state::AccountInfo,
+};
+use std::collections::BTreeMap;
+
+/// What becomes of accounts without nonce, balance and code that a block has touched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EmptyAccounts {
+    /// They are removed (EIP-161, from Spurious Dragon on).
+    #[default]
+    Remove,
+    /// They stay, as on Ethereum before that fork.
+    Keep,
+}
+
+/// What a block changes in one account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AccountDelta {
+    pub(crate) address: Address,
+    pub(crate) before: Option<TrieAccount>,
+    pub(crate) after: Option<TrieAccount>,
+    /// Slots whose value changes, in order.
+    pub(crate) slots: Vec<SlotDelta>,
+}
+
+/// What a block changes in one slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SlotDelta {
+    pub(crate) slot: U256,
+    pub(crate) before: U256,
+    pub(crate) after: U256,
+}
+
+/// The state root after a block, with every record of flat state, history and tries that
+/// leads to it. It is valid on top of one block only, which it remembers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrieUpdates {
+    parent: B256,
+    root: B256,
+    accounts: Vec<AccountDelta>,
+    account_nodes: NodeChanges,
+    storage_nodes: Vec<(Address, NodeChanges)>,
+}
+
+impl TrieUpdates {
+    /// The state root with these changes.
+    pub fn root(&self) -> B256 {
+        self.root
+    }
+
+    /// Hash of the block on top of which they were computed.
+    pub fn parent(&self) -> B256 {
+        self.parent
+    }
+
+    /// Number of accounts that change, themselves or in their storage.
+    pub fn changed_accounts(&self) -> usize {
+        self.accounts.len()
+    }
+
+    /// Number of trie nodes written or removed.
+    pub fn changed_nodes(&self) -> usize {
+        let storage: usize = self
+            .storage_nodes
+            .iter()
+            .map(|(_, nodes)| nodes.len())
+            .sum();
+        self.account_nodes.len() + storage
+    }
+
+    /// The changes, in the order of addresses.
+    pub(crate) fn deltas(&self) -> &[AccountDelta] {
+        &self.accounts
+    }
+
+    /// Computes the root of `accounts` on top of a block. The storage roots in `after` are
+    /// filled in here; each delta's slots must be all that change.
+    pub(crate) fn compute(
+        snapshot: &dyn Snapshot,
+        parent: B256,
+        parent_root: B256,
+        mut accounts: Vec<AccountDelta>,
+    ) -> Result<Self, StoreError> {
+        let mut storage_nodes = Vec::new();
+        let mut trie = Trie::open(StoredNodes::accounts(snapshot), parent_root);
+        for delta in &mut accounts {
+            let before = delta
+                .before
+                .map_or(EMPTY_ROOT_HASH, |account| account.storage_root);
+            let root = if delta.slots.is_empty() {
+                before
+            } else {
+                let nodes = StoredNodes::storage(snapshot, &delta.address);
+                let mut storage = Trie::open(nodes, before);
+                for slot in &delta.slots {
+                    let key = Nibbles::unpack(keccak256(slot.slot.to_be_bytes::<32>()));
+                    if slot.after.is_zero() {
+                        storage.remove(key)?;
+                    } else {
+                        storage.insert(key, alloy_rlp::encode(slot.after))?;
+                    }
+                }
+                let (root, nodes) = storage.finish();
+                storage_nodes.push((delta.address, nodes));
+                root
+            };
+            let key = Nibbles::unpack(keccak256(delta.address));
+            match &mut delta.after {
+                Some(account) => {
+                    account.storage_root = root;
+                    trie.insert(key, codec::encode_account(account))?;
+                }
+                None if root == EMPTY_ROOT_HASH => trie.remove(key)?,
+                None => {
+                    let reason = format!("{root} is left of the storage of a removed account");
+                    let key = delta.address.as_slice();
+                    return Err(StoreError::corrupt(Table::StorageTrie, key, reason));
+                }
+            }
+        }
+        let (root, account_nodes) = trie.finish();
+        Ok(Self {
+            parent,
+            root,
+            accounts,
+            account_nodes,
+            storage_nodes,
+        })
+    }
+
+    /// As [`Self::compute`], on top of no state at all.
+    pub(crate) fn on_empty(accounts: Vec<AccountDelta>) -> Result<Self, StoreError> {
+        let nothing = Memory::new().snapshot();
+        Self::compute(&*nothing, B256::ZERO, EMPTY_ROOT_HASH, accounts)
+    }
+}
+
+/// What `bundle` changes on top of the state in `snapshot`, which must be the state that it
+/// was executed on. Previous values are read from the store and not taken from the bundle,
+/// which does not know all of them when an account was destroyed.
+pub(crate) fn deltas_of(
+    snapshot: &dyn Snapshot,
+    bundle: &BundleState,
+    empty: EmptyAccounts,
+) -> Result<Vec<AccountDelta>, StoreError> {
+    let touched: BTreeMap<_, _> = bundle.state.iter().collect();
+    let mut deltas = Vec::with_capacity(touched.len());
+    for (address, account) in touched {
+        if account.status.is_not_modified() {
+            continue;
+        }
+        let before = read_account(snapshot, address)?;
+        let after = account
+            .info
+            .as_ref()
+            .filter(|info| empty == EmptyAccounts::Keep || !info.is_empty())
+            .map(|info| trie_account(info, before.as_ref()));
+        let slots = slots_of(snapshot, address, account, before.as_ref(), after.is_none())?;
+        // Without changed slots the storage root, copied from before, is right already.
+        if before != after || !slots.is_empty() {
+            deltas.push(AccountDelta {
+                address: *address,
+                before,
+                after,
+                slots,
+            });
+        }
+    }
+    Ok(deltas)
+}
+
+/// The account as the trie has it, with the storage root of `before` for the time being.
+fn trie_account(info: &AccountInfo, before: Option<&TrieAccount>) -> TrieAccount {
+    TrieAccount {
+        nonce: info.nonce,
+        balance: info.balance,
+        storage_root: before.map_or(EMPTY_ROOT_HASH, |account| account.storage_root),
+        // Some callers leave the hash of an account without code at zero.
+        code_hash: if info.code_hash.is_zero() {
+            KECCAK256_EMPTY
+        } else {
+            info.code_hash
+        },
+    }
+}
+
+/// The slots that change. An account that was destroyed (and perhaps made again) or is gone
+/// loses every slot it had, whether execution has seen it or not.
+fn slots_of(
+    snapshot: &dyn Snapshot,
+    address: &Address,
+    account: &BundleAccount,
+    before: Option<&TrieAccount>,
+    gone: bool,
+) -> Result<Vec<SlotDelta>, StoreError> {
+    let mut slots = BTreeMap::new();
+    let had_storage = before.is_some_and(|account| account.storage_root != EMPTY_ROOT_HASH);
+    let wiped = account.was_destroyed() || gone;
+    if wiped && had_storage {
+        for record in snapshot.prefix(Table::Storage, address.as_slice()) {
+            let (key, value) = record?;
+            let slot = key
+                .get(20..52)
+                .and_then(U256::try_from_be_slice)
+                .ok_or_else(|| StoreError::corrupt(Table::Storage, &key, "not a slot's key"))?;
+            let before = codec::decode_slot(Table::Storage, &key, &value)?;
+            slots.insert(slot, (before, U256::ZERO));
+        }
+    }
+    if !gone {
+        for (slot, value) in &account.storage {
+            let after = value.present_value;
+            match slots.get_mut(slot) {
+                Some(change) => change.1 = after,
+                None if wiped || !had_storage => {
+                    slots.insert(*slot, (U256::ZERO, after));
+                }
+                None => {
+                    slots.insert(*slot, (read_slot(snapshot, address, slot)?, after));
+                }
+            }
+        }
+    }
+    Ok(slots
+        .into_iter()
+        .filter(|(_, (before, after))| before != after)
+        .map(|(slot, (before, after))| SlotDelta {
+            slot,
+            before,
+            after,
+        })
+        .collect())
+}
+
+/// Adds flat state, history and trie nodes of block `number`. Block 0 has no history: nobody
+/// asks for the state before it.
+pub(crate) fn write_state(batch: &mut Batch, number: u64, updates: &TrieUpdates) {
+    let history = number > 0;
+    for delta in &updates.accounts {
+        let key = delta.address.as_slice();
+        let value = delta.after.as_ref().map(codec::encode_account);
+        batch.set(Table::Accounts, key, value);
+        if history {
+            let before = delta.before.as_ref().map(codec::encode_account);
+            let key = codec::history_key(key, number);
+            batch.put(Table::AccountHistory, key, before.unwrap_or_default());
+        }
+        for slot in &delta.slots {
+            let key = codec::slot_key(&delta.address, &slot.slot);
+            let value = (!slot.after.is_zero()).then(|| codec::encode_slot(&slot.after));
+            batch.set(Table::Storage, key, value);
+            if history {
+                let before = codec::encode_slot(&slot.before);
+                let key = codec::history_key(&key, number);
+                batch.put(Table::StorageHistory, key, before);
+            }
+        }
+    }
+    for (path, node) in &updates.account_nodes {
+        batch.set(Table::AccountTrie, codec::path_key(&[], path), node.clone());
+    }
+    for (address, nodes) in &updates.storage_nodes {
+        for (path, node) in nodes {
+            let key = codec::path_key(address.as_slice(), path);
+            batch.set(Table::StorageTrie, key, node.clone());
+        }
+    }
+}

@@ -1,0 +1,608 @@
+//! The store as the node uses it.
+
+use crate::{
+    Block, BlockCommit, Genesis, Head, StateView, StoreError,
+    backend::{
+        Backend, Batch, Snapshot, Table,
+        fjall::{Fjall, FjallOptions, OpenError},
+        memory::Memory,
+    },
+    block,
+    codec::{self, SCHEMA_VERSION, meta},
+    lock::{FolderLock, in_use},
+    state::{self, EmptyAccounts, StateReport, TrieUpdates},
+};
+use alloy_consensus::{Header, ReceiptEnvelope, TxEnvelope};
+use alloy_primitives::{B256, KECCAK256_EMPTY, keccak256};
+use parking_lot::{Mutex, RwLock};
+use revm::database::BundleState;
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Folder of the chain inside the data folder.
+const CHAIN_FOLDER: &str = "chain";
+/// Where a new chain is made before it gets its name; what is left of an interrupted start.
+const NEW_CHAIN_FOLDER: &str = "chain.new";
+
+/// How a store on disk is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// How long to wait for a folder that another process holds.
+    pub lock_wait: Duration,
+    /// Sizes of the storage engine.
+    pub engine: FjallOptions,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            lock_wait: Duration::from_secs(5),
+            engine: FjallOptions::default(),
+        }
+    }
+}
+
+/// The chain store. Reads may come from any thread at any time; commits are made one after
+/// the other.
+#[derive(Debug)]
+pub struct Store {
+    backend: Arc<dyn Backend>,
+    chain_id: u64,
+    genesis_hash: B256,
+    head: RwLock<Arc<Head>>,
+    committing: Mutex<()>,
+    // Last, so that it is given back after the engine has closed its files.
+    _lock: Option<FolderLock>,
+}
+
+impl Store {
+    /// Opens the store in the data folder `dir`, or makes one that starts with `genesis`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::FolderInUse`]; [`StoreError::NewerSchema`], [`StoreError::OlderSchema`],
+    /// [`StoreError::WrongChain`], [`StoreError::WrongSpec`], [`StoreError::WrongGenesis`]
+    /// where the folder holds something else; [`StoreError::InvalidGenesis`];
+    /// [`StoreError::Io`], [`StoreError::DiskFull`], [`StoreError::Engine`],
+    /// [`StoreError::Corrupt`].
+    pub fn open(dir: &Path, genesis: &Genesis) -> Result<Self, StoreError> {
+        Self::open_with(dir, genesis, &StoreOptions::default())
+    }
+
+    /// As [`Self::open`], with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub fn open_with(
+        dir: &Path,
+        genesis: &Genesis,
+        options: &StoreOptions,
+    ) -> Result<Self, StoreError> {
+        fs::create_dir_all(dir).map_err(|error| io("create the folder", dir, error))?;
+        let deadline = Instant::now() + options.lock_wait;
+        let lock = FolderLock::acquire(dir, options.lock_wait)?;
+        let chain = dir.join(CHAIN_FOLDER);
+        let exists = chain
+            .try_exists()
+            .map_err(|error| io("look for", &chain, error))?;
+        if !exists {
+            // Made aside and renamed when complete: a start that is interrupted leaves
+            // nothing behind that looks like a chain.
+            let new = dir.join(NEW_CHAIN_FOLDER);
+            match fs::remove_dir_all(&new) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(io("remove", &new, error));
+                }
+                _ => {}
+            }
+            let backend = open_engine(dir, &new, options, deadline)?;
+            write_genesis(&backend, genesis)?;
+            drop(backend);
+            fs::rename(&new, &chain).map_err(|error| io("rename", &new, error))?;
+            sync_folder(dir)?;
+        }
+        let backend = open_engine(dir, &chain, options, deadline)?;
+        Self::opened(Arc::new(backend), genesis, Some(lock))
+    }
+
+    /// A store that keeps everything in memory and forgets it when dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::InvalidGenesis`].
+    pub fn in_memory(genesis: &Genesis) -> Result<Self, StoreError> {
+        Self::with_backend(Arc::new(Memory::new()), genesis)
+    }
+
+    /// A store on an engine of the caller's: checked against `genesis` where there is a chain
+    /// in it, else started with it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub fn with_backend(backend: Arc<dyn Backend>, genesis: &Genesis) -> Result<Self, StoreError> {
+        let empty = backend
+            .snapshot()
+            .range(Table::Meta, &[], None)
+            .next()
+            .transpose()?
+            .is_none();
+        if empty {
+            write_genesis(&*backend, genesis)?;
+        }
+        Self::opened(backend, genesis, None)
+    }
+
+    /// Checks what is in the engine and takes the head from it.
+    fn opened(
+        backend: Arc<dyn Backend>,
+        genesis: &Genesis,
+        lock: Option<FolderLock>,
+    ) -> Result<Self, StoreError> {
+        let snapshot = backend.snapshot();
+        let snapshot = &*snapshot;
+        let found = u32::from_be_bytes(codec::meta_record(snapshot, meta::SCHEMA)?);
+        let supported = SCHEMA_VERSION;
+        match found.cmp(&supported) {
+            std::cmp::Ordering::Greater => {
+                return Err(StoreError::NewerSchema { found, supported });
+            }
+            std::cmp::Ordering::Less => return Err(StoreError::OlderSchema { found, supported }),
+            std::cmp::Ordering::Equal => {}
+        }
+        let found = u64::from_be_bytes(codec::meta_record(snapshot, meta::CHAIN_ID)?);
+        if found != genesis.chain_id {
+            return Err(StoreError::WrongChain {
+                found,
+                wanted: genesis.chain_id,
+            });
+        }
+        let found = B256::from(codec::meta_record(snapshot, meta::SPEC_HASH)?);
+        if found != genesis.spec_hash {
+            return Err(StoreError::WrongSpec {
+                found,
+                wanted: genesis.spec_hash,
+            });
+        }
+        let found = B256::from(codec::meta_record(snapshot, meta::GENESIS_HASH)?);
+        let wanted = genesis.header.hash_slow();
+        if found != wanted {
+            return Err(StoreError::WrongGenesis { found, wanted });
+        }
+        let head = read_head(snapshot)?;
+        Ok(Self {
+            backend,
+            chain_id: genesis.chain_id,
+            genesis_hash: wanted,
+            head: RwLock::new(Arc::new(head)),
+            committing: Mutex::new(()),
+            _lock: lock,
+        })
+    }
+
+    /// The chain id.
+    pub fn chain_id(&self) -> u64 {
+        self.chain_id
+    }
+
+    /// Hash of block 0.
+    pub fn genesis_hash(&self) -> B256 {
+        self.genesis_hash
+    }
+
+    /// The last accepted block.
+    pub fn head(&self) -> Head {
+        Head::clone(&self.head.read())
+    }
+
+    /// Number of the last accepted block.
+    pub fn head_number(&self) -> u64 {
+        self.head.read().number
+    }
+
+    /// The header of block `number`, `None` where it is not in the store.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Engine`], [`StoreError::Corrupt`], like every read below.
+    pub fn header(&self, number: u64) -> Result<Option<Header>, StoreError> {
+        let header = block::read_header(&*self.backend.snapshot(), number)?;
+        Ok(header.map(|(_, header)| header))
+    }
+
+    /// The hash of block `number`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::header`].
+    pub fn hash(&self, number: u64) -> Result<Option<B256>, StoreError> {
+        block::read_hash(&*self.backend.snapshot(), number)
+    }
+
+    /// Block `number` with its transactions and their senders.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::header`].
+    pub fn block(&self, number: u64) -> Result<Option<Block>, StoreError> {
+        block::read_block(&*self.backend.snapshot(), number)
+    }
+
+    /// The receipts of block `number`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::header`].
+    pub fn receipts(&self, number: u64) -> Result<Option<Vec<ReceiptEnvelope>>, StoreError> {
+        block::read_receipts(&*self.backend.snapshot(), number)
+    }
+
+    /// The number of the block with this hash.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::header`].
+    pub fn number_of(&self, hash: &B256) -> Result<Option<u64>, StoreError> {
+        block::read_number(&*self.backend.snapshot(), hash)
+    }
+
+    /// The block with this hash.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::header`].
+    pub fn block_by_hash(&self, hash: &B256) -> Result<Option<Block>, StoreError> {
+        let snapshot = self.backend.snapshot();
+        match block::read_number(&*snapshot, hash)? {
+            Some(number) => block::read_block(&*snapshot, number),
+            None => Ok(None),
+        }
+    }
+
+    /// Block number and index in the block of the transaction with this hash.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::header`].
+    pub fn transaction_location(&self, hash: &B256) -> Result<Option<(u64, usize)>, StoreError> {
+        block::read_location(&*self.backend.snapshot(), hash)
+    }
+
+    /// The state after block `number`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::UnknownBlock`] where it is newer than the head, and as [`Self::header`].
+    pub fn state(&self, number: u64) -> Result<StateView, StoreError> {
+        let snapshot = self.backend.snapshot();
+        let (head, _) = read_head_record(&*snapshot)?;
+        if number > head {
+            return Err(StoreError::UnknownBlock { number, head });
+        }
+        Ok(StateView::new(snapshot, number, head))
+    }
+
+    /// The state after the last accepted block.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::header`].
+    pub fn head_state(&self) -> Result<StateView, StoreError> {
+        let snapshot = self.backend.snapshot();
+        let (head, _) = read_head_record(&*snapshot)?;
+        Ok(StateView::new(snapshot, head, head))
+    }
+
+    /// The state root when `state` is applied on top of the head, and the changes that lead
+    /// to it. Nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::header`].
+    pub fn state_root(&self, state: &BundleState) -> Result<(B256, TrieUpdates), StoreError> {
+        self.state_root_with(state, EmptyAccounts::Remove)
+    }
+
+    /// As [`Self::state_root`], for forks in which empty accounts stay.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::header`].
+    pub fn state_root_with(
+        &self,
+        state: &BundleState,
+        empty: EmptyAccounts,
+    ) -> Result<(B256, TrieUpdates), StoreError> {
+        let snapshot = self.backend.snapshot();
+        let head = read_head(&*snapshot)?;
+        let deltas = state::deltas_of(&*snapshot, state, empty)?;
+        let updates = TrieUpdates::compute(&*snapshot, head.hash, head.header.state_root, deltas)?;
+        Ok((updates.root(), updates))
+    }
+
+    /// Accepts a block: writes it with its receipts, state, history, tries and indexes in one
+    /// atomic batch. When this returns the block survives a crash of the machine; when it
+    /// fails nothing of the block is visible.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotOnHead`], [`StoreError::InvalidCommit`] where the parts do not belong
+    /// together; [`StoreError::DiskFull`], [`StoreError::Engine`], after which the store must
+    /// be opened anew.
+    pub fn commit(&self, commit: BlockCommit) -> Result<(), StoreError> {
+        let _one_at_a_time = self.committing.lock();
+        let head = Arc::clone(&self.head.read());
+        let snapshot = self.backend.snapshot();
+        check(&commit, &head, &*snapshot)?;
+        let BlockCommit {
+            block,
+            receipts,
+            state,
+            tries,
+        } = commit;
+        let mut batch = Batch::new();
+        state::write_state(&mut batch, block.header.number, &tries);
+        for (code_hash, code) in codes(&state) {
+            batch.put(Table::Code, *code_hash, code);
+        }
+        block::write_block(&mut batch, &block, &receipts);
+        write_head(&mut batch, block.header.number, &block.hash);
+        drop(snapshot);
+        self.backend.commit(batch)?;
+        tracing::debug!(number = block.header.number, hash = %block.hash, "block stored");
+        *self.head.write() = Arc::new(Head {
+            number: block.header.number,
+            hash: block.hash,
+            header: block.header,
+        });
+        Ok(())
+    }
+
+    /// Recomputes every root of the head's state from the flat records, without using the
+    /// stored tries, and then walks those too. It takes time and memory in proportion to the
+    /// state; commits may go on meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::InconsistentState`] and [`StoreError::Corrupt`] say what is wrong.
+    pub fn verify_state(&self) -> Result<StateReport, StoreError> {
+        let snapshot = self.backend.snapshot();
+        let head = read_head(&*snapshot)?;
+        state::verify(&snapshot, &head)
+    }
+}
+
+fn io(doing: &'static str, path: &Path, source: std::io::Error) -> StoreError {
+    if matches!(source.kind(), std::io::ErrorKind::StorageFull) {
+        return StoreError::DiskFull { doing };
+    }
+    StoreError::Io {
+        doing,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// Opens the engine's folder. Its own lock can outlive ours by a moment when a process dies.
+fn open_engine(
+    dir: &Path,
+    path: &Path,
+    options: &StoreOptions,
+    deadline: Instant,
+) -> Result<Fjall, StoreError> {
+    loop {
+        match Fjall::open(path, &options.engine) {
+            Ok(backend) => return Ok(backend),
+            Err(OpenError::Failed(error)) => return Err(error),
+            Err(OpenError::Locked) if Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            Err(OpenError::Locked) => return Err(in_use(dir, None, options.lock_wait)),
+        }
+    }
+}
+
+/// Makes a rename in `dir` survive a power cut.
+fn sync_folder(dir: &Path) -> Result<(), StoreError> {
+    // Only Unix lets a folder be opened and synced; elsewhere the rename is journalled.
+    if cfg!(unix) {
+        fs::File::open(dir)
+            .and_then(|folder| folder.sync_all())
+            .map_err(|error| io("sync", dir, error))?;
+    }
+    Ok(())
+}
+
+/// Writes block 0, its state and the chain's identity into an empty engine.
+fn write_genesis(backend: &dyn Backend, genesis: &Genesis) -> Result<(), StoreError> {
+    let header = &genesis.header;
+    if header.number != 0 {
+        return Err(StoreError::InvalidGenesis {
+            reason: format!("its block has number {}, not 0", header.number),
+        });
+    }
+    let updates = Genesis::updates_of(&genesis.accounts)?;
+    if updates.root() != header.state_root {
+        return Err(StoreError::InvalidGenesis {
+            reason: format!(
+                "its accounts give state root {}, its header says {}",
+                updates.root(),
+                header.state_root
+            ),
+        });
+    }
+    let mut batch = Batch::new();
+    state::write_state(&mut batch, 0, &updates);
+    for (_, account) in &genesis.accounts {
+        if !account.code.is_empty() {
+            batch.put(
+                Table::Code,
+                *keccak256(&account.code),
+                account.code.to_vec(),
+            );
+        }
+    }
+    let block = Block::seal(header.clone(), Vec::new(), Vec::new());
+    block::write_block(&mut batch, &block, &[]);
+    write_head(&mut batch, 0, &block.hash);
+    batch.put(Table::Meta, meta::SCHEMA, SCHEMA_VERSION.to_be_bytes());
+    batch.put(Table::Meta, meta::CHAIN_ID, genesis.chain_id.to_be_bytes());
+    batch.put(Table::Meta, meta::SPEC_HASH, *genesis.spec_hash);
+    batch.put(Table::Meta, meta::GENESIS_HASH, *block.hash);
+    backend.commit(batch)
+}
+
+fn write_head(batch: &mut Batch, number: u64, hash: &B256) {
+    let mut value = number.to_be_bytes().to_vec();
+    value.extend_from_slice(hash.as_slice());
+    batch.put(Table::Meta, meta::HEAD, value);
+}
+
+fn read_head_record(snapshot: &dyn Snapshot) -> Result<(u64, B256), StoreError> {
+    let record: [u8; 40] = codec::meta_record(snapshot, meta::HEAD)?;
+    let mut number = [0; 8];
+    number.copy_from_slice(&record[..8]);
+    Ok((u64::from_be_bytes(number), B256::from_slice(&record[8..])))
+}
+
+fn read_head(snapshot: &dyn Snapshot) -> Result<Head, StoreError> {
+    let (number, hash) = read_head_record(snapshot)?;
+    let key = codec::block_key(number);
+    let (stored, header) = block::read_header(snapshot, number)?
+        .ok_or_else(|| StoreError::corrupt(Table::Headers, &key, "the head's header is missing"))?;
+    if stored != hash || header.hash_slow() != hash {
+        let reason = format!("the header is not that of the head, {hash}");
+        return Err(StoreError::corrupt(Table::Headers, &key, reason));
+    }
+    Ok(Head {
+        number,
+        hash,
+        header,
+    })
+}
+
+/// The new code that execution has left, by its hash.
+fn codes(state: &BundleState) -> BTreeMap<B256, Vec<u8>> {
+    let contracts = state.contracts.iter().map(|(hash, code)| (*hash, code));
+    let infos = state.state.values().filter_map(|account| {
+        let info = account.info.as_ref()?;
+        let changed = account
+            .original_info
+            .as_ref()
+            .is_none_or(|original| original.code_hash != info.code_hash);
+        Some((info.code_hash, info.code.as_ref().filter(|_| changed)?))
+    });
+    contracts
+        .chain(infos)
+        .filter(|(hash, _)| *hash != KECCAK256_EMPTY && !hash.is_zero())
+        .map(|(hash, code)| (hash, code.original_byte_slice().to_vec()))
+        .collect()
+}
+
+/// Whether the parts of a commit belong together and follow the head.
+fn check(commit: &BlockCommit, head: &Head, snapshot: &dyn Snapshot) -> Result<(), StoreError> {
+    let BlockCommit {
+        block,
+        receipts,
+        state,
+        tries,
+    } = commit;
+    let header = &block.header;
+    let number = header.number;
+    if header.parent_hash != head.hash || number.checked_sub(1) != Some(head.number) {
+        return Err(StoreError::NotOnHead {
+            number,
+            parent: header.parent_hash,
+            head_number: head.number,
+            head_hash: head.hash,
+        });
+    }
+    let wrong = |reason: String| Err(StoreError::InvalidCommit { number, reason });
+    let hash = header.hash_slow();
+    if block.hash != hash {
+        return wrong(format!("its hash is {hash}, not {}", block.hash));
+    }
+    let (transactions, senders) = (block.transactions.len(), block.senders.len());
+    if transactions != senders || transactions != receipts.len() {
+        return wrong(format!(
+            "{transactions} transactions, {senders} senders, {} receipts",
+            receipts.len()
+        ));
+    }
+    if tries.parent() != head.hash {
+        return wrong(format!(
+            "its trie updates were computed on block {}, the head is {}",
+            tries.parent(),
+            head.hash
+        ));
+    }
+    if tries.root() != header.state_root {
+        return wrong(format!(
+            "its state root is {}, its trie updates give {}",
+            header.state_root,
+            tries.root()
+        ));
+    }
+    let codes = codes(state);
+    for delta in tries.deltas() {
+        let info = state.state.get(&delta.address).map(|a| a.info.as_ref());
+        let same = match (info, &delta.after) {
+            (None, _) => false,
+            (Some(info), None) => info.is_none_or(|info| info.is_empty()),
+            (Some(info), Some(after)) => {
+                info.is_some_and(|info| info.nonce == after.nonce && info.balance == after.balance)
+            }
+        };
+        if !same {
+            return wrong(format!(
+                "its state and its trie updates differ in account {}",
+                delta.address
+            ));
+        }
+        if let Some(after) = &delta.after {
+            let code = after.code_hash;
+            let known = code == KECCAK256_EMPTY
+                || delta.before.is_some_and(|before| before.code_hash == code)
+                || codes.contains_key(&code)
+                || snapshot.get(Table::Code, code.as_slice())?.is_some();
+            if !known {
+                return Err(StoreError::commit_without_code(
+                    number,
+                    &delta.address,
+                    &code,
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Store {
+    /// The transaction with this hash, with its block's number and its index there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::header`].
+    pub fn transaction(&self, hash: &B256) -> Result<Option<(TxEnvelope, u64, usize)>, StoreError> {
+        let snapshot = self.backend.snapshot();
+        let Some((number, index)) = block::read_location(&*snapshot, hash)? else {
+            return Ok(None);
+        };
+        let block = block::read_block(&*snapshot, number)?;
+        let transaction = block.and_then(|block| block.transactions.into_iter().nth(index));
+        match transaction {
+            Some(transaction) => Ok(Some((transaction, number, index))),
+            None => Err(StoreError::corrupt(
+                Table::TxLookup,
+                hash.as_slice(),
+                format!("block {number} has no transaction {index}"),
+            )),
+        }
+    }
+}

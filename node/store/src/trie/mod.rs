@@ -1,0 +1,403 @@
+//! An incremental Merkle-Patricia trie over nodes stored by path.
+//!
+//! [`Trie`] holds the part of a trie that an update touches: nodes are read from a
+//! [`NodeSource`] when a key leads to them, changed in memory, and hashed once at the end.
+//! [`Trie::finish`] compares what it has with what it read, so the list of changes is right
+//! whatever splits, merges and moves happened in between.
+
+pub mod node;
+
+use crate::StoreError;
+use alloy_primitives::B256;
+use alloy_trie::{EMPTY_ROOT_HASH, Nibbles};
+use node::{Node, NodeRef};
+use std::collections::{BTreeMap, btree_map::Entry};
+
+/// Where the nodes of one trie are read.
+pub trait NodeSource {
+    /// The encoding of the node at `path`, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where the store cannot read.
+    fn node(&self, path: &Nibbles) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// The error for a node that is missing or is not the one its parent names.
+    fn damaged(&self, path: &Nibbles, reason: String) -> StoreError;
+}
+
+/// New encodings of nodes by path; `None` removes the node.
+pub type NodeChanges = BTreeMap<Nibbles, Option<Vec<u8>>>;
+
+/// A trie in the middle of an update.
+#[derive(Debug)]
+pub struct Trie<S> {
+    source: S,
+    root: Slot,
+    /// Encodings as read, by path.
+    read: BTreeMap<Nibbles, Vec<u8>>,
+}
+
+/// A place for a node.
+#[derive(Debug, Default)]
+enum Slot {
+    #[default]
+    Empty,
+    /// In the store, not read yet.
+    Stored(Stored),
+    Loaded(Box<Loaded>),
+}
+
+#[derive(Debug)]
+enum Stored {
+    Root(B256),
+    Child(NodeRef),
+}
+
+#[derive(Debug)]
+enum Loaded {
+    Leaf { path: Nibbles, value: Vec<u8> },
+    Extension { path: Nibbles, child: Slot },
+    Branch(Branch),
+}
+
+#[derive(Debug, Default)]
+struct Branch {
+    children: [Slot; 16],
+    value: Option<Vec<u8>>,
+}
+
+impl Slot {
+    fn leaf(path: Nibbles, value: Vec<u8>) -> Self {
+        Self::Loaded(Box::new(Loaded::Leaf { path, value }))
+    }
+
+    fn branch(branch: Branch) -> Self {
+        Self::Loaded(Box::new(Loaded::Branch(branch)))
+    }
+
+    /// `child` behind a stretch of path, which may be empty.
+    fn extension(path: Nibbles, child: Self) -> Self {
+        if path.is_empty() {
+            child
+        } else {
+            Self::Loaded(Box::new(Loaded::Extension { path, child }))
+        }
+    }
+}
+
+impl Branch {
+    /// The child for the first nibble of `key`, and the rest of `key`; `None` where it ends.
+    fn step(&mut self, key: &Nibbles) -> Option<(u8, &mut Slot, Nibbles)> {
+        let nibble = key.first()?;
+        let child = self.children.get_mut(usize::from(nibble))?;
+        Some((nibble, child, key.slice(1..)))
+    }
+
+    /// Puts a leaf under a nibble that is free, or the value where the key ends here.
+    fn put(&mut self, key: &Nibbles, value: Vec<u8>) {
+        match self.step(key) {
+            Some((_, child, rest)) => *child = Slot::leaf(rest, value),
+            None => self.value = Some(value),
+        }
+    }
+}
+
+fn join(path: &Nibbles, nibble: u8) -> Nibbles {
+    let mut path = *path;
+    path.push(nibble);
+    path
+}
+
+impl<S: NodeSource> Trie<S> {
+    /// The trie with this root, whose nodes are in `source`.
+    pub fn open(source: S, root: B256) -> Self {
+        let root = if root == EMPTY_ROOT_HASH {
+            Slot::Empty
+        } else {
+            Slot::Stored(Stored::Root(root))
+        };
+        Self {
+            source,
+            root,
+            read: BTreeMap::new(),
+        }
+    }
+
+    /// Sets the value of `key` (at most 64 nibbles). The value must not be empty: in this
+    /// trie an empty value is an absent one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where a node cannot be read or is damaged; the trie must then be dropped.
+    pub fn insert(&mut self, key: Nibbles, value: Vec<u8>) -> Result<(), StoreError> {
+        if value.is_empty() {
+            return self.remove(key);
+        }
+        let mut root = std::mem::take(&mut self.root);
+        self.insert_at(&mut root, Nibbles::new(), key, value)?;
+        self.root = root;
+        Ok(())
+    }
+
+    /// Removes `key`; nothing happens where it is not there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::insert`].
+    pub fn remove(&mut self, key: Nibbles) -> Result<(), StoreError> {
+        let mut root = std::mem::take(&mut self.root);
+        self.remove_at(&mut root, Nibbles::new(), key)?;
+        self.root = root;
+        Ok(())
+    }
+
+    /// The root hash and the changed nodes.
+    pub fn finish(self) -> (B256, NodeChanges) {
+        let mut nodes = BTreeMap::new();
+        let root = match self.root {
+            Slot::Empty => EMPTY_ROOT_HASH,
+            Slot::Stored(Stored::Root(root)) => root,
+            // A loaded root, or a child that has moved up and become the root: it was loaded
+            // for that, so it is among `nodes`.
+            slot => {
+                let reference = hash(slot, Nibbles::new(), &mut nodes);
+                nodes
+                    .get(&Nibbles::new())
+                    .map(|encoded| node::root_hash(encoded))
+                    .or_else(|| reference.as_hash())
+                    .unwrap_or(EMPTY_ROOT_HASH)
+            }
+        };
+        let mut changes: NodeChanges = BTreeMap::new();
+        for (path, encoded) in nodes {
+            if self.read.get(&path) != Some(&encoded) {
+                changes.insert(path, Some(encoded));
+            } else {
+                changes.insert(path, None);
+            }
+        }
+        for path in self.read.into_keys() {
+            match changes.entry(path) {
+                // Read and still the same: marked above.
+                Entry::Occupied(entry) if entry.get().is_none() => {
+                    entry.remove();
+                }
+                Entry::Occupied(_) => {}
+                Entry::Vacant(entry) => {
+                    entry.insert(None);
+                }
+            }
+        }
+        (root, changes)
+    }
+
+    /// Reads the node of `slot`, where it is only referred to.
+    fn load(&mut self, slot: &mut Slot, at: &Nibbles) -> Result<(), StoreError> {
+        let Slot::Stored(stored) = slot else {
+            return Ok(());
+        };
+        let encoded = self
+            .source
+            .node(at)?
+            .ok_or_else(|| self.source.damaged(at, "the node is missing".to_owned()))?;
+        let named = match stored {
+            Stored::Root(root) => node::root_hash(&encoded) == *root,
+            Stored::Child(child) => node::reference(&encoded) == *child,
+        };
+        if !named {
+            return Err(self
+                .source
+                .damaged(at, "the node is not the one its parent names".to_owned()));
+        }
+        let node =
+            Node::decode(&encoded).map_err(|error| self.source.damaged(at, error.to_string()))?;
+        let child = |reference| Slot::Stored(Stored::Child(reference));
+        *slot = Slot::Loaded(Box::new(match node {
+            Node::Leaf { path, value } => Loaded::Leaf { path, value },
+            Node::Extension {
+                path,
+                child: reference,
+            } => Loaded::Extension {
+                path,
+                child: child(reference),
+            },
+            Node::Branch { children, value } => Loaded::Branch(Branch {
+                children: children.map(|reference| reference.map_or(Slot::Empty, child)),
+                value,
+            }),
+        }));
+        self.read.insert(*at, encoded);
+        Ok(())
+    }
+
+    fn insert_at(
+        &mut self,
+        slot: &mut Slot,
+        at: Nibbles,
+        key: Nibbles,
+        value: Vec<u8>,
+    ) -> Result<(), StoreError> {
+        self.load(slot, &at)?;
+        let Slot::Loaded(mut node) = std::mem::take(slot) else {
+            *slot = Slot::leaf(key, value);
+            return Ok(());
+        };
+        *slot = match &mut *node {
+            Loaded::Leaf { path, value: old } => {
+                if *path == key {
+                    *old = value;
+                    Slot::Loaded(node)
+                } else {
+                    let common = path.common_prefix_length(&key);
+                    let mut branch = Branch::default();
+                    branch.put(&path.slice(common..), std::mem::take(old));
+                    branch.put(&key.slice(common..), value);
+                    Slot::extension(key.slice(..common), Slot::branch(branch))
+                }
+            }
+            Loaded::Extension { path, child } => {
+                let common = path.common_prefix_length(&key);
+                if common == path.len() {
+                    self.insert_at(child, at.join(path), key.slice(common..), value)?;
+                    Slot::Loaded(node)
+                } else {
+                    // The key leaves the stretch: fork there. The child keeps its place.
+                    let mut branch = Branch::default();
+                    if let Some((_, place, rest)) = branch.step(&path.slice(common..)) {
+                        *place = Slot::extension(rest, std::mem::take(child));
+                    }
+                    branch.put(&key.slice(common..), value);
+                    Slot::extension(key.slice(..common), Slot::branch(branch))
+                }
+            }
+            Loaded::Branch(branch) => {
+                match branch.step(&key) {
+                    Some((nibble, child, rest)) => {
+                        self.insert_at(child, join(&at, nibble), rest, value)?;
+                    }
+                    None => branch.value = Some(value),
+                }
+                Slot::Loaded(node)
+            }
+        };
+        Ok(())
+    }
+
+    /// Removes `key` below `slot`; whether it was there.
+    fn remove_at(
+        &mut self,
+        slot: &mut Slot,
+        at: Nibbles,
+        key: Nibbles,
+    ) -> Result<bool, StoreError> {
+        self.load(slot, &at)?;
+        let Slot::Loaded(mut node) = std::mem::take(slot) else {
+            return Ok(false);
+        };
+        let mut removed = false;
+        *slot = match &mut *node {
+            Loaded::Leaf { path, .. } => {
+                removed = *path == key;
+                if removed {
+                    Slot::Empty
+                } else {
+                    Slot::Loaded(node)
+                }
+            }
+            Loaded::Extension { path, child } => {
+                if key.starts_with(path) {
+                    removed = self.remove_at(child, at.join(path), key.slice(path.len()..))?;
+                }
+                if removed {
+                    prepend(path, std::mem::take(child))
+                } else {
+                    Slot::Loaded(node)
+                }
+            }
+            Loaded::Branch(branch) => {
+                removed = match branch.step(&key) {
+                    Some((nibble, child, rest)) => {
+                        self.remove_at(child, join(&at, nibble), rest)?
+                    }
+                    None => branch.value.take().is_some(),
+                };
+                if removed {
+                    self.shrink(std::mem::take(branch), &at)?
+                } else {
+                    Slot::Loaded(node)
+                }
+            }
+        };
+        Ok(removed)
+    }
+
+    /// A branch that has lost something: what is left of it.
+    fn shrink(&mut self, mut branch: Branch, at: &Nibbles) -> Result<Slot, StoreError> {
+        let mut left = (0u8..)
+            .zip(branch.children.iter_mut())
+            .filter(|(_, child)| !matches!(child, Slot::Empty));
+        match (left.next(), left.next(), &mut branch.value) {
+            (None, _, None) => Ok(Slot::Empty),
+            (None, _, Some(value)) => Ok(Slot::leaf(Nibbles::new(), std::mem::take(value))),
+            (Some((nibble, child)), None, None) => {
+                let mut child = std::mem::take(child);
+                // Whether it merges with the nibble above it depends on its kind.
+                self.load(&mut child, &join(at, nibble))?;
+                Ok(prepend(&Nibbles::from_nibbles([nibble]), child))
+            }
+            _ => Ok(Slot::branch(branch)),
+        }
+    }
+}
+
+/// `child`, loaded or empty, behind `path`: paths of leaves and extensions merge.
+fn prepend(path: &Nibbles, child: Slot) -> Slot {
+    match child {
+        Slot::Empty => Slot::Empty,
+        Slot::Loaded(mut node) => match &mut *node {
+            Loaded::Leaf { path: rest, .. } | Loaded::Extension { path: rest, .. } => {
+                *rest = path.join(rest);
+                Slot::Loaded(node)
+            }
+            Loaded::Branch(_) => Slot::extension(*path, Slot::Loaded(node)),
+        },
+        stored @ Slot::Stored(_) => Slot::extension(*path, stored),
+    }
+}
+
+/// Encodes every loaded node from the leaves up; the reference to the topmost.
+fn hash(slot: Slot, at: Nibbles, nodes: &mut BTreeMap<Nibbles, Vec<u8>>) -> NodeRef {
+    let node = match slot {
+        Slot::Empty => return NodeRef::default(),
+        Slot::Stored(Stored::Child(reference)) => return reference,
+        Slot::Stored(Stored::Root(root)) => return NodeRef::word_rlp(&root),
+        Slot::Loaded(node) => match *node {
+            Loaded::Leaf { path, value } => Node::Leaf { path, value },
+            Loaded::Extension { path, child } => Node::Extension {
+                child: hash(child, at.join(&path), nodes),
+                path,
+            },
+            Loaded::Branch(branch) => {
+                let mut nibbles = 0u8..;
+                Node::Branch {
+                    children: Box::new(branch.children.map(|child| {
+                        let nibble = nibbles.next().unwrap_or_default();
+                        match child {
+                            Slot::Empty => None,
+                            child => Some(hash(child, join(&at, nibble), nodes)),
+                        }
+                    })),
+                    value: branch.value,
+                }
+            }
+        },
+    };
+    let encoded = node.encode();
+    let reference = node::reference(&encoded);
+    nodes.insert(at, encoded);
+    reference
+}
+
+#[cfg(test)]
+mod tests;

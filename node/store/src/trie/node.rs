@@ -1,0 +1,259 @@
+//! Nodes of the Merkle-Patricia trie (Ethereum yellow paper, appendix D) and their RLP.
+//!
+//! A node is stored under its path, whole, even where its parent embeds it (an encoding of
+//! fewer than 32 bytes is embedded instead of hashed), so that reading needs one rule only.
+
+use alloy_primitives::{B256, keccak256};
+use alloy_rlp::{BufMut, EMPTY_STRING_CODE, Encodable, Header};
+use alloy_trie::{
+    Nibbles,
+    nodes::{RlpNode, encode_path_leaf},
+};
+
+/// What a parent says of a child: its hash, or its encoding where that is short.
+pub type NodeRef = RlpNode;
+
+/// A node with references to its children.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Node {
+    /// The rest of a key and its value.
+    Leaf {
+        /// Rest of the key.
+        path: Nibbles,
+        /// The value.
+        value: Vec<u8>,
+    },
+    /// A stretch of path without a fork; never empty.
+    Extension {
+        /// The stretch.
+        path: Nibbles,
+        /// The branch at its end.
+        child: NodeRef,
+    },
+    /// A fork; of 16 children and the value at least two are there.
+    Branch {
+        /// Children by the next nibble.
+        children: Box<[Option<NodeRef>; 16]>,
+        /// Value of the key that ends here. Keys of one length never end in a branch, but
+        /// Ethereum's trie allows it, and so do we.
+        value: Option<Vec<u8>>,
+    },
+}
+
+impl Node {
+    /// The node's RLP.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(128);
+        match self {
+            Self::Leaf { path, value } => {
+                let path = encode_path_leaf(path, true);
+                let length = path.as_slice().length() + value.as_slice().length();
+                list(length, &mut out);
+                path.as_slice().encode(&mut out);
+                value.as_slice().encode(&mut out);
+            }
+            Self::Extension { path, child } => {
+                let path = encode_path_leaf(path, false);
+                list(path.as_slice().length() + child.len(), &mut out);
+                path.as_slice().encode(&mut out);
+                out.put_slice(child);
+            }
+            Self::Branch { children, value } => {
+                let value = value.as_deref().unwrap_or_default();
+                let children_length: usize = children
+                    .iter()
+                    .map(|child| child.as_ref().map_or(1, |child| child.len()))
+                    .sum();
+                list(children_length + value.length(), &mut out);
+                for child in children.iter() {
+                    match child {
+                        Some(child) => out.put_slice(child),
+                        None => out.put_u8(EMPTY_STRING_CODE),
+                    }
+                }
+                value.encode(&mut out);
+            }
+        }
+        out
+    }
+
+    /// Reads a node that [`Self::encode`] wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`alloy_rlp::Error`] where the bytes are no node.
+    pub fn decode(bytes: &[u8]) -> Result<Self, alloy_rlp::Error> {
+        let mut rest = bytes;
+        let mut payload = Header::decode_bytes(&mut rest, true)?;
+        if !rest.is_empty() {
+            return Err(alloy_rlp::Error::Custom("bytes after the node"));
+        }
+        let mut items = Vec::with_capacity(17);
+        while !payload.is_empty() {
+            items.push(next_item(&mut payload)?);
+        }
+        match items.as_slice() {
+            [path, content] => {
+                let mut path = *path;
+                let (path, is_leaf) = decode_path(Header::decode_bytes(&mut path, false)?)?;
+                if is_leaf {
+                    let mut content = *content;
+                    let value = Header::decode_bytes(&mut content, false)?.to_vec();
+                    Ok(Self::Leaf { path, value })
+                } else if path.is_empty() {
+                    Err(alloy_rlp::Error::Custom("an extension without a path"))
+                } else {
+                    let child = NodeRef::from_raw_rlp(content)?;
+                    Ok(Self::Extension { path, child })
+                }
+            }
+            [children @ .., value] if children.len() == 16 => {
+                let mut array: Box<[Option<NodeRef>; 16]> = Box::default();
+                for (slot, child) in array.iter_mut().zip(children) {
+                    if *child != [EMPTY_STRING_CODE] {
+                        *slot = Some(NodeRef::from_raw_rlp(child)?);
+                    }
+                }
+                let mut value = *value;
+                let value = Header::decode_bytes(&mut value, false)?;
+                Ok(Self::Branch {
+                    children: array,
+                    value: (!value.is_empty()).then(|| value.to_vec()),
+                })
+            }
+            _ => Err(alloy_rlp::Error::Custom("a node has 2 or 17 items")),
+        }
+    }
+}
+
+/// The reference to a node with this encoding.
+pub fn reference(encoded: &[u8]) -> NodeRef {
+    NodeRef::from_rlp(encoded)
+}
+
+/// The root hash of a trie whose root node has this encoding: a root is always hashed.
+pub fn root_hash(encoded: &[u8]) -> B256 {
+    keccak256(encoded)
+}
+
+fn list(payload_length: usize, out: &mut Vec<u8>) {
+    Header {
+        list: true,
+        payload_length,
+    }
+    .encode(out);
+}
+
+/// Splits the next item, with its header, off a payload.
+fn next_item<'a>(payload: &mut &'a [u8]) -> Result<&'a [u8], alloy_rlp::Error> {
+    let start = *payload;
+    let mut rest = start;
+    let header = Header::decode(&mut rest)?;
+    // `Header::decode` has checked that the payload is there.
+    let length = start.len() - rest.len() + header.payload_length;
+    let (item, rest) = start
+        .split_at_checked(length)
+        .ok_or(alloy_rlp::Error::InputTooShort)?;
+    *payload = rest;
+    Ok(item)
+}
+
+/// Reads the hex-prefix form of a path: the path, and whether it is a leaf's.
+fn decode_path(encoded: &[u8]) -> Result<(Nibbles, bool), alloy_rlp::Error> {
+    let (&flag, rest) = encoded
+        .split_first()
+        .ok_or(alloy_rlp::Error::Custom("a node without a path"))?;
+    let odd = flag & 0x10 != 0;
+    if flag & 0xc0 != 0 || (!odd && flag & 0x0f != 0) {
+        return Err(alloy_rlp::Error::Custom("an unknown path flag"));
+    }
+    if rest.len() * 2 + usize::from(odd) > 64 {
+        return Err(alloy_rlp::Error::Custom("a path of more than 64 nibbles"));
+    }
+    let mut path = Nibbles::new();
+    if odd {
+        path.push(flag & 0x0f);
+    }
+    path.extend(&Nibbles::unpack(rest));
+    Ok((path, flag & 0x20 != 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_trie::nodes::{LeafNode, TrieNode};
+    use proptest::prelude::*;
+
+    fn path(lengths: std::ops::Range<usize>) -> impl Strategy<Value = Nibbles> {
+        prop::collection::vec(0u8..16, lengths).prop_map(Nibbles::from_nibbles)
+    }
+
+    fn node_ref() -> impl Strategy<Value = NodeRef> {
+        prop_oneof![
+            any::<[u8; 32]>().prop_map(|hash| NodeRef::word_rlp(&B256::from(hash))),
+            (path(1..4), prop::collection::vec(1u8..0x80, 1..2))
+                .prop_map(|(path, value)| { reference(&Node::Leaf { path, value }.encode()) }),
+        ]
+    }
+
+    fn node() -> impl Strategy<Value = Node> {
+        prop_oneof![
+            (path(0..65), prop::collection::vec(any::<u8>(), 1..150))
+                .prop_map(|(path, value)| Node::Leaf { path, value }),
+            (path(1..65), node_ref()).prop_map(|(path, child)| Node::Extension { path, child }),
+            (
+                prop::collection::vec(prop::option::of(node_ref()), 16),
+                prop::option::of(prop::collection::vec(any::<u8>(), 1..40))
+            )
+                .prop_map(|(children, value)| Node::Branch {
+                    children: Box::new(children.try_into().unwrap()),
+                    value,
+                }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn nodes_come_back(node in node()) {
+            prop_assert_eq!(Node::decode(&node.encode()).unwrap(), node);
+        }
+
+        #[test]
+        fn nodes_without_branch_values_are_those_of_alloy_trie(node in node()) {
+            let encoded = node.encode();
+            if !matches!(&node, Node::Branch { value: Some(_), .. }) {
+                let theirs = alloy_rlp::decode_exact::<TrieNode>(&encoded).unwrap();
+                prop_assert_eq!(alloy_rlp::encode(theirs), encoded);
+            }
+        }
+
+        #[test]
+        fn damaged_bytes_are_an_error_or_another_node(
+            node in node(), at in any::<prop::sample::Index>(), bit in 0u8..8, cut in any::<bool>(),
+        ) {
+            let mut bytes = node.encode();
+            let at = at.index(bytes.len());
+            if cut { bytes.truncate(at) } else { bytes[at] ^= 1 << bit }
+            if let Ok(other) = Node::decode(&bytes) {
+                prop_assert_ne!(other, node);
+            }
+        }
+
+        #[test]
+        fn noise_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Node::decode(&bytes);
+        }
+    }
+
+    #[test]
+    fn a_leaf_as_the_yellow_paper_writes_it() {
+        let path = Nibbles::from_nibbles([0xf, 1, 0xc, 0xb, 8]);
+        let value = b"value".to_vec();
+        let ours = Node::Leaf {
+            path,
+            value: value.clone(),
+        };
+        assert_eq!(ours.encode(), alloy_rlp::encode(LeafNode::new(path, value)));
+        assert_eq!(ours.encode()[2], 0x3f);
+    }
+}
