@@ -2,12 +2,15 @@
 //!
 //! A [`VerifyJob`] holds one question with every length checked; [`verify`] answers it. All inputs are public, so
 //! verification is variable time. Signing and key generation are not here: the house takes them from the `ml-dsa` crate.
+//! [`Attempts`] only walks through the rejection loop of signing, for callers that charge or bound it.
 
+mod attempts;
 mod job;
 mod known_answers;
 mod params;
 pub mod portable;
 
+pub use attempts::{Attempts, SecretKeyError};
 pub use job::{InputError, Message, Representative, VerifyJob};
 pub use known_answers::known_answers;
 pub use params::{N, ParameterSet, Q};
