@@ -1,0 +1,187 @@
+//! Stock client libraries from npm and PyPI against `parsd dev`, from outside the process.
+//!
+//! The scripts in `clients/` compile a Solidity contract that calls the ML-DSA precompile, deploy
+//! it, and send official signatures through calls and transactions. Where Node.js or Python is not
+//! installed the tests say so and pass, unless `PARS_REQUIRE_CLIENT_TESTS` is set, as the test
+//! script sets it after installing them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Mutex,
+};
+
+use pars_tests::{
+    binaries::workspace,
+    node::{DevNode, data_dir},
+};
+
+/// Two installations into one folder would meet.
+static INSTALLING: Mutex<()> = Mutex::new(());
+
+#[test]
+fn ethers_over_http() {
+    run_node_script("ethers.mjs", "http");
+}
+
+#[test]
+fn ethers_over_websocket() {
+    run_node_script("ethers.mjs", "ws");
+}
+
+#[test]
+fn viem_over_http() {
+    run_node_script("viem.mjs", "http");
+}
+
+#[test]
+fn viem_over_websocket() {
+    run_node_script("viem.mjs", "ws");
+}
+
+#[test]
+fn web3py_over_http_and_websocket() {
+    if !available("node", "npm packages") || !available("python3", "web3.py") {
+        return;
+    }
+    install_npm_packages();
+    let python = install_web3py();
+    let data = data_dir();
+    let contract = data.path().join("Notary.json");
+    succeed(
+        Command::new("node")
+            .current_dir(clients())
+            .arg("lib/compile.mjs")
+            .arg(&contract),
+    );
+    let mut node = DevNode::start(&data.path().join("node"));
+    succeed(
+        with_node(Command::new(python).current_dir(clients()), &node)
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .args(["-W", "ignore", "web3py.py"])
+            .arg(contract)
+            .arg("lib/official_case.json"),
+    );
+    node.assert_healthy();
+}
+
+fn run_node_script(script: &str, transport: &str) {
+    if !available("node", script) {
+        return;
+    }
+    install_npm_packages();
+    let data = data_dir();
+    let mut node = DevNode::start(&data.path().join("node"));
+    succeed(
+        with_node(Command::new("node").current_dir(clients()), &node).args([script, transport]),
+    );
+    node.assert_healthy();
+    let status = node.stop("INT");
+    assert!(status.success(), "the node stopped with {status}");
+}
+
+fn with_node<'a>(command: &'a mut Command, node: &DevNode) -> &'a mut Command {
+    command
+        .env("PARS_HTTP_URL", node.http_url())
+        .env("PARS_WS_URL", node.ws_url())
+}
+
+fn clients() -> PathBuf {
+    workspace().join("tests").join("clients")
+}
+
+/// Whether a program is installed; fails the test where it must be.
+fn available(program: &str, what: &str) -> bool {
+    let found = Command::new(program)
+        .arg("--version")
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if !found {
+        let text =
+            format!("{program} is not installed, so {what} did not run; scripts/test installs it");
+        assert!(env::var_os("PARS_REQUIRE_CLIENT_TESTS").is_none(), "{text}");
+        println!("{text}");
+    }
+    found
+}
+
+/// Runs a command and prints what it said; fails the test when it fails.
+fn succeed(command: &mut Command) {
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+    println!("{}", String::from_utf8_lossy(&output.stdout));
+    assert!(
+        output.status.success(),
+        "{command:?} ended with {}\n{}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Does `work` unless `marker` says that it was done for this very `wanted` text.
+fn once_for(wanted: &Path, marker: &Path, work: impl FnOnce()) {
+    let _guard = INSTALLING
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    let wanted = fs::read_to_string(wanted).expect("a list of packages");
+    if fs::read_to_string(marker).is_ok_and(|done| done == wanted) {
+        return;
+    }
+    work();
+    fs::write(marker, wanted).expect("a marker beside the installed packages");
+}
+
+fn install_npm_packages() {
+    let folder = clients();
+    once_for(
+        &folder.join("package-lock.json"),
+        &folder.join("node_modules").join(".installed-lock"),
+        || {
+            succeed(Command::new("npm").current_dir(clients()).args([
+                "ci",
+                "--no-audit",
+                "--no-fund",
+                "--ignore-scripts",
+            ]));
+        },
+    );
+}
+
+/// A virtual environment in the target folder; answers its Python.
+fn install_web3py() -> PathBuf {
+    let me = env::current_exe().expect("a test knows its own path");
+    let target = me.ancestors().nth(3).expect("target/<profile>/deps/<test>");
+    let folder = target.join("clients-venv");
+    let python = folder.join("bin").join("python");
+    let requirements = clients().join("requirements.txt");
+    once_for(
+        &requirements,
+        &folder.join(".installed-requirements"),
+        || {
+            succeed(
+                Command::new("python3")
+                    .args(["-m", "venv", "--clear"])
+                    .arg(&folder),
+            );
+            succeed(
+                Command::new(&python)
+                    .args([
+                        "-m",
+                        "pip",
+                        "install",
+                        "--quiet",
+                        "--disable-pip-version-check",
+                        "--retries",
+                        "5",
+                        "-r",
+                    ])
+                    .arg(&requirements),
+            );
+        },
+    );
+    python
+}
