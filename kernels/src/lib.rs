@@ -12,5 +12,7 @@
 extern crate self as pars_kernels;
 
 pub mod cpu;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 pub mod keccak;
 pub mod mldsa;

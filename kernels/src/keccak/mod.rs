@@ -4,6 +4,8 @@
 //! in step. The sponges here run one state; those that run many take the same permutation.
 
 mod shake;
+#[cfg(feature = "gpu")]
+pub(crate) mod wgsl;
 
 pub use shake::{Shake, Shake128, Shake256, XofReader};
 

@@ -5,6 +5,8 @@
 //! [`Attempts`] only walks through the rejection loop of signing, for callers that charge or bound it.
 
 mod attempts;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 mod job;
 mod known_answers;
 mod params;

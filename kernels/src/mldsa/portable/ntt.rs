@@ -119,6 +119,13 @@ const fn zetas() -> [i32; N] {
     zetas
 }
 
+/// Zeta to the bit-reversed index, in [0, q) and without the factor R: the table of FIPS 204, appendix B, for backends
+/// with another reduction.
+#[cfg(feature = "gpu")]
+pub(crate) fn zetas_plain() -> [u64; N] {
+    std::array::from_fn(|k| pow(u64::from(ZETA), u64::from((k as u8).reverse_bits())))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,290 @@
+//! An open device: errors as values, loss as a flag, waits with a limit.
+
+use super::adapter::{AdapterInfo, DeviceType, ready};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    time::Duration,
+};
+
+/// What can go wrong on a device. After [`Lost`](Self::Lost) or [`Timeout`](Self::Timeout) the device is of no use:
+/// open another. No error says anything about the verdict of a job.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GpuError {
+    /// The driver gave the device up, or it was destroyed.
+    #[error("the device {adapter} was lost ({reason}): open it again or use the CPU")]
+    Lost {
+        /// The adapter's name.
+        adapter: String,
+        /// What the driver said.
+        reason: String,
+    },
+    /// Work did not end within the limit given when the device was opened.
+    #[error(
+        "the device {adapter} did not finish within {limit:?}: use the CPU, and a smaller batch or a longer limit here"
+    )]
+    Timeout {
+        /// The adapter's name.
+        adapter: String,
+        /// The limit.
+        limit: Duration,
+    },
+    /// The device has no memory left.
+    #[error("the device {adapter} is out of memory: use smaller batches")]
+    OutOfMemory {
+        /// The adapter's name.
+        adapter: String,
+    },
+    /// A shader or a call was refused: a fault of this crate or of the driver.
+    #[error("the device {adapter} refused the work: {reason}")]
+    Rejected {
+        /// The adapter's name.
+        adapter: String,
+        /// What was refused and why.
+        reason: String,
+    },
+    /// The adapter could not be opened.
+    #[error("the adapter {adapter} could not be opened: {reason}")]
+    Open {
+        /// The adapter's name.
+        adapter: String,
+        /// What the driver said.
+        reason: String,
+    },
+}
+
+/// An open device. Clones share it.
+#[derive(Clone)]
+pub struct Device {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    info: AdapterInfo,
+    timeout: Duration,
+    faults: Arc<Faults>,
+}
+
+/// What the driver reported outside any call.
+#[derive(Default)]
+struct Faults {
+    lost: Mutex<Option<String>>,
+    uncaptured: Mutex<Option<wgpu::Error>>,
+}
+
+impl Device {
+    pub(super) fn from_parts(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        info: AdapterInfo,
+        timeout: Duration,
+    ) -> Self {
+        let faults = Arc::new(Faults::default());
+        let seen = Arc::clone(&faults);
+        device.set_device_lost_callback(move |reason, message| {
+            let mut lost = lock(&seen.lost);
+            lost.get_or_insert_with(|| format!("{reason:?}: {message}"));
+        });
+        // Without a handler wgpu panics on an error outside any scope.
+        let seen = Arc::clone(&faults);
+        device.on_uncaptured_error(Arc::new(move |error| {
+            lock(&seen.uncaptured).get_or_insert(error);
+        }));
+        Self {
+            shared: Arc::new(Shared {
+                device,
+                queue,
+                info,
+                timeout,
+                faults,
+            }),
+        }
+    }
+
+    /// A device that accepts everything and computes nothing: buffers copy and clear, dispatches do not run. For tests
+    /// of what happens when a GPU returns garbage.
+    ///
+    /// # Errors
+    /// None today.
+    pub fn noop() -> Result<Self, GpuError> {
+        let (device, queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor::default());
+        let info = AdapterInfo {
+            name: "noop".into(),
+            device_type: DeviceType::Other,
+            backend: "noop".into(),
+            driver: String::new(),
+            driver_info: String::new(),
+            vendor: 0,
+            device: 0,
+        };
+        Ok(Self::from_parts(
+            device,
+            queue,
+            info,
+            Duration::from_secs(10),
+        ))
+    }
+
+    /// The adapter that was opened.
+    pub fn info(&self) -> &AdapterInfo {
+        &self.shared.info
+    }
+
+    /// The limit of each wait.
+    pub fn timeout(&self) -> Duration {
+        self.shared.timeout
+    }
+
+    /// Whether the device was lost or destroyed.
+    pub fn is_lost(&self) -> bool {
+        // The callback is run by a poll; this one does not wait.
+        let _ = self.raw().poll(wgpu::PollType::Poll);
+        lock(&self.shared.faults.lost).is_some()
+    }
+
+    /// Destroys the device: work in flight and all later calls fail with [`GpuError::Lost`]. For tests.
+    pub fn destroy(&self) {
+        self.raw().destroy();
+    }
+
+    pub(crate) fn raw(&self) -> &wgpu::Device {
+        &self.shared.device
+    }
+
+    pub(crate) fn queue(&self) -> &wgpu::Queue {
+        &self.shared.queue
+    }
+
+    /// Runs `calls` and turns what wgpu reports about them into an error.
+    pub(crate) fn scoped<T>(&self, calls: impl FnOnce() -> T) -> Result<T, GpuError> {
+        let scopes = [
+            wgpu::ErrorFilter::Validation,
+            wgpu::ErrorFilter::OutOfMemory,
+            wgpu::ErrorFilter::Internal,
+        ]
+        .map(|filter| self.raw().push_error_scope(filter));
+        let value = calls();
+        // Scopes are a stack: the last one pushed goes first. All must go before the first error is returned.
+        let errors = scopes.map(Some).into_iter().rev().flatten();
+        let first = errors
+            .map(|scope| ready(scope.pop()).flatten())
+            .fold(None, Option::or);
+        // After a loss, calls return dead objects without an error, so the flag decides.
+        self.check_alive()?;
+        match first.or_else(|| lock(&self.shared.faults.uncaptured).take()) {
+            None => Ok(value),
+            Some(wgpu::Error::OutOfMemory { .. }) => Err(GpuError::OutOfMemory {
+                adapter: self.name(),
+            }),
+            Some(error) => Err(GpuError::Rejected {
+                adapter: self.name(),
+                reason: error.to_string(),
+            }),
+        }
+    }
+
+    /// Waits for `submission`, copies the first `len` bytes of `buffer` (usage `MAP_READ`) out and unmaps it.
+    pub(crate) fn read(
+        &self,
+        buffer: &wgpu::Buffer,
+        len: u64,
+        submission: wgpu::SubmissionIndex,
+    ) -> Result<Vec<u8>, GpuError> {
+        let (sender, mapped) = mpsc::channel();
+        self.scoped(|| {
+            buffer
+                .slice(..len)
+                .map_async(wgpu::MapMode::Read, move |result| {
+                    // The receiver is gone only if this call already failed.
+                    let _ = sender.send(result);
+                });
+        })?;
+        let waited = self.raw().poll(wgpu::PollType::Wait {
+            submission_index: Some(submission),
+            timeout: Some(self.shared.timeout),
+        });
+        self.check_alive()?;
+        match waited {
+            Ok(_) => {}
+            Err(wgpu::PollError::Timeout) => {
+                return Err(GpuError::Timeout {
+                    adapter: self.name(),
+                    limit: self.shared.timeout,
+                });
+            }
+            Err(error) => return Err(self.rejected(&error)),
+        }
+        match mapped.try_recv() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(self.rejected(&error)),
+            Err(_) => return Err(self.rejected(&"the buffer was not mapped when its work ended")),
+        }
+        let bytes = buffer
+            .slice(..len)
+            .get_mapped_range()
+            .map(|view| view.to_vec())
+            .map_err(|error| self.rejected(&error))?;
+        buffer.unmap();
+        Ok(bytes)
+    }
+
+    fn check_alive(&self) -> Result<(), GpuError> {
+        if !self.is_lost() {
+            return Ok(());
+        }
+        Err(GpuError::Lost {
+            adapter: self.name(),
+            reason: lock(&self.shared.faults.lost).clone().unwrap_or_default(),
+        })
+    }
+
+    fn rejected(&self, reason: &dyn fmt::Display) -> GpuError {
+        GpuError::Rejected {
+            adapter: self.name(),
+            reason: reason.to_string(),
+        }
+    }
+
+    fn name(&self) -> String {
+        self.shared.info.name.clone()
+    }
+}
+
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Device")
+            .field("info", &self.shared.info)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A panic while the lock was held cannot leave these values half written.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refused_calls_are_errors() {
+        let device = Device::noop().unwrap();
+        let error = device
+            .shader("broken", "fn (".into(), super::super::ShaderChecks::Checked)
+            .unwrap_err();
+        assert!(matches!(error, GpuError::Rejected { .. }), "{error}");
+        assert!(!device.is_lost());
+        assert_eq!(device.scoped(|| 7), Ok(7));
+    }
+
+    #[test]
+    fn destroyed_devices_are_lost() {
+        let device = Device::noop().unwrap();
+        device.destroy();
+        assert!(device.is_lost());
+        assert!(matches!(device.scoped(|| ()), Err(GpuError::Lost { .. })));
+    }
+}

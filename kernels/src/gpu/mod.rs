@@ -1,0 +1,10 @@
+//! Adapters and devices. A device is owned by whoever opened it: every call blocks, waits are bounded by the time limit
+//! given when it was opened, and nothing here starts a thread or needs an async runtime.
+
+mod adapter;
+mod device;
+mod shader;
+
+pub use adapter::{Adapter, AdapterInfo, DeviceType, adapters};
+pub use device::{Device, GpuError};
+pub use shader::ShaderChecks;
