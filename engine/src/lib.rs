@@ -1,1 +1,60 @@
-//! Batches cryptographic work, routes it to a GPU or to CPU cores, falls back, and measures. Knows no chain.
+//! Batches, routes and measures cryptographic work over GPUs and CPUs.
+//!
+//! Hand over one job or many; an [`Engine`] gathers them into batches, runs each batch where it is
+//! done first, and answers every job. Answers never depend on the back end: devices must pass
+//! known-answer tests, are audited while they run, and whatever they fail to do the CPU does.
+//!
+//! ```
+//! use ml_dsa::{Generate, Keypair, MlDsa65, Signer, SigningKey};
+//! use pars_engine::{Engine, MlDsaVerify, VerifyJob};
+//!
+//! let key = SigningKey::<MlDsa65>::generate();
+//! let public_key = key.verifying_key().encode();
+//! let jobs = ["one", "two", "three"].map(|text| {
+//!     let signature = key.sign(text.as_bytes()).encode();
+//!     VerifyJob::pure(&public_key, b"", text.as_bytes(), &signature).expect("lengths are right")
+//! });
+//! let engine = Engine::builder().build()?;
+//! assert_eq!(engine.call_many_blocking::<MlDsaVerify>(jobs.to_vec())?, [true, true, true]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! In async code `engine.call::<MlDsaVerify>(job).await` does one job and `call_many` many, under
+//! any executor. [`Engine::submit`] never waits and shows back-pressure as an error that hands the
+//! job back. A new kernel joins through the trait [`Kernel`].
+//!
+//! Without the feature `gpu` (on by default) the engine works on the CPU alone and has no GPU code
+//! in its tree.
+
+#[cfg(feature = "gpu")]
+mod adapters;
+mod builder;
+mod config;
+mod device;
+mod engine;
+mod error;
+pub mod fault;
+mod gate;
+mod kernel;
+mod lane;
+mod mldsa;
+mod report;
+mod shared;
+mod signal;
+mod stats;
+mod ticket;
+
+pub use builder::EngineBuilder;
+pub use config::{GpuPolicy, Routing};
+pub use engine::Engine;
+pub use error::{BuildError, DeviceError, EngineError, SubmitError};
+pub use gate::QueueState;
+pub use kernel::{Accelerator, Kernel};
+pub use mldsa::MlDsaVerify;
+pub use pars_kernels::mldsa::{InputError, Message, ParameterSet, VerifyJob};
+pub use report::{
+    AdapterKind, AdapterReport, AdapterSummary, Cost, CpuReport, DeviceReport, DeviceState,
+    RouteReport, SelfTestReport,
+};
+pub use stats::{BackendStats, EngineStats, Histogram, KernelStats};
+pub use ticket::Ticket;

@@ -1,0 +1,73 @@
+//! Settings of an engine.
+
+use std::time::Duration;
+
+/// Which adapters the engine may use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum GpuPolicy {
+    /// Real hardware: discrete, integrated and virtual GPUs.
+    #[default]
+    Auto,
+    /// Software adapters as well. They are for tests: slower than the CPU path.
+    Any,
+    /// None; the engine does not even look for a driver.
+    Off,
+    /// Only adapters whose name contains this text, letter case aside; software adapters too.
+    Named(String),
+}
+
+impl std::fmt::Display for GpuPolicy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto (hardware adapters)"),
+            Self::Any => f.write_str("any (software adapters too)"),
+            Self::Off => f.write_str("off"),
+            Self::Named(name) => write!(f, "adapters named {name:?}"),
+        }
+    }
+}
+
+/// How a batch finds its back end. Never changes an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Routing {
+    /// Where it is done first, by the costs measured at the self-test.
+    #[default]
+    Measured,
+    /// To a device whenever one is ready, however slow. For tests and measurements.
+    PreferDevice,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) gpu: GpuPolicy,
+    pub(crate) routing: Routing,
+    pub(crate) max_batch: usize,
+    pub(crate) max_wait: Duration,
+    pub(crate) queue_jobs: usize,
+    pub(crate) queue_bytes: usize,
+    pub(crate) cpu_threads: usize,
+    pub(crate) gpu_timeout: Duration,
+    pub(crate) audit_per_batch: usize,
+    pub(crate) confirm: bool,
+    pub(crate) device_retries: u32,
+    pub(crate) device_pause: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            gpu: GpuPolicy::Auto,
+            routing: Routing::Measured,
+            max_batch: 8_192,
+            max_wait: Duration::ZERO,
+            queue_jobs: 65_536,
+            queue_bytes: 512 << 20,
+            cpu_threads: std::thread::available_parallelism().map_or(1, usize::from),
+            gpu_timeout: Duration::from_secs(10),
+            audit_per_batch: 1,
+            confirm: true,
+            device_retries: 5,
+            device_pause: Duration::from_secs(1),
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! One kernel on one device: self-test, measurement, batches, audit and fall-back.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rayon::prelude::*;
+
+use crate::error::{DeviceError, panic_text};
+use crate::fault::ScriptedDevice;
+use crate::kernel::{Accelerator, Kernel};
+use crate::lane::{DeviceTurn, Entry, Lane, book_batch, run_one, typical};
+use crate::report::{AdapterSummary, Cost, SelfTestReport};
+use crate::ticket::Answer;
+
+/// A measurement stops growing its batch when one takes this long: the cost per job is then clear,
+/// and a slow adapter does not delay the start.
+const MEASURE_LONG_ENOUGH: Duration = Duration::from_millis(4);
+
+/// Up to this many answers the owner of the device recomputes by itself; more go to the CPU pool.
+const RECOMPUTE_ALONE: usize = 2;
+
+/// A device that is open.
+pub(crate) enum OpenDevice {
+    #[cfg(feature = "gpu")]
+    Gpu(Arc<pars_kernels::gpu::Device>),
+    Scripted(ScriptedDevice),
+}
+
+impl OpenDevice {
+    pub(crate) fn open_kernel<K: Kernel>(
+        &self,
+    ) -> Result<Option<Box<dyn Accelerator<K>>>, DeviceError> {
+        match self {
+            #[cfg(feature = "gpu")]
+            Self::Gpu(device) => K::open_gpu(device),
+            Self::Scripted(device) => Ok(Some(device.open_kernel())),
+        }
+    }
+
+    /// The self-tests are over; a script's faults may begin.
+    pub(crate) fn tested(&self) {
+        match self {
+            #[cfg(feature = "gpu")]
+            Self::Gpu(_) => {}
+            Self::Scripted(device) => device.arm(),
+        }
+    }
+}
+
+/// How to open one device.
+pub(crate) struct Source {
+    pub(crate) summary: AdapterSummary,
+    pub(crate) open: Box<dyn Fn() -> Result<OpenDevice, DeviceError> + Send + Sync>,
+}
+
+/// What came of a look for work.
+pub(crate) enum Turn {
+    /// A batch ran.
+    Ran,
+    /// A batch failed here and was answered by the CPU; the device must not be used further.
+    Failed(DeviceError),
+    /// There is work that the CPU does sooner.
+    LeftToCpu,
+    /// Nothing before this moment, or before the next submission.
+    Nothing(Option<Instant>),
+}
+
+/// A kernel opened on a device, its types hidden.
+pub(crate) trait OnDevice {
+    fn kernel(&self) -> &'static str;
+    fn self_test(&mut self, backend: &str) -> SelfTestReport;
+    /// Measures and lets jobs in. Only after a passed self-test.
+    fn enter_service(&mut self) -> Result<Cost, DeviceError>;
+    fn turn(&mut self, cpu: &rayon::ThreadPool) -> Turn;
+}
+
+/// A kernel opened on a device.
+pub(crate) struct Opened<K: Kernel> {
+    lane: Arc<Lane<K>>,
+    accelerator: Box<dyn Accelerator<K>>,
+    slot: usize,
+    random: u64,
+}
+
+/// Some answers of a batch, recomputed.
+struct Recomputed<T> {
+    index: usize,
+    answer: Answer<T>,
+}
+
+impl<K: Kernel> Opened<K> {
+    pub(crate) fn new(
+        lane: Arc<Lane<K>>,
+        accelerator: Box<dyn Accelerator<K>>,
+        slot: usize,
+    ) -> Self {
+        use std::hash::{BuildHasher, Hasher};
+        // Keys of the standard library's hash maps come from the operating system.
+        let random = std::hash::RandomState::new().build_hasher().finish() | 1;
+        Self { lane, accelerator, slot, random }
+    }
+
+    /// xorshift64 (Marsaglia 2003). Only chooses which answers are audited.
+    fn random_below(&mut self, bound: usize) -> usize {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        let bound = u64::try_from(bound.max(1)).unwrap_or(u64::MAX);
+        usize::try_from(self.random % bound).unwrap_or(0)
+    }
+
+    /// Runs a batch; panics and wrong counts become errors.
+    fn run(&mut self, jobs: &[&K::Job]) -> Result<Vec<Option<K::Output>>, DeviceError> {
+        let answers = catch_unwind(AssertUnwindSafe(|| self.accelerator.run(jobs)))
+            .map_err(|panic| DeviceError::Panicked(panic_text(panic.as_ref())))??;
+        if answers.len() == jobs.len() {
+            Ok(answers)
+        } else {
+            Err(DeviceError::AnswerCount { asked: jobs.len(), got: answers.len() })
+        }
+    }
+
+    fn time(&mut self, jobs: &[&K::Job]) -> Result<Duration, DeviceError> {
+        let start = Instant::now();
+        self.run(jobs)?;
+        Ok(start.elapsed())
+    }
+
+    /// Two batch sizes give the two costs.
+    fn measure(&mut self) -> Result<Cost, DeviceError> {
+        let known = K::known_answers();
+        let jobs = typical::<K>(&known);
+        let most = self.accelerator.max_batch().min(self.lane.config().max_batch).max(1);
+        let batch =
+            |size: usize| -> Vec<&K::Job> { jobs.iter().copied().cycle().take(size).collect() };
+        let small = jobs.len().min(most);
+        // The first run after the self-test still pays for warming up.
+        self.time(&batch(small))?;
+        let short = self.time(&batch(small))?;
+        let (mut size, mut long) = (small, short);
+        while long < MEASURE_LONG_ENOUGH && size < most {
+            size = (size * 4).min(most);
+            self.time(&batch(size))?;
+            long = self.time(&batch(size))?;
+        }
+        let jobs_more = u32::try_from(size - small).unwrap_or(u32::MAX);
+        if jobs_more == 0 {
+            let jobs = u32::try_from(small.max(1)).unwrap_or(u32::MAX);
+            return Ok(Cost { fixed: Duration::ZERO, job: short / jobs });
+        }
+        let job = long.saturating_sub(short) / jobs_more;
+        let fixed =
+            short.saturating_sub(job.saturating_mul(u32::try_from(small).unwrap_or(u32::MAX)));
+        Ok(Cost { fixed, job: job.max(Duration::from_nanos(1)) })
+    }
+
+    /// Which answers of a batch the CPU has to look at, in order, each once.
+    fn to_recompute(&mut self, answers: &[Option<K::Output>]) -> (Vec<usize>, u64, u64, u64) {
+        let confirm = self.lane.config().confirm;
+        let audits = self.lane.config().audit_per_batch;
+        let mut chosen = vec![false; answers.len()];
+        let (mut undecided, mut confirmed, mut audited) = (0, 0, 0);
+        for (answer, chosen) in answers.iter().zip(&mut chosen) {
+            match answer {
+                None => {
+                    *chosen = true;
+                    undecided += 1;
+                }
+                Some(answer) if confirm && K::must_confirm(answer) => {
+                    *chosen = true;
+                    confirmed += 1;
+                }
+                Some(_) => {}
+            }
+        }
+        let mut left: Vec<usize> =
+            chosen.iter().enumerate().filter(|(_, chosen)| !**chosen).map(|(i, _)| i).collect();
+        for _ in 0..audits.min(left.len()) {
+            let pick = self.random_below(left.len());
+            if let Some(chosen) = chosen.get_mut(left.swap_remove(pick)) {
+                *chosen = true;
+                audited += 1;
+            }
+        }
+        let indices =
+            chosen.iter().enumerate().filter(|(_, chosen)| **chosen).map(|(i, _)| i).collect();
+        (indices, undecided, confirmed, audited)
+    }
+
+    /// Answers a whole batch on the CPU after the device failed it.
+    fn fall_back(&self, cpu: &rayon::ThreadPool, batch: Vec<Entry<K>>, failed_after: Duration) {
+        let jobs = u64::try_from(batch.len()).unwrap_or(u64::MAX);
+        let indices: Vec<usize> = (0..batch.len()).collect();
+        let start = Instant::now();
+        let answers: Vec<_> =
+            recompute(cpu, &batch, &indices).into_iter().map(|one| one.answer).collect();
+        let time = start.elapsed();
+        self.lane.book(self.slot + 1, |device| {
+            device.failures += 1;
+            device.fallbacks += jobs;
+            device.kernel_time.record_time(failed_after);
+        });
+        self.lane.book(0, |cpu| book_batch(cpu, &batch, start, time, batch.len()));
+        self.lane.answer(batch, answers);
+    }
+
+    fn run_batch(&mut self, cpu: &rayon::ThreadPool, batch: Vec<Entry<K>>) -> Turn {
+        let start = Instant::now();
+        let jobs: Vec<&K::Job> = batch.iter().map(|entry| &entry.job).collect();
+        let ran = self.run(&jobs);
+        let time = start.elapsed();
+        let device_answers = match ran {
+            Ok(answers) => answers,
+            Err(error) => {
+                self.fall_back(cpu, batch, time);
+                return Turn::Failed(error);
+            }
+        };
+        let (indices, undecided, confirmed, audited) = self.to_recompute(&device_answers);
+        let recomputed = recompute(cpu, &batch, &indices);
+        let wrong = recomputed.iter().find_map(|one| {
+            let got = device_answers.get(one.index)?.as_ref()?;
+            match &one.answer {
+                Ok(expected) if expected != got => Some(DeviceError::WrongAnswer {
+                    expected: format!("{expected:?}"),
+                    got: format!("{got:?}"),
+                }),
+                _ => None,
+            }
+        });
+        self.lane.book(self.slot + 1, |device| {
+            device.undecided += undecided;
+            device.confirmations += confirmed;
+            device.audits += audited;
+        });
+        if let Some(error) = wrong {
+            self.lane.book(self.slot + 1, |device| device.mismatches += 1);
+            self.fall_back(cpu, batch, time);
+            return Turn::Failed(error);
+        }
+        let by_device = device_answers.iter().flatten().count();
+        let mut answers: Vec<Option<Answer<K::Output>>> =
+            device_answers.into_iter().map(|answer| answer.map(Ok)).collect();
+        for one in recomputed {
+            // Equal to the device's, except where the device was undecided or the CPU panicked.
+            if let Some(answer) = answers.get_mut(one.index) {
+                *answer = Some(one.answer);
+            }
+        }
+        let answers: Vec<Answer<K::Output>> = answers.into_iter().flatten().collect();
+        debug_assert_eq!(answers.len(), batch.len(), "an undecided job was not recomputed");
+        self.lane.book(self.slot + 1, |device| book_batch(device, &batch, start, time, by_device));
+        self.lane.book(0, |cpu| cpu.answered += undecided);
+        self.lane.answer(batch, answers);
+        Turn::Ran
+    }
+}
+
+/// The CPU's answers to some jobs of a batch.
+fn recompute<K: Kernel>(
+    cpu: &rayon::ThreadPool,
+    batch: &[Entry<K>],
+    indices: &[usize],
+) -> Vec<Recomputed<K::Output>> {
+    let one = |index: &usize| {
+        batch.get(*index).map(|entry| Recomputed { index: *index, answer: run_one::<K>(&entry.job) })
+    };
+    if indices.len() <= RECOMPUTE_ALONE {
+        indices.iter().filter_map(one).collect()
+    } else {
+        cpu.install(|| indices.par_iter().filter_map(one).collect())
+    }
+}
+
+impl<K: Kernel> OnDevice for Opened<K> {
+    fn kernel(&self) -> &'static str {
+        K::NAME
+    }
+
+    fn self_test(&mut self, backend: &str) -> SelfTestReport {
+        let known = K::known_answers();
+        let most = self.accelerator.max_batch().max(1);
+        let start = Instant::now();
+        let mut undecided = 0;
+        let mut failure = None;
+        for (number, chunk) in known.chunks(most).enumerate() {
+            let jobs: Vec<_> = chunk.iter().map(|(job, _)| job).collect();
+            let answers = match self.run(&jobs) {
+                Ok(answers) => answers,
+                Err(error) => {
+                    failure = Some(error.to_string());
+                    break;
+                }
+            };
+            for (index, (answer, (_, expected))) in answers.iter().zip(chunk).enumerate() {
+                match answer {
+                    None => undecided += 1,
+                    Some(got) if got == expected => {}
+                    Some(got) => {
+                        let index = number * most + index;
+                        failure.get_or_insert_with(|| {
+                            format!("known answer {index} is {expected:?}, got {got:?}")
+                        });
+                    }
+                }
+            }
+        }
+        if failure.is_none() && undecided == known.len() {
+            failure = Some(format!("none of {} known answers was decided", known.len()));
+        }
+        SelfTestReport {
+            kernel: K::NAME,
+            backend: backend.to_owned(),
+            answers: known.len(),
+            undecided,
+            time: start.elapsed(),
+            failure,
+        }
+    }
+
+    fn enter_service(&mut self) -> Result<Cost, DeviceError> {
+        let cost = self.measure()?;
+        self.lane.ready_slot(self.slot, cost, self.accelerator.max_batch());
+        Ok(cost)
+    }
+
+    fn turn(&mut self, cpu: &rayon::ThreadPool) -> Turn {
+        match self.lane.device_turn(self.slot) {
+            DeviceTurn::Batch(batch) => {
+                let turn = self.run_batch(cpu, batch);
+                self.lane.device_idle(self.slot);
+                turn
+            }
+            DeviceTurn::LeftToCpu => Turn::LeftToCpu,
+            DeviceTurn::Nothing(until) => Turn::Nothing(until),
+        }
+    }
+}

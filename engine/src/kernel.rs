@@ -1,0 +1,70 @@
+//! The trait by which a kernel joins the engine.
+
+use std::fmt;
+
+use crate::error::DeviceError;
+
+/// One hot path: what a job is, how the CPU does it, and how a device does a batch of it.
+///
+/// A kernel is a type without values; it joins an engine through
+/// [`EngineBuilder::kernel`](crate::EngineBuilder::kernel). The queue, batching, routing, fall-back,
+/// audit, statistics and self-tests come with it. Jobs are checked when they are made: a value of
+/// [`Kernel::Job`] can always be run, whatever its bytes say.
+///
+/// The CPU path is the yardstick. A device is used only while its outputs equal those of
+/// [`Kernel::run_cpu`], bit for bit.
+pub trait Kernel: Sized + Send + Sync + 'static {
+    /// One question, complete in itself.
+    type Job: Send + Sync + 'static;
+    /// Its answer: a pure function of the job.
+    type Output: Clone + PartialEq + fmt::Debug + Send + Sync + 'static;
+    /// Name in reports and statistics, such as `mldsa/verify`. Unique within an engine.
+    const NAME: &'static str;
+
+    /// Bytes that the job holds while it waits; the queue's byte bound counts them.
+    fn job_bytes(job: &Self::Job) -> usize;
+
+    /// Jobs of one group may share a batch; jobs of different groups never do. A kernel whose jobs
+    /// come in shapes names the shape here. By default all jobs are one group.
+    fn group(_job: &Self::Job) -> u64 {
+        0
+    }
+
+    /// Does one job on the calling thread. A panic in here becomes the error of this job alone.
+    fn run_cpu(job: &Self::Job) -> Self::Output;
+
+    /// Jobs with their known answers, for the self-test of every back end. Must hold at least one
+    /// job, and answers of every kind that the kernel can give.
+    fn known_answers() -> Vec<(Self::Job, Self::Output)>;
+
+    /// Whether a device's answer has to be confirmed by the CPU before it is handed out. A verifier
+    /// says so of "invalid": a wrong "invalid" would make an honest node reject a good block.
+    fn must_confirm(_output: &Self::Output) -> bool {
+        false
+    }
+
+    /// Opens the kernel on a GPU: compiles its shaders and makes its buffers. `None` where the
+    /// kernel has no GPU path. Called on the thread that owns the device.
+    ///
+    /// # Errors
+    /// Whatever kept the kernel from being opened; the engine then uses the CPU.
+    #[cfg(feature = "gpu")]
+    fn open_gpu(
+        _device: &pars_kernels::gpu::Device,
+    ) -> Result<Option<Box<dyn Accelerator<Self>>>, DeviceError> {
+        Ok(None)
+    }
+}
+
+/// A kernel opened on one device. Made, used and dropped by the thread that owns the device.
+pub trait Accelerator<K: Kernel> {
+    /// Most jobs that one call of [`run`](Self::run) takes.
+    fn max_batch(&self) -> usize;
+
+    /// Does a batch and waits for it: an answer for each job, in order. `None` is "undecided": the
+    /// engine asks the CPU.
+    ///
+    /// # Errors
+    /// When the device failed; no answer of the batch counts then.
+    fn run(&mut self, jobs: &[&K::Job]) -> Result<Vec<Option<K::Output>>, DeviceError>;
+}

@@ -1,0 +1,63 @@
+//! ML-DSA verification as a kernel of the engine.
+
+use pars_kernels::mldsa::{self, VerifyJob};
+
+#[cfg(feature = "gpu")]
+use crate::error::DeviceError;
+#[cfg(feature = "gpu")]
+use crate::kernel::Accelerator;
+use crate::kernel::Kernel;
+
+/// ML-DSA verification (FIPS 204 Algorithms 3 and 8): job [`VerifyJob`], output "is the signature
+/// valid". One batch holds any mix of ML-DSA-44, -65 and -87.
+#[derive(Clone, Copy, Debug)]
+pub struct MlDsaVerify;
+
+impl Kernel for MlDsaVerify {
+    type Job = VerifyJob;
+    type Output = bool;
+    const NAME: &'static str = "mldsa/verify";
+
+    fn job_bytes(job: &VerifyJob) -> usize {
+        job.size()
+    }
+
+    fn run_cpu(job: &VerifyJob) -> bool {
+        mldsa::verify(job)
+    }
+
+    fn known_answers() -> Vec<(VerifyJob, bool)> {
+        mldsa::known_answers()
+    }
+
+    fn must_confirm(valid: &bool) -> bool {
+        !valid
+    }
+
+    #[cfg(feature = "gpu")]
+    fn open_gpu(
+        device: &pars_kernels::gpu::Device,
+    ) -> Result<Option<Box<dyn Accelerator<Self>>>, DeviceError> {
+        Ok(Some(Box::new(mldsa::gpu::BatchVerifier::new(device)?)))
+    }
+}
+
+#[cfg(feature = "gpu")]
+impl Accelerator<MlDsaVerify> for mldsa::gpu::BatchVerifier {
+    fn max_batch(&self) -> usize {
+        Self::max_batch(self)
+    }
+
+    fn run(&mut self, jobs: &[&VerifyJob]) -> Result<Vec<Option<bool>>, DeviceError> {
+        use mldsa::gpu::GpuVerdict;
+        let verdicts = self.verify(jobs)?;
+        Ok(verdicts
+            .into_iter()
+            .map(|verdict| match verdict {
+                GpuVerdict::Valid => Some(true),
+                GpuVerdict::Invalid => Some(false),
+                GpuVerdict::Undecided => None,
+            })
+            .collect())
+    }
+}

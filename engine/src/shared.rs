@@ -1,0 +1,415 @@
+//! What the engine's handles and threads share, and the threads that own devices.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender};
+use parking_lot::{Condvar, Mutex};
+
+use crate::config::Config;
+use crate::device::{OnDevice, OpenDevice, Source, Turn};
+use crate::error::DeviceError;
+use crate::gate::Gate;
+use crate::lane::AnyLane;
+use crate::report::{AdapterReport, AdapterSummary, DeviceState, SelfTestReport};
+use crate::signal::Signal;
+
+/// Longest pause before a failed device is tried again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+/// How soon the clock looks again at a batch that is due and that nobody has taken.
+const CLOCK_TICK: Duration = Duration::from_millis(1);
+
+pub(crate) struct Shared {
+    pub(crate) config: Arc<Config>,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) lanes: Vec<Arc<dyn AnyLane>>,
+    pub(crate) pool: rayon::ThreadPool,
+    /// Tasks in the pool that work through the lanes.
+    drains: AtomicUsize,
+    pub(crate) signal: Signal,
+    /// Threads that wait on the signal.
+    listeners: AtomicUsize,
+    stop: AtomicBool,
+    pub(crate) devices: Mutex<Devices>,
+    pub(crate) devices_changed: Condvar,
+}
+
+/// What is known about the adapters.
+pub(crate) struct Devices {
+    pub(crate) adapters: Vec<AdapterReport>,
+    /// Adapters, or the search for them, that have not come to a first result.
+    pub(crate) pending: usize,
+    /// Indices into `adapters` of those that have an owner, and the owners' ears.
+    pub(crate) owners: Vec<(usize, Sender<SelfTestRequest>)>,
+}
+
+/// Asks a device's owner to run its self-tests now.
+pub(crate) struct SelfTestRequest(pub(crate) Sender<Vec<SelfTestReport>>);
+
+/// Why an owner stopped serving.
+enum End {
+    Stopped,
+    Failed(DeviceError),
+}
+
+impl Shared {
+    pub(crate) fn new(
+        config: Arc<Config>,
+        gate: Arc<Gate>,
+        lanes: Vec<Arc<dyn AnyLane>>,
+        pool: rayon::ThreadPool,
+    ) -> Self {
+        Self {
+            config,
+            gate,
+            lanes,
+            pool,
+            drains: AtomicUsize::new(0),
+            signal: Signal::default(),
+            listeners: AtomicUsize::new(0),
+            stop: AtomicBool::new(false),
+            devices: Mutex::new(Devices { adapters: Vec::new(), pending: 0, owners: Vec::new() }),
+            devices_changed: Condvar::new(),
+        }
+    }
+
+    pub(crate) fn stopping(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn stop(&self) {
+        self.gate.close();
+        self.stop.store(true, Ordering::SeqCst);
+        for lane in &self.lanes {
+            lane.close();
+        }
+        self.signal.raise();
+    }
+
+    /// Tells everyone who could work that there is work.
+    pub(crate) fn announce(self: &Arc<Self>, for_cpu: usize) {
+        if self.listeners.load(Ordering::SeqCst) > 0 {
+            self.signal.raise();
+        }
+        self.start_drains(for_cpu);
+    }
+
+    /// Lets up to `wanted` more CPU threads work through the lanes.
+    fn start_drains(self: &Arc<Self>, wanted: usize) {
+        for _ in 0..wanted.min(self.config.cpu_threads) {
+            if !self.one_more_drain() {
+                return;
+            }
+            let me = Arc::clone(self);
+            self.pool.spawn(move || me.drain());
+        }
+    }
+
+    fn one_more_drain(&self) -> bool {
+        self.drains
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |drains| {
+                (drains < self.config.cpu_threads).then_some(drains + 1)
+            })
+            .is_ok()
+    }
+
+    fn drain(self: Arc<Self>) {
+        loop {
+            loop {
+                let mut worked = false;
+                for lane in &self.lanes {
+                    worked |= lane.cpu_turn();
+                }
+                if !worked {
+                    break;
+                }
+                // Recomputations for a device's owner come in between.
+                rayon::yield_now();
+            }
+            self.drains.fetch_sub(1, Ordering::SeqCst);
+            // A job that came after the last look found this task still counted.
+            if !self.lanes.iter().any(|lane| lane.cpu_has_work()) || !self.one_more_drain() {
+                return;
+            }
+        }
+    }
+
+    /// Makes batches due when `max_wait` is over. Only where `max_wait` is not zero.
+    pub(crate) fn keep_time(self: &Arc<Self>) {
+        let _listening = Listening::new(&self.listeners);
+        while !self.stopping() {
+            let seen = self.signal.count();
+            let now = Instant::now();
+            let due = self.lanes.iter().filter_map(|lane| lane.due_at()).min();
+            let again = match due {
+                Some(at) if at <= now => {
+                    self.start_drains(self.config.cpu_threads);
+                    Some(now + CLOCK_TICK)
+                }
+                later => later,
+            };
+            if self.stopping() {
+                return;
+            }
+            self.signal.wait(seen, again);
+        }
+    }
+
+    pub(crate) fn set_state(&self, adapter: usize, state: DeviceState) {
+        let mut devices = self.devices.lock();
+        if let Some(report) = devices.adapters.get_mut(adapter) {
+            if matches!(state, DeviceState::Resting { .. } | DeviceState::Disabled { .. }) {
+                report.failures += 1;
+            }
+            report.state = state;
+        }
+    }
+
+    fn set_self_tests(&self, adapter: usize, reports: &[SelfTestReport]) {
+        if let Some(report) = self.devices.lock().adapters.get_mut(adapter) {
+            report.self_tests = reports.to_vec();
+        }
+    }
+
+    /// One of the first results that `wait_ready` waits for is there.
+    pub(crate) fn first_result(&self) {
+        let mut devices = self.devices.lock();
+        devices.pending = devices.pending.saturating_sub(1);
+        self.devices_changed.notify_all();
+    }
+}
+
+/// Counts the calling thread as one that waits on the signal.
+struct Listening<'a>(&'a AtomicUsize);
+
+impl<'a> Listening<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Listening<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// The thread that owns one device.
+pub(crate) struct Owner {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) source: Source,
+    /// Index in the device report.
+    pub(crate) adapter: usize,
+    /// Index in each lane's list of devices.
+    pub(crate) slot: usize,
+    pub(crate) requests: Receiver<SelfTestRequest>,
+}
+
+impl Owner {
+    fn name(&self) -> &str {
+        &self.source.summary.name
+    }
+
+    /// Opens the device, serves, and opens it again after failures, until the engine stops.
+    pub(crate) fn own(self) {
+        let _listening = Listening::new(&self.shared.listeners);
+        let mut first = true;
+        let mut failures = 0;
+        while !self.shared.stopping() {
+            let started = self.start();
+            if std::mem::take(&mut first) {
+                self.shared.first_result();
+            }
+            let (error, had_worked) = match started {
+                Err(error) => (error, failures > 0),
+                Ok((device, mut kernels)) => match self.serve(&mut kernels) {
+                    End::Stopped => return,
+                    End::Failed(error) => {
+                        self.leave_service();
+                        // Kernels before the device they live on; neither may take the thread down.
+                        let closed = std::panic::AssertUnwindSafe(move || {
+                            drop(kernels);
+                            drop(device);
+                        });
+                        let _ = std::panic::catch_unwind(closed);
+                        (error, true)
+                    }
+                },
+            };
+            failures += 1;
+            let config = &self.shared.config;
+            if error.is_wrong_answer() {
+                tracing::error!(
+                    adapter = self.name(), %error,
+                    "ALARM: a device computed wrongly; its batch was done again on the CPU and the device is disabled"
+                );
+                return self.stay_disabled(error.to_string());
+            }
+            if !had_worked || failures > config.device_retries {
+                tracing::warn!(adapter = self.name(), %error, "device not used; its work goes to the CPU");
+                return self.stay_disabled(error.to_string());
+            }
+            let pause = config
+                .device_pause
+                .saturating_mul(1 << (failures - 1).min(16))
+                .min(LONGEST_PAUSE.max(config.device_pause));
+            tracing::warn!(
+                adapter = self.name(), %error, pause_s = pause.as_secs_f64(),
+                "device failed; its work goes to the CPU until it is opened again"
+            );
+            let state = DeviceState::Resting { reason: error.to_string(), pause };
+            self.shared.set_state(self.adapter, state);
+            self.rest(Some(Instant::now() + pause));
+            if !self.shared.stopping() {
+                self.shared.set_state(self.adapter, DeviceState::Starting);
+            }
+        }
+        if first {
+            self.shared.first_result();
+        }
+    }
+
+    /// Opens the device and every kernel on it, tests and measures them.
+    fn start(&self) -> Result<(OpenDevice, Vec<Box<dyn OnDevice>>), DeviceError> {
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.try_start()));
+        let started = caught.unwrap_or_else(|panic| {
+            Err(DeviceError::Panicked(crate::error::panic_text(panic.as_ref())))
+        });
+        if started.is_err() {
+            self.leave_service();
+        }
+        started
+    }
+
+    fn try_start(&self) -> Result<(OpenDevice, Vec<Box<dyn OnDevice>>), DeviceError> {
+        let start = Instant::now();
+        let device = (self.source.open)()?;
+        let mut kernels = Vec::new();
+        let mut reports = Vec::new();
+        let mut reasons = Vec::new();
+        for lane in &self.shared.lanes {
+            if self.shared.stopping() {
+                return Err(DeviceError::Open("the engine is shutting down".to_owned()));
+            }
+            let mut kernel = match Arc::clone(lane).open(&device, self.slot) {
+                Ok(Some(kernel)) => kernel,
+                Ok(None) => continue,
+                Err(error) => {
+                    reasons.push(format!("{}: {error}", lane.name()));
+                    reports.push(SelfTestReport {
+                        kernel: lane.name(),
+                        backend: self.name().to_owned(),
+                        answers: 0,
+                        undecided: 0,
+                        time: start.elapsed(),
+                        failure: Some(error.to_string()),
+                    });
+                    continue;
+                }
+            };
+            let report = kernel.self_test(self.name());
+            if let Some(reason) = &report.failure {
+                tracing::error!(adapter = self.name(), kernel = lane.name(), reason, "self-test failed");
+                reasons.push(format!("{}: self-test failed: {reason}", lane.name()));
+            } else {
+                kernels.push(kernel);
+            }
+            reports.push(report);
+        }
+        self.shared.set_self_tests(self.adapter, &reports);
+        if kernels.is_empty() {
+            let reason =
+                if reasons.is_empty() { "no kernel has a GPU path".to_owned() } else { reasons.join("; ") };
+            return Err(DeviceError::Rejected(reason));
+        }
+        for kernel in &mut kernels {
+            let cost = kernel.enter_service()?;
+            tracing::info!(
+                adapter = %self.source.summary, kernel = kernel.kernel(),
+                fixed_us = cost.fixed.as_secs_f64() * 1e6, job_us = cost.job.as_secs_f64() * 1e6,
+                opened_ms = start.elapsed().as_secs_f64() * 1e3, "device ready"
+            );
+        }
+        device.tested();
+        self.shared.set_state(self.adapter, DeviceState::Ready);
+        Ok((device, kernels))
+    }
+
+    fn serve(&self, kernels: &mut [Box<dyn OnDevice>]) -> End {
+        loop {
+            let seen = self.shared.signal.count();
+            if self.shared.stopping() {
+                return End::Stopped;
+            }
+            while let Ok(SelfTestRequest(reply)) = self.requests.try_recv() {
+                let reports: Vec<_> =
+                    kernels.iter_mut().map(|kernel| kernel.self_test(self.name())).collect();
+                self.shared.set_self_tests(self.adapter, &reports);
+                let failure = reports.iter().find_map(|report| report.failure.clone());
+                let _ = reply.send(reports);
+                if let Some(got) = failure {
+                    let expected = "every known answer right".to_owned();
+                    return End::Failed(DeviceError::WrongAnswer { expected, got });
+                }
+            }
+            let mut ran = false;
+            let mut left_to_cpu = false;
+            let mut again = None::<Instant>;
+            for kernel in kernels.iter_mut() {
+                match kernel.turn(&self.shared.pool) {
+                    Turn::Ran => ran = true,
+                    Turn::Failed(error) => return End::Failed(error),
+                    Turn::LeftToCpu => left_to_cpu = true,
+                    Turn::Nothing(until) => {
+                        again = [again, until].into_iter().flatten().min();
+                    }
+                }
+            }
+            if left_to_cpu {
+                // A CPU thread may have left this work to the device when there was more of it.
+                self.shared.start_drains(self.shared.config.cpu_threads);
+            }
+            if !ran {
+                self.shared.signal.wait(seen, again);
+            }
+        }
+    }
+
+    /// Sends the device's share of the work to the CPU.
+    fn leave_service(&self) {
+        for lane in &self.shared.lanes {
+            lane.shut_slot(self.slot);
+        }
+        self.shared.start_drains(self.shared.config.cpu_threads);
+    }
+
+    fn stay_disabled(&self, reason: String) {
+        self.leave_service();
+        self.shared.set_state(self.adapter, DeviceState::Disabled { reason });
+        self.rest(None);
+    }
+
+    /// Waits, answering requests with the last self-tests.
+    fn rest(&self, until: Option<Instant>) {
+        loop {
+            let seen = self.shared.signal.count();
+            if self.shared.stopping() || until.is_some_and(|until| until <= Instant::now()) {
+                return;
+            }
+            while let Ok(SelfTestRequest(reply)) = self.requests.try_recv() {
+                let devices = self.shared.devices.lock();
+                let reports = devices.adapters.get(self.adapter);
+                let _ = reply.send(reports.map(|report| report.self_tests.clone()).unwrap_or_default());
+            }
+            self.shared.signal.wait(seen, until);
+        }
+    }
+}
+
+/// The report of an adapter at its first mention.
+pub(crate) fn first_report(adapter: AdapterSummary, state: DeviceState) -> AdapterReport {
+    AdapterReport { adapter, state, self_tests: Vec::new(), failures: 0 }
+}
