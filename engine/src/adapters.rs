@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pars_kernels::gpu::{self, Adapter, AdapterInfo, GpuError};
 use parking_lot::Mutex;
+use pars_kernels::gpu::{self, Adapter, AdapterInfo, GpuError};
 
 use crate::config::GpuPolicy;
 use crate::device::{OpenDevice, Source};
@@ -33,8 +33,10 @@ pub(crate) enum Found {
 /// Looks for drivers and adapters. Takes a good part of a second where there are any.
 pub(crate) fn find(policy: &GpuPolicy, timeout: Duration) -> Vec<Found> {
     let adapters = gpu::adapters();
-    let summaries: Vec<_> =
-        adapters.iter().map(|adapter| AdapterSummary::from(adapter.info())).collect();
+    let summaries: Vec<_> = adapters
+        .iter()
+        .map(|adapter| AdapterSummary::from(adapter.info()))
+        .collect();
     let verdicts = choose(policy, &summaries);
     adapters
         .into_iter()
@@ -92,16 +94,20 @@ fn source(adapter: Adapter, summary: AdapterSummary, timeout: Duration) -> Sourc
         summary,
         open: Box::new(move || {
             // After a loss a fresh instance is needed: the driver may have been restarted.
-            let adapter = first.lock().take().or_else(|| find_again(&info)).ok_or_else(|| {
-                DeviceError::Open(format!("{} is no longer there", info.name))
-            })?;
+            let adapter = first
+                .lock()
+                .take()
+                .or_else(|| find_again(&info))
+                .ok_or_else(|| DeviceError::Open(format!("{} is no longer there", info.name)))?;
             Ok(OpenDevice::Gpu(Arc::new(adapter.open(timeout)?)))
         }),
     }
 }
 
 fn find_again(info: &AdapterInfo) -> Option<Adapter> {
-    gpu::adapters().into_iter().find(|adapter| adapter.info() == info)
+    gpu::adapters()
+        .into_iter()
+        .find(|adapter| adapter.info() == info)
 }
 
 #[cfg(test)]
@@ -126,12 +132,21 @@ mod tests {
             adapter("NVIDIA H100", AdapterKind::Discrete, "dx12"),
         ];
         let chosen = |policy: GpuPolicy| -> Vec<bool> {
-            choose(&policy, &adapters).iter().map(Result::is_ok).collect()
+            choose(&policy, &adapters)
+                .iter()
+                .map(Result::is_ok)
+                .collect()
         };
         assert_eq!(chosen(GpuPolicy::Auto), [true, false, false, false]);
         assert_eq!(chosen(GpuPolicy::Any), [true, true, true, false]);
         assert_eq!(chosen(GpuPolicy::Off), [false; 4]);
-        assert_eq!(chosen(GpuPolicy::Named("h100".into())), [true, false, false, false]);
-        assert_eq!(chosen(GpuPolicy::Named("LLVM".into())), [false, true, false, false]);
+        assert_eq!(
+            chosen(GpuPolicy::Named("h100".into())),
+            [true, false, false, false]
+        );
+        assert_eq!(
+            chosen(GpuPolicy::Named("LLVM".into())),
+            [false, true, false, false]
+        );
     }
 }

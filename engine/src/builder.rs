@@ -26,7 +26,10 @@ struct Row {
 
 impl Row {
     const fn of<K: Kernel>() -> Self {
-        Self { name: K::NAME, lane: |gate, config| Arc::new(Lane::<K>::new(gate, config)) }
+        Self {
+            name: K::NAME,
+            lane: |gate, config| Arc::new(Lane::<K>::new(gate, config)),
+        }
     }
 }
 
@@ -43,13 +46,20 @@ pub struct EngineBuilder {
 
 impl Default for EngineBuilder {
     fn default() -> Self {
-        Self { config: Config::default(), added: Vec::new(), standard: true, sources: Vec::new() }
+        Self {
+            config: Config::default(),
+            added: Vec::new(),
+            standard: true,
+            sources: Vec::new(),
+        }
     }
 }
 
 impl std::fmt::Debug for EngineBuilder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("EngineBuilder").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("EngineBuilder")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 
@@ -162,7 +172,10 @@ impl EngineBuilder {
         let script = Arc::new(script);
         let history = Arc::new(History::default());
         let open = move || ScriptedDevice::open(&script, &history).map(OpenDevice::Scripted);
-        self.sources.push(Source { summary, open: Box::new(open) });
+        self.sources.push(Source {
+            summary,
+            open: Box::new(open),
+        });
         self
     }
 
@@ -209,7 +222,9 @@ impl EngineBuilder {
             .num_threads(config.cpu_threads)
             .thread_name(|index| format!("pars-cpu-{index}"))
             .build()
-            .map_err(|error| BuildError::Threads { reason: error.to_string() })?;
+            .map_err(|error| BuildError::Threads {
+                reason: error.to_string(),
+            })?;
         let cpu = CpuReport {
             features: pars_kernels::cpu::features().to_string(),
             threads: config.cpu_threads,
@@ -242,7 +257,9 @@ fn spawn(
     let handle = std::thread::Builder::new()
         .name(name.to_owned())
         .spawn(work)
-        .map_err(|error| BuildError::Threads { reason: error.to_string() })?;
+        .map_err(|error| BuildError::Threads {
+            reason: error.to_string(),
+        })?;
     threads.lock().push(handle);
     Ok(())
 }
@@ -257,9 +274,17 @@ fn own(shared: &Arc<Shared>, threads: &Threads, source: Source) -> Result<(), Bu
         for lane in &shared.lanes {
             lane.add_slot(&source.summary.name);
         }
-        devices.adapters.push(first_report(source.summary.clone(), DeviceState::Starting));
+        devices
+            .adapters
+            .push(first_report(source.summary.clone(), DeviceState::Starting));
         devices.owners.push((adapter, request));
-        Owner { shared: Arc::clone(shared), source, adapter, slot, requests }
+        Owner {
+            shared: Arc::clone(shared),
+            source,
+            adapter,
+            slot,
+            requests,
+        }
     };
     spawn(threads, "pars-device", move || owner.own())
 }

@@ -98,7 +98,12 @@ impl<K: Kernel> Opened<K> {
         use std::hash::{BuildHasher, Hasher};
         // Keys of the standard library's hash maps come from the operating system.
         let random = std::hash::RandomState::new().build_hasher().finish() | 1;
-        Self { lane, accelerator, slot, random }
+        Self {
+            lane,
+            accelerator,
+            slot,
+            random,
+        }
     }
 
     /// xorshift64 (Marsaglia 2003). Only chooses which answers are audited.
@@ -117,7 +122,10 @@ impl<K: Kernel> Opened<K> {
         if answers.len() == jobs.len() {
             Ok(answers)
         } else {
-            Err(DeviceError::AnswerCount { asked: jobs.len(), got: answers.len() })
+            Err(DeviceError::AnswerCount {
+                asked: jobs.len(),
+                got: answers.len(),
+            })
         }
     }
 
@@ -131,7 +139,11 @@ impl<K: Kernel> Opened<K> {
     fn measure(&mut self) -> Result<Cost, DeviceError> {
         let known = K::known_answers();
         let jobs = typical::<K>(&known);
-        let most = self.accelerator.max_batch().min(self.lane.config().max_batch).max(1);
+        let most = self
+            .accelerator
+            .max_batch()
+            .min(self.lane.config().max_batch)
+            .max(1);
         let batch =
             |size: usize| -> Vec<&K::Job> { jobs.iter().copied().cycle().take(size).collect() };
         let small = jobs.len().min(most);
@@ -147,12 +159,18 @@ impl<K: Kernel> Opened<K> {
         let jobs_more = u32::try_from(size - small).unwrap_or(u32::MAX);
         if jobs_more == 0 {
             let jobs = u32::try_from(small.max(1)).unwrap_or(u32::MAX);
-            return Ok(Cost { fixed: Duration::ZERO, job: short / jobs });
+            return Ok(Cost {
+                fixed: Duration::ZERO,
+                job: short / jobs,
+            });
         }
         let job = long.saturating_sub(short) / jobs_more;
         let fixed =
             short.saturating_sub(job.saturating_mul(u32::try_from(small).unwrap_or(u32::MAX)));
-        Ok(Cost { fixed, job: job.max(Duration::from_nanos(1)) })
+        Ok(Cost {
+            fixed,
+            job: job.max(Duration::from_nanos(1)),
+        })
     }
 
     /// Which answers of a batch the CPU has to look at, in order, each once.
@@ -174,8 +192,12 @@ impl<K: Kernel> Opened<K> {
                 Some(_) => {}
             }
         }
-        let mut left: Vec<usize> =
-            chosen.iter().enumerate().filter(|(_, chosen)| !**chosen).map(|(i, _)| i).collect();
+        let mut left: Vec<usize> = chosen
+            .iter()
+            .enumerate()
+            .filter(|(_, chosen)| !**chosen)
+            .map(|(i, _)| i)
+            .collect();
         for _ in 0..audits.min(left.len()) {
             let pick = self.random_below(left.len());
             if let Some(chosen) = chosen.get_mut(left.swap_remove(pick)) {
@@ -183,8 +205,12 @@ impl<K: Kernel> Opened<K> {
                 audited += 1;
             }
         }
-        let indices =
-            chosen.iter().enumerate().filter(|(_, chosen)| **chosen).map(|(i, _)| i).collect();
+        let indices = chosen
+            .iter()
+            .enumerate()
+            .filter(|(_, chosen)| **chosen)
+            .map(|(i, _)| i)
+            .collect();
         (indices, undecided, confirmed, audited)
     }
 
@@ -193,15 +219,18 @@ impl<K: Kernel> Opened<K> {
         let jobs = u64::try_from(batch.len()).unwrap_or(u64::MAX);
         let indices: Vec<usize> = (0..batch.len()).collect();
         let start = Instant::now();
-        let answers: Vec<_> =
-            recompute(cpu, &batch, &indices).into_iter().map(|one| one.answer).collect();
+        let answers: Vec<_> = recompute(cpu, &batch, &indices)
+            .into_iter()
+            .map(|one| one.answer)
+            .collect();
         let time = start.elapsed();
         self.lane.book(self.slot + 1, |device| {
             device.failures += 1;
             device.fallbacks += jobs;
             device.kernel_time.record_time(failed_after);
         });
-        self.lane.book(0, |cpu| book_batch(cpu, &batch, start, time, batch.len()));
+        self.lane
+            .book(0, |cpu| book_batch(cpu, &batch, start, time, batch.len()));
         self.lane.answer(batch, answers);
     }
 
@@ -235,13 +264,16 @@ impl<K: Kernel> Opened<K> {
             device.audits += audited;
         });
         if let Some(error) = wrong {
-            self.lane.book(self.slot + 1, |device| device.mismatches += 1);
+            self.lane
+                .book(self.slot + 1, |device| device.mismatches += 1);
             self.fall_back(cpu, batch, time);
             return Turn::Failed(error);
         }
         let by_device = device_answers.iter().flatten().count();
-        let mut answers: Vec<Option<Answer<K::Output>>> =
-            device_answers.into_iter().map(|answer| answer.map(Ok)).collect();
+        let mut answers: Vec<Option<Answer<K::Output>>> = device_answers
+            .into_iter()
+            .map(|answer| answer.map(Ok))
+            .collect();
         for one in recomputed {
             // Equal to the device's, except where the device was undecided or the CPU panicked.
             if let Some(answer) = answers.get_mut(one.index) {
@@ -249,8 +281,14 @@ impl<K: Kernel> Opened<K> {
             }
         }
         let answers: Vec<Answer<K::Output>> = answers.into_iter().flatten().collect();
-        debug_assert_eq!(answers.len(), batch.len(), "an undecided job was not recomputed");
-        self.lane.book(self.slot + 1, |device| book_batch(device, &batch, start, time, by_device));
+        debug_assert_eq!(
+            answers.len(),
+            batch.len(),
+            "an undecided job was not recomputed"
+        );
+        self.lane.book(self.slot + 1, |device| {
+            book_batch(device, &batch, start, time, by_device)
+        });
         self.lane.book(0, |cpu| cpu.answered += undecided);
         self.lane.answer(batch, answers);
         Turn::Ran
@@ -264,7 +302,10 @@ fn recompute<K: Kernel>(
     indices: &[usize],
 ) -> Vec<Recomputed<K::Output>> {
     let one = |index: &usize| {
-        batch.get(*index).map(|entry| Recomputed { index: *index, answer: run_one::<K>(&entry.job) })
+        batch.get(*index).map(|entry| Recomputed {
+            index: *index,
+            answer: run_one::<K>(&entry.job),
+        })
     };
     if indices.len() <= RECOMPUTE_ALONE {
         indices.iter().filter_map(one).collect()
@@ -321,7 +362,8 @@ impl<K: Kernel> OnDevice for Opened<K> {
 
     fn enter_service(&mut self) -> Result<Cost, DeviceError> {
         let cost = self.measure()?;
-        self.lane.ready_slot(self.slot, cost, self.accelerator.max_batch());
+        self.lane
+            .ready_slot(self.slot, cost, self.accelerator.max_batch());
         Ok(cost)
     }
 

@@ -43,7 +43,9 @@ struct Inner {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("queue", &self.queue()).finish_non_exhaustive()
+        f.debug_struct("Engine")
+            .field("queue", &self.queue())
+            .finish_non_exhaustive()
     }
 }
 
@@ -58,7 +60,13 @@ impl Engine {
         cpu: CpuReport,
         threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
     ) -> Self {
-        Self { inner: Arc::new(Inner { shared, cpu, threads }) }
+        Self {
+            inner: Arc::new(Inner {
+                shared,
+                cpu,
+                threads,
+            }),
+        }
     }
 
     fn shared(&self) -> &Arc<Shared> {
@@ -81,12 +89,12 @@ impl Engine {
     /// # Errors
     /// [`SubmitError::QueueFull`] where the engine is at its bound: the job comes back with the
     /// queue's state. The other variants say why the job can never be accepted.
-    pub fn submit<K: Kernel>(
-        &self,
-        job: K::Job,
-    ) -> Result<Ticket<K::Output>, SubmitError<K::Job>> {
+    pub fn submit<K: Kernel>(&self, job: K::Job) -> Result<Ticket<K::Output>, SubmitError<K::Job>> {
         let Ok((lane, any)) = self.lane::<K>() else {
-            return Err(SubmitError::UnknownKernel { job, kernel: K::NAME });
+            return Err(SubmitError::UnknownKernel {
+                job,
+                kernel: K::NAME,
+            });
         };
         let bytes = K::job_bytes(&job);
         match self.shared().gate.admit(bytes) {
@@ -140,9 +148,14 @@ impl Engine {
     pub async fn call<K: Kernel>(&self, job: K::Job) -> Result<K::Output, EngineError> {
         let (lane, any) = self.lane::<K>()?;
         let bytes = K::job_bytes(&job);
-        self.shared().gate.admit_in_turn(bytes).await.map_err(refused)?;
-        let mut tickets =
-            self.push(lane, any, vec![(job, bytes)]).map_err(|_| EngineError::ShuttingDown)?;
+        self.shared()
+            .gate
+            .admit_in_turn(bytes)
+            .await
+            .map_err(refused)?;
+        let mut tickets = self
+            .push(lane, any, vec![(job, bytes)])
+            .map_err(|_| EngineError::ShuttingDown)?;
         match tickets.pop() {
             Some(ticket) => ticket.await,
             None => Err(EngineError::ShuttingDown),
@@ -176,7 +189,10 @@ impl Engine {
                 admitted = 1;
             }
             let part: Vec<_> = jobs.drain(..admitted).collect();
-            tickets.extend(self.push(lane, any, part).map_err(|_| EngineError::ShuttingDown)?);
+            tickets.extend(
+                self.push(lane, any, part)
+                    .map_err(|_| EngineError::ShuttingDown)?,
+            );
             // Answers that are there already need no ticket any more.
             while let Some(answer) = tickets.front_mut().and_then(Ticket::try_take) {
                 tickets.pop_front();
@@ -218,7 +234,12 @@ impl Engine {
     pub fn stats(&self) -> EngineStats {
         EngineStats {
             queue: self.queue(),
-            kernels: self.shared().lanes.iter().map(|lane| lane.stats()).collect(),
+            kernels: self
+                .shared()
+                .lanes
+                .iter()
+                .map(|lane| lane.stats())
+                .collect(),
         }
     }
 
@@ -244,7 +265,10 @@ impl Engine {
         let deadline = Instant::now() + limit;
         let mut devices = self.shared().devices.lock();
         while devices.pending > 0 {
-            let late = self.shared().devices_changed.wait_until(&mut devices, deadline);
+            let late = self
+                .shared()
+                .devices_changed
+                .wait_until(&mut devices, deadline);
             if late.timed_out() {
                 return devices.pending == 0;
             }
@@ -268,11 +292,18 @@ impl Engine {
             .collect();
         shared.signal.raise();
         for (adapter, asked, replies) in replies {
-            match replies.recv_timeout(if asked { SELF_TEST_LIMIT } else { Duration::ZERO }) {
+            match replies.recv_timeout(if asked {
+                SELF_TEST_LIMIT
+            } else {
+                Duration::ZERO
+            }) {
                 Ok(answers) => reports.extend(answers),
                 Err(_) => {
                     let devices = shared.devices.lock();
-                    let name = devices.adapters.get(adapter).map(|report| &report.adapter.name);
+                    let name = devices
+                        .adapters
+                        .get(adapter)
+                        .map(|report| &report.adapter.name);
                     reports.extend(shared.lanes.iter().map(|lane| SelfTestReport {
                         kernel: lane.name(),
                         backend: name.cloned().unwrap_or_default(),

@@ -43,7 +43,9 @@ pub enum SubmitError<J> {
         state: QueueState,
     },
     /// The job alone is larger than the queue's bound in bytes and can never be accepted.
-    #[error("the job holds {bytes} bytes, more than the queue's bound of {limit}; raise queue_bytes")]
+    #[error(
+        "the job holds {bytes} bytes, more than the queue's bound of {limit}; raise queue_bytes"
+    )]
     TooLarge {
         /// The job that was refused.
         job: J,
@@ -71,17 +73,19 @@ pub enum SubmitError<J> {
 impl<J> std::fmt::Debug for SubmitError<J> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::QueueFull { state, .. } => {
-                f.debug_struct("QueueFull").field("state", state).finish_non_exhaustive()
-            }
+            Self::QueueFull { state, .. } => f
+                .debug_struct("QueueFull")
+                .field("state", state)
+                .finish_non_exhaustive(),
             Self::TooLarge { bytes, limit, .. } => f
                 .debug_struct("TooLarge")
                 .field("bytes", bytes)
                 .field("limit", limit)
                 .finish_non_exhaustive(),
-            Self::UnknownKernel { kernel, .. } => {
-                f.debug_struct("UnknownKernel").field("kernel", kernel).finish_non_exhaustive()
-            }
+            Self::UnknownKernel { kernel, .. } => f
+                .debug_struct("UnknownKernel")
+                .field("kernel", kernel)
+                .finish_non_exhaustive(),
             Self::ShuttingDown { .. } => f.debug_struct("ShuttingDown").finish_non_exhaustive(),
         }
     }
@@ -102,9 +106,10 @@ impl<J> SubmitError<J> {
     pub fn without_job(&self) -> EngineError {
         match self {
             Self::QueueFull { state, .. } => EngineError::QueueFull { state: *state },
-            Self::TooLarge { bytes, limit, .. } => {
-                EngineError::TooLarge { bytes: *bytes, limit: *limit }
-            }
+            Self::TooLarge { bytes, limit, .. } => EngineError::TooLarge {
+                bytes: *bytes,
+                limit: *limit,
+            },
             Self::UnknownKernel { kernel, .. } => EngineError::UnknownKernel { kernel },
             Self::ShuttingDown { .. } => EngineError::ShuttingDown,
         }
@@ -132,7 +137,9 @@ pub enum EngineError {
         kernel: &'static str,
     },
     /// The job alone is larger than the queue's bound in bytes.
-    #[error("the job holds {bytes} bytes, more than the queue's bound of {limit}; raise queue_bytes")]
+    #[error(
+        "the job holds {bytes} bytes, more than the queue's bound of {limit}; raise queue_bytes"
+    )]
     TooLarge {
         /// Bytes of the job.
         bytes: usize,

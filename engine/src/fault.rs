@@ -124,7 +124,11 @@ impl FaultScript {
     }
 
     pub(crate) fn name(&self) -> &str {
-        if self.name.is_empty() { "scripted device" } else { &self.name }
+        if self.name.is_empty() {
+            "scripted device"
+        } else {
+            &self.name
+        }
     }
 
     fn fault(&self, batch: u64) -> Option<Fault> {
@@ -167,7 +171,9 @@ impl ScriptedDevice {
         history: &Arc<History>,
     ) -> Result<Self, DeviceError> {
         if history.opened.fetch_add(1, Ordering::SeqCst) >= script.opens {
-            return Err(DeviceError::Open("the script allows no further opening".to_owned()));
+            return Err(DeviceError::Open(
+                "the script allows no further opening".to_owned(),
+            ));
         }
         Ok(Self {
             script: script.clone(),
@@ -182,8 +188,14 @@ impl ScriptedDevice {
     }
 
     pub(crate) fn open_kernel<K: Kernel>(&self) -> Box<dyn Accelerator<K>> {
-        let outputs = K::known_answers().into_iter().map(|(_, output)| output).collect();
-        Box::new(Scripted::<K> { device: self.clone(), outputs })
+        let outputs = K::known_answers()
+            .into_iter()
+            .map(|(_, output)| output)
+            .collect();
+        Box::new(Scripted::<K> {
+            device: self.clone(),
+            outputs,
+        })
     }
 }
 
@@ -195,7 +207,10 @@ struct Scripted<K: Kernel> {
 
 impl<K: Kernel> Scripted<K> {
     fn spoil(&self, answer: &mut Option<K::Output>) {
-        let wrong = self.outputs.iter().find(|output| Some(*output) != answer.as_ref());
+        let wrong = self
+            .outputs
+            .iter()
+            .find(|output| Some(*output) != answer.as_ref());
         *answer = wrong.cloned();
     }
 }
@@ -209,7 +224,9 @@ impl<K: Kernel> Accelerator<K> for Scripted<K> {
     fn run(&mut self, jobs: &[&K::Job]) -> Result<Vec<Option<K::Output>>, DeviceError> {
         let device = &self.device;
         let fault = if device.armed.load(Ordering::SeqCst) {
-            device.script.fault(device.history.batches.fetch_add(1, Ordering::SeqCst))
+            device
+                .script
+                .fault(device.history.batches.fetch_add(1, Ordering::SeqCst))
         } else {
             device.script.in_self_test
         };

@@ -80,12 +80,20 @@ impl State {
 
 impl Gate {
     pub(crate) fn new(max_jobs: usize, max_bytes: usize) -> Self {
-        Self { max_jobs, max_bytes, state: Mutex::default(), empty: Condvar::new() }
+        Self {
+            max_jobs,
+            max_bytes,
+            state: Mutex::default(),
+            empty: Condvar::new(),
+        }
     }
 
     fn fits(&self, state: &State, bytes: usize) -> bool {
         state.jobs < self.max_jobs
-            && state.bytes.checked_add(bytes).is_some_and(|sum| sum <= self.max_bytes)
+            && state
+                .bytes
+                .checked_add(bytes)
+                .is_some_and(|sum| sum <= self.max_bytes)
     }
 
     fn describe(&self, state: &State) -> QueueState {
@@ -111,7 +119,10 @@ impl Gate {
             return Err(Refusal::Closed);
         }
         if bytes > self.max_bytes {
-            return Err(Refusal::TooLarge { bytes, limit: self.max_bytes });
+            return Err(Refusal::TooLarge {
+                bytes,
+                limit: self.max_bytes,
+            });
         }
         if !self.fits(&state, bytes) {
             return Err(Refusal::Full(self.describe(&state)));
@@ -155,7 +166,13 @@ impl Gate {
                     return Ok(());
                 }
                 let (call, called) = oneshot::channel();
-                state.line.insert(place.number, Waiting { bytes, call: Some(call) });
+                state.line.insert(
+                    place.number,
+                    Waiting {
+                        bytes,
+                        call: Some(call),
+                    },
+                );
                 called
             };
             // An error means that the gate is gone; the next round sees it closed.
@@ -262,7 +279,13 @@ mod tests {
     #[test]
     fn bounds_hold_in_jobs_and_in_bytes() {
         let gate = Gate::new(2, 100);
-        assert_eq!(gate.admit(101), Err(Refusal::TooLarge { bytes: 101, limit: 100 }));
+        assert_eq!(
+            gate.admit(101),
+            Err(Refusal::TooLarge {
+                bytes: 101,
+                limit: 100
+            })
+        );
         assert_eq!(gate.admit(60), Ok(()));
         assert!(matches!(gate.admit(41), Err(Refusal::Full(state)) if state.bytes == 60));
         assert_eq!(gate.admit(40), Ok(()));

@@ -59,18 +59,24 @@ impl<K: Kernel> Queue<K> {
         self.groups
             .iter()
             .filter_map(|(group, jobs)| {
-                jobs.first_key_value().map(|(sequence, entry)| (*sequence, *group, entry.accepted))
+                jobs.first_key_value()
+                    .map(|(sequence, entry)| (*sequence, *group, entry.accepted))
             })
             .min_by_key(|(sequence, ..)| *sequence)
             .map(|(_, group, accepted)| (group, accepted))
     }
 
     fn take(&mut self, group: u64, most: usize) -> Vec<Entry<K>> {
-        let Some(jobs) = self.groups.get_mut(&group) else { return Vec::new() };
+        let Some(jobs) = self.groups.get_mut(&group) else {
+            return Vec::new();
+        };
         let batch: Vec<_> = if jobs.len() <= most {
             std::mem::take(jobs).into_values().collect()
         } else {
-            std::iter::from_fn(|| jobs.pop_first()).take(most).map(|(_, entry)| entry).collect()
+            std::iter::from_fn(|| jobs.pop_first())
+                .take(most)
+                .map(|(_, entry)| entry)
+                .collect()
         };
         if jobs.is_empty() {
             self.groups.remove(&group);
@@ -138,7 +144,10 @@ pub(crate) trait AnyLane: Any + Send + Sync {
 
 impl<K: Kernel> Lane<K> {
     pub(crate) fn new(gate: Arc<Gate>, config: Arc<Config>) -> Self {
-        let cpu = BackendStats { backend: "cpu".to_owned(), ..BackendStats::default() };
+        let cpu = BackendStats {
+            backend: "cpu".to_owned(),
+            ..BackendStats::default()
+        };
         Self {
             queue: Mutex::new(Queue {
                 groups: BTreeMap::new(),
@@ -179,20 +188,33 @@ impl<K: Kernel> Lane<K> {
         }
         for (job, bytes) in jobs {
             let (answer, claim) = oneshot::channel();
-            let position = Position { group: K::group(&job), sequence: queue.next };
+            let position = Position {
+                group: K::group(&job),
+                sequence: queue.next,
+            };
             queue.next += 1;
             queue.len += 1;
-            queue
-                .groups
-                .entry(position.group)
-                .or_default()
-                .insert(position.sequence, Entry { job, answer, bytes, accepted });
+            queue.groups.entry(position.group).or_default().insert(
+                position.sequence,
+                Entry {
+                    job,
+                    answer,
+                    bytes,
+                    accepted,
+                },
+            );
             tickets.push(Ticket::new(claim, me.clone(), position));
         }
         // Counted before a worker can count the answer.
         self.books.lock().submitted += u64::try_from(count).unwrap_or(u64::MAX);
-        let turn = self.cpu_turn_size(&queue, accepted).map_or(0, |(_, size)| size.max(1));
-        let for_cpu = if turn == 0 { 0 } else { queue.len.div_ceil(turn) };
+        let turn = self
+            .cpu_turn_size(&queue, accepted)
+            .map_or(0, |(_, size)| size.max(1));
+        let for_cpu = if turn == 0 {
+            0
+        } else {
+            queue.len.div_ceil(turn)
+        };
         drop(queue);
         Ok(Pushed { tickets, for_cpu })
     }
@@ -206,7 +228,13 @@ impl<K: Kernel> Lane<K> {
     }
 
     /// Whether a batch may start, or when it may.
-    fn due(&self, queue: &Queue<K>, group: u64, oldest: Instant, now: Instant) -> Result<(), Instant> {
+    fn due(
+        &self,
+        queue: &Queue<K>,
+        group: u64,
+        oldest: Instant,
+        now: Instant,
+    ) -> Result<(), Instant> {
         let at = oldest + self.config.max_wait;
         if at <= now || queue.closed || queue.group_len(group) >= self.config.max_batch {
             Ok(())
@@ -218,7 +246,8 @@ impl<K: Kernel> Lane<K> {
     /// Estimated time for `jobs` jobs over all CPU threads.
     fn cpu_time(&self, jobs: usize) -> Duration {
         let rounds = jobs.div_ceil(self.config.cpu_threads.max(1));
-        self.cpu_job().saturating_mul(u32::try_from(rounds).unwrap_or(u32::MAX))
+        self.cpu_job()
+            .saturating_mul(u32::try_from(rounds).unwrap_or(u32::MAX))
     }
 
     /// Whether a device is ready and would be done before the CPU.
@@ -244,8 +273,11 @@ impl<K: Kernel> Lane<K> {
         let size = (waiting / (2 * self.config.cpu_threads.max(1))).clamp(1, by_time.max(1));
         // With devices: take what an idle device should not have, and while all such devices are
         // busy what is done before the first of them is free.
-        let mut winners =
-            queue.slots.iter().filter(|slot| self.device_wins(slot, waiting)).peekable();
+        let mut winners = queue
+            .slots
+            .iter()
+            .filter(|slot| self.device_wins(slot, waiting))
+            .peekable();
         if winners.peek().is_some() {
             if self.config.routing == Routing::PreferDevice {
                 return None;
@@ -262,7 +294,9 @@ impl<K: Kernel> Lane<K> {
     pub(crate) fn device_turn(&self, slot: usize) -> DeviceTurn<K> {
         let now = Instant::now();
         let mut queue = self.queue.lock();
-        let Some((group, oldest)) = queue.oldest() else { return DeviceTurn::Nothing(None) };
+        let Some((group, oldest)) = queue.oldest() else {
+            return DeviceTurn::Nothing(None);
+        };
         if let Err(at) = self.due(&queue, group, oldest, now) {
             return DeviceTurn::Nothing(Some(at));
         }
@@ -323,7 +357,10 @@ impl<K: Kernel> Lane<K> {
 
 /// Estimated time of a batch on a device.
 fn device_time(cost: Cost, jobs: usize) -> Duration {
-    cost.fixed + cost.job.saturating_mul(u32::try_from(jobs).unwrap_or(u32::MAX))
+    cost.fixed
+        + cost
+            .job
+            .saturating_mul(u32::try_from(jobs).unwrap_or(u32::MAX))
 }
 
 /// One job on the calling thread; a panic becomes the job's error.
@@ -331,7 +368,10 @@ pub(crate) fn run_one<K: Kernel>(job: &K::Job) -> Answer<K::Output> {
     catch_unwind(AssertUnwindSafe(|| K::run_cpu(job))).map_err(|panic| {
         let message = panic_text(panic.as_ref());
         tracing::error!(kernel = K::NAME, message, "a kernel panicked on the CPU");
-        EngineError::Panicked { kernel: K::NAME, message }
+        EngineError::Panicked {
+            kernel: K::NAME,
+            message,
+        }
     })
 }
 
@@ -343,7 +383,9 @@ impl<K: Kernel> AnyLane for Lane<K> {
     fn test_cpu(&self) -> SelfTestReport {
         let known = K::known_answers();
         let start = Instant::now();
-        let mut failure = known.is_empty().then(|| "the kernel has no known answers".to_owned());
+        let mut failure = known
+            .is_empty()
+            .then(|| "the kernel has no known answers".to_owned());
         for (index, (job, expected)) in known.iter().enumerate() {
             match run_one::<K>(job) {
                 Ok(got) if got == *expected => {}
@@ -366,7 +408,8 @@ impl<K: Kernel> AnyLane for Lane<K> {
                 })
                 .min()
                 .unwrap_or_default();
-            self.cpu_job.store(nanoseconds(quickest).max(1), Ordering::Relaxed);
+            self.cpu_job
+                .store(nanoseconds(quickest).max(1), Ordering::Relaxed);
         }
         SelfTestReport {
             kernel: K::NAME,
@@ -379,9 +422,17 @@ impl<K: Kernel> AnyLane for Lane<K> {
     }
 
     fn add_slot(&self, name: &str) {
-        let slot = Slot { name: name.to_owned(), cost: None, max_batch: 1, busy_until: None };
+        let slot = Slot {
+            name: name.to_owned(),
+            cost: None,
+            max_batch: 1,
+            busy_until: None,
+        };
         self.queue.lock().slots.push(slot);
-        let books = BackendStats { backend: name.to_owned(), ..BackendStats::default() };
+        let books = BackendStats {
+            backend: name.to_owned(),
+            ..BackendStats::default()
+        };
         self.books.lock().backends.push(books);
     }
 
@@ -406,7 +457,9 @@ impl<K: Kernel> AnyLane for Lane<K> {
         let start = Instant::now();
         let batch = {
             let mut queue = self.queue.lock();
-            let Some((group, size)) = self.cpu_turn_size(&queue, start) else { return false };
+            let Some((group, size)) = self.cpu_turn_size(&queue, start) else {
+                return false;
+            };
             queue.take(group, size)
         };
         let answers: Vec<_> = batch.iter().map(|entry| run_one::<K>(&entry.job)).collect();
@@ -417,18 +470,26 @@ impl<K: Kernel> AnyLane for Lane<K> {
     }
 
     fn cpu_has_work(&self) -> bool {
-        self.cpu_turn_size(&self.queue.lock(), Instant::now()).is_some()
+        self.cpu_turn_size(&self.queue.lock(), Instant::now())
+            .is_some()
     }
 
     fn due_at(&self) -> Option<Instant> {
-        self.queue.lock().oldest().map(|(_, accepted)| accepted + self.config.max_wait)
+        self.queue
+            .lock()
+            .oldest()
+            .map(|(_, accepted)| accepted + self.config.max_wait)
     }
 
     fn cancel(&self, position: Position) {
         let cancelled = {
             let mut queue = self.queue.lock();
-            let Some(jobs) = queue.groups.get_mut(&position.group) else { return };
-            let Some(entry) = jobs.remove(&position.sequence) else { return };
+            let Some(jobs) = queue.groups.get_mut(&position.group) else {
+                return;
+            };
+            let Some(entry) = jobs.remove(&position.sequence) else {
+                return;
+            };
             if jobs.is_empty() {
                 queue.groups.remove(&position.group);
             }
@@ -446,7 +507,10 @@ impl<K: Kernel> AnyLane for Lane<K> {
             let mut queue = self.queue.lock();
             queue.closed = true;
             queue.len = 0;
-            std::mem::take(&mut queue.groups).into_values().flat_map(BTreeMap::into_values).collect()
+            std::mem::take(&mut queue.groups)
+                .into_values()
+                .flat_map(BTreeMap::into_values)
+                .collect()
         };
         self.books.lock().shut_down += u64::try_from(waiting.len()).unwrap_or(u64::MAX);
         for entry in waiting {
@@ -457,7 +521,10 @@ impl<K: Kernel> AnyLane for Lane<K> {
 
     fn stats(&self) -> KernelStats {
         let queued = self.queue.lock().len;
-        KernelStats { queued, ..self.books.lock().clone() }
+        KernelStats {
+            queued,
+            ..self.books.lock().clone()
+        }
     }
 
     fn route(&self) -> RouteReport {
@@ -472,23 +539,37 @@ impl<K: Kernel> AnyLane for Lane<K> {
                 (Routing::Measured, Some(jobs)) => {
                     format!("batches of {jobs} and more to {}", slot.name)
                 }
-                (Routing::Measured, None) => format!("nothing to {}: the CPU is quicker", slot.name),
+                (Routing::Measured, None) => {
+                    format!("nothing to {}: the CPU is quicker", slot.name)
+                }
             });
             devices.push((slot.name.clone(), cost, first));
         }
         if why.is_empty() {
             why.push("everything to the CPU: no device is ready".to_owned());
         }
-        RouteReport { kernel: K::NAME, cpu_job: self.cpu_job(), devices, why: why.join("; ") }
+        RouteReport {
+            kernel: K::NAME,
+            cpu_job: self.cpu_job(),
+            devices,
+            why: why.join("; "),
+        }
     }
 }
 
 /// The known answers that cost as much as a usual job: those that no device would have to have
 /// confirmed; all of them if there are none.
 pub(crate) fn typical<K: Kernel>(known: &[(K::Job, K::Output)]) -> Vec<&K::Job> {
-    let usual: Vec<_> =
-        known.iter().filter(|(_, output)| !K::must_confirm(output)).map(|(job, _)| job).collect();
-    if usual.is_empty() { known.iter().map(|(job, _)| job).collect() } else { usual }
+    let usual: Vec<_> = known
+        .iter()
+        .filter(|(_, output)| !K::must_confirm(output))
+        .map(|(job, _)| job)
+        .collect();
+    if usual.is_empty() {
+        known.iter().map(|(job, _)| job).collect()
+    } else {
+        usual
+    }
 }
 
 /// Books a batch that ran.
@@ -501,9 +582,13 @@ pub(crate) fn book_batch<K: Kernel>(
 ) {
     books.answered += u64::try_from(answered).unwrap_or(u64::MAX);
     books.batches += 1;
-    books.batch_sizes.record(u64::try_from(batch.len()).unwrap_or(u64::MAX));
+    books
+        .batch_sizes
+        .record(u64::try_from(batch.len()).unwrap_or(u64::MAX));
     books.kernel_time.record_time(time);
     for entry in batch {
-        books.queue_time.record_time(start.saturating_duration_since(entry.accepted));
+        books
+            .queue_time
+            .record_time(start.saturating_duration_since(entry.accepted));
     }
 }

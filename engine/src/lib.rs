@@ -5,10 +5,10 @@
 //! known-answer tests, are audited while they run, and whatever they fail to do the CPU does.
 //!
 //! ```
-//! use ml_dsa::{Generate, Keypair, MlDsa65, Signer, SigningKey};
+//! use ml_dsa::{Keypair, MlDsa65, Signer, SigningKey};
 //! use pars_engine::{Engine, MlDsaVerify, VerifyJob};
 //!
-//! let key = SigningKey::<MlDsa65>::generate();
+//! let key = SigningKey::<MlDsa65>::from_seed(&[7; 32].into());
 //! let public_key = key.verifying_key().encode();
 //! let jobs = ["one", "two", "three"].map(|text| {
 //!     let signature = key.sign(text.as_bytes()).encode();

@@ -60,7 +60,9 @@ impl From<&pars_kernels::gpu::AdapterInfo> for AdapterSummary {
                 DeviceType::Other => AdapterKind::Other,
             },
             backend: info.backend.clone(),
-            driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+            driver: format!("{} {}", info.driver, info.driver_info)
+                .trim()
+                .to_owned(),
         }
     }
 }
@@ -68,7 +70,11 @@ impl From<&pars_kernels::gpu::AdapterInfo> for AdapterSummary {
 impl fmt::Display for AdapterSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({}, {}", self.name, self.kind, self.backend)?;
-        if self.driver.is_empty() { write!(f, ")") } else { write!(f, ", {})", self.driver) }
+        if self.driver.is_empty() {
+            write!(f, ")")
+        } else {
+            write!(f, ", {})", self.driver)
+        }
     }
 }
 

@@ -70,7 +70,11 @@ impl Shared {
             signal: Signal::default(),
             listeners: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
-            devices: Mutex::new(Devices { adapters: Vec::new(), pending: 0, owners: Vec::new() }),
+            devices: Mutex::new(Devices {
+                adapters: Vec::new(),
+                pending: 0,
+                owners: Vec::new(),
+            }),
             devices_changed: Condvar::new(),
         }
     }
@@ -160,7 +164,10 @@ impl Shared {
     pub(crate) fn set_state(&self, adapter: usize, state: DeviceState) {
         let mut devices = self.devices.lock();
         if let Some(report) = devices.adapters.get_mut(adapter) {
-            if matches!(state, DeviceState::Resting { .. } | DeviceState::Disabled { .. }) {
+            if matches!(
+                state,
+                DeviceState::Resting { .. } | DeviceState::Disabled { .. }
+            ) {
                 report.failures += 1;
             }
             report.state = state;
@@ -219,25 +226,22 @@ impl Owner {
         let mut first = true;
         let mut failures = 0;
         while !self.shared.stopping() {
-            let started = self.start();
-            if std::mem::take(&mut first) {
-                self.shared.first_result();
-            }
-            let (error, had_worked) = match started {
+            let (error, had_worked) = match self.start() {
                 Err(error) => (error, failures > 0),
-                Ok((device, mut kernels)) => match self.serve(&mut kernels) {
-                    End::Stopped => return,
-                    End::Failed(error) => {
-                        self.leave_service();
-                        // Kernels before the device they live on; neither may take the thread down.
-                        let closed = std::panic::AssertUnwindSafe(move || {
-                            drop(kernels);
-                            drop(device);
-                        });
-                        let _ = std::panic::catch_unwind(closed);
-                        (error, true)
-                    }
-                },
+                Ok((device, mut kernels)) => {
+                    self.settle(&mut first);
+                    let End::Failed(error) = self.serve(&mut kernels) else {
+                        return;
+                    };
+                    self.leave_service();
+                    // Kernels before the device they live on; neither may take the thread down.
+                    let closed = std::panic::AssertUnwindSafe(move || {
+                        drop(kernels);
+                        drop(device);
+                    });
+                    let _ = std::panic::catch_unwind(closed);
+                    (error, true)
+                }
             };
             failures += 1;
             let config = &self.shared.config;
@@ -246,11 +250,11 @@ impl Owner {
                     adapter = self.name(), %error,
                     "ALARM: a device computed wrongly; its batch was done again on the CPU and the device is disabled"
                 );
-                return self.stay_disabled(error.to_string());
+                return self.stay_disabled(error.to_string(), first);
             }
             if !had_worked || failures > config.device_retries {
                 tracing::warn!(adapter = self.name(), %error, "device not used; its work goes to the CPU");
-                return self.stay_disabled(error.to_string());
+                return self.stay_disabled(error.to_string(), first);
             }
             let pause = config
                 .device_pause
@@ -260,14 +264,22 @@ impl Owner {
                 adapter = self.name(), %error, pause_s = pause.as_secs_f64(),
                 "device failed; its work goes to the CPU until it is opened again"
             );
-            let state = DeviceState::Resting { reason: error.to_string(), pause };
+            let state = DeviceState::Resting {
+                reason: error.to_string(),
+                pause,
+            };
             self.shared.set_state(self.adapter, state);
             self.rest(Some(Instant::now() + pause));
             if !self.shared.stopping() {
                 self.shared.set_state(self.adapter, DeviceState::Starting);
             }
         }
-        if first {
+        self.settle(&mut first);
+    }
+
+    /// The device's first state is known; told once.
+    fn settle(&self, first: &mut bool) {
+        if std::mem::take(first) {
             self.shared.first_result();
         }
     }
@@ -276,7 +288,9 @@ impl Owner {
     fn start(&self) -> Result<(OpenDevice, Vec<Box<dyn OnDevice>>), DeviceError> {
         let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.try_start()));
         let started = caught.unwrap_or_else(|panic| {
-            Err(DeviceError::Panicked(crate::error::panic_text(panic.as_ref())))
+            Err(DeviceError::Panicked(crate::error::panic_text(
+                panic.as_ref(),
+            )))
         });
         if started.is_err() {
             self.leave_service();
@@ -312,7 +326,12 @@ impl Owner {
             };
             let report = kernel.self_test(self.name());
             if let Some(reason) = &report.failure {
-                tracing::error!(adapter = self.name(), kernel = lane.name(), reason, "self-test failed");
+                tracing::error!(
+                    adapter = self.name(),
+                    kernel = lane.name(),
+                    reason,
+                    "self-test failed"
+                );
                 reasons.push(format!("{}: self-test failed: {reason}", lane.name()));
             } else {
                 kernels.push(kernel);
@@ -321,8 +340,11 @@ impl Owner {
         }
         self.shared.set_self_tests(self.adapter, &reports);
         if kernels.is_empty() {
-            let reason =
-                if reasons.is_empty() { "no kernel has a GPU path".to_owned() } else { reasons.join("; ") };
+            let reason = if reasons.is_empty() {
+                "no kernel has a GPU path".to_owned()
+            } else {
+                reasons.join("; ")
+            };
             return Err(DeviceError::Rejected(reason));
         }
         for kernel in &mut kernels {
@@ -345,8 +367,10 @@ impl Owner {
                 return End::Stopped;
             }
             while let Ok(SelfTestRequest(reply)) = self.requests.try_recv() {
-                let reports: Vec<_> =
-                    kernels.iter_mut().map(|kernel| kernel.self_test(self.name())).collect();
+                let reports: Vec<_> = kernels
+                    .iter_mut()
+                    .map(|kernel| kernel.self_test(self.name()))
+                    .collect();
                 self.shared.set_self_tests(self.adapter, &reports);
                 let failure = reports.iter().find_map(|report| report.failure.clone());
                 let _ = reply.send(reports);
@@ -386,9 +410,11 @@ impl Owner {
         self.shared.start_drains(self.shared.config.cpu_threads);
     }
 
-    fn stay_disabled(&self, reason: String) {
+    fn stay_disabled(&self, reason: String, mut first: bool) {
         self.leave_service();
-        self.shared.set_state(self.adapter, DeviceState::Disabled { reason });
+        self.shared
+            .set_state(self.adapter, DeviceState::Disabled { reason });
+        self.settle(&mut first);
         self.rest(None);
     }
 
@@ -402,7 +428,11 @@ impl Owner {
             while let Ok(SelfTestRequest(reply)) = self.requests.try_recv() {
                 let devices = self.shared.devices.lock();
                 let reports = devices.adapters.get(self.adapter);
-                let _ = reply.send(reports.map(|report| report.self_tests.clone()).unwrap_or_default());
+                let _ = reply.send(
+                    reports
+                        .map(|report| report.self_tests.clone())
+                        .unwrap_or_default(),
+                );
             }
             self.shared.signal.wait(seen, until);
         }
@@ -411,5 +441,10 @@ impl Owner {
 
 /// The report of an adapter at its first mention.
 pub(crate) fn first_report(adapter: AdapterSummary, state: DeviceState) -> AdapterReport {
-    AdapterReport { adapter, state, self_tests: Vec::new(), failures: 0 }
+    AdapterReport {
+        adapter,
+        state,
+        self_tests: Vec::new(),
+        failures: 0,
+    }
 }

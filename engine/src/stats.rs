@@ -17,7 +17,12 @@ pub struct Histogram {
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self { buckets: [0; 65], count: 0, sum: 0, max: 0 }
+        Self {
+            buckets: [0; 65],
+            count: 0,
+            sum: 0,
+            max: 0,
+        }
     }
 }
 
@@ -56,14 +61,24 @@ impl Histogram {
     /// Mean of the values, 0 if there is none.
     #[allow(clippy::cast_precision_loss)]
     pub fn mean(&self) -> f64 {
-        if self.count == 0 { 0.0 } else { self.sum as f64 / self.count as f64 }
+        if self.count == 0 {
+            0.0
+        } else {
+            self.sum as f64 / self.count as f64
+        }
     }
 
     /// An upper bound of the value below which the share `quantile` (0 to 1) of all values lies,
     /// exact to a factor of two.
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    #[allow(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss
+    )]
     pub fn quantile(&self, quantile: f64) -> u64 {
-        let rank = (quantile.clamp(0.0, 1.0) * self.count as f64).ceil().max(1.0) as u64;
+        let rank = (quantile.clamp(0.0, 1.0) * self.count as f64)
+            .ceil()
+            .max(1.0) as u64;
         let mut seen = 0;
         for (bound, count) in self.buckets() {
             seen += count;
@@ -152,7 +167,11 @@ pub struct EngineStats {
 impl EngineStats {
     /// Answers of devices that differed from the CPU's, over all kernels.
     pub fn mismatches(&self) -> u64 {
-        self.kernels.iter().flat_map(|kernel| &kernel.backends).map(|backend| backend.mismatches).sum()
+        self.kernels
+            .iter()
+            .flat_map(|kernel| &kernel.backends)
+            .map(|backend| backend.mismatches)
+            .sum()
     }
 
     /// The entry of a kernel by its name.
@@ -172,7 +191,10 @@ mod tests {
             histogram.record(value);
         }
         let buckets: Vec<_> = histogram.buckets().collect();
-        assert_eq!(buckets, [(0, 1), (1, 1), (3, 2), (7, 2), (15, 1), (u64::MAX, 1)]);
+        assert_eq!(
+            buckets,
+            [(0, 1), (1, 1), (3, 2), (7, 2), (15, 1), (u64::MAX, 1)]
+        );
         assert_eq!(histogram.count(), 8);
         assert_eq!(histogram.max(), u64::MAX);
         assert_eq!(histogram.quantile(0.5), 3);

@@ -35,7 +35,9 @@ pub struct Ticket<T> {
 
 impl<T> std::fmt::Debug for Ticket<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ticket").field("answered", &self.answered).finish_non_exhaustive()
+        f.debug_struct("Ticket")
+            .field("answered", &self.answered)
+            .finish_non_exhaustive()
     }
 }
 
@@ -45,7 +47,12 @@ impl<T> Ticket<T> {
         lane: Weak<dyn AnyLane>,
         position: Position,
     ) -> Self {
-        Self { answer, lane, position, answered: false }
+        Self {
+            answer,
+            lane,
+            position,
+            answered: false,
+        }
     }
 
     /// Waits for the answer, blocking the calling thread. Not for a thread that drives async tasks.

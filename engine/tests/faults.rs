@@ -1,0 +1,313 @@
+//! Devices that fail: every job is answered rightly all the same.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use pars_engine::fault::{Fault, FaultScript};
+use pars_engine::{
+    BackendStats, DeviceState, Engine, EngineBuilder, GpuPolicy, MlDsaVerify, Routing, VerifyJob,
+};
+use support::{Toy, ToyJob, reference};
+
+const LONG: Duration = Duration::from_secs(30);
+
+fn scripted(script: FaultScript) -> EngineBuilder {
+    Engine::builder()
+        .gpu(GpuPolicy::Off)
+        .without_standard_kernels()
+        .kernel::<Toy>()
+        .routing(Routing::PreferDevice)
+        .device_retries(5, Duration::from_millis(1))
+        .faulty_device(script)
+}
+
+fn ready(builder: EngineBuilder) -> Engine {
+    let engine = builder.build().unwrap();
+    assert!(engine.wait_ready(LONG));
+    engine
+}
+
+fn ask(engine: &Engine, numbers: std::ops::Range<u64>) {
+    let expected: Vec<_> = numbers.clone().map(reference).collect();
+    let jobs = numbers.map(ToyJob::new).collect();
+    assert_eq!(engine.call_many_blocking::<Toy>(jobs).unwrap(), expected);
+}
+
+fn device(engine: &Engine) -> BackendStats {
+    engine.stats().kernels[0].backends[1].clone()
+}
+
+fn wait_for(engine: &Engine, state: impl Fn(&DeviceState) -> bool) {
+    let start = Instant::now();
+    while !state(&engine.devices().adapters[0].state) {
+        assert!(start.elapsed() < LONG, "{:?}", engine.devices().adapters);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn disabled(state: &DeviceState) -> bool {
+    matches!(state, DeviceState::Disabled { .. })
+}
+
+#[test]
+fn a_sound_device_does_the_work_and_is_audited() {
+    let engine = ready(scripted(FaultScript::new()));
+    ask(&engine, 0..100);
+    ask(&engine, 100..300);
+    let device = device(&engine);
+    assert_eq!(
+        (device.answered, device.fallbacks, device.mismatches),
+        (300, 0, 0)
+    );
+    assert_eq!(device.audits, device.batches);
+    assert_eq!(device.batch_sizes.sum(), 300);
+    assert_eq!(engine.devices().adapters[0].state, DeviceState::Ready);
+    assert!(
+        engine
+            .self_test()
+            .iter()
+            .all(pars_engine::SelfTestReport::passed)
+    );
+    assert_eq!(engine.self_test().len(), 2);
+}
+
+#[test]
+fn failures_are_answered_by_the_cpu_and_the_device_comes_back() {
+    for fault in [
+        Fault::Lose,
+        Fault::Timeout,
+        Fault::OutOfMemory,
+        Fault::Panic,
+    ] {
+        let engine = ready(scripted(FaultScript::new().at(0, fault)));
+        ask(&engine, 0..50);
+        let first = device(&engine);
+        assert_eq!((first.failures, first.answered), (1, 0), "{fault:?}");
+        assert_eq!(
+            first.fallbacks,
+            engine.stats().kernels[0].backends[0].answered,
+            "{fault:?}"
+        );
+        wait_for(&engine, |_| engine.devices().adapters[0].failures == 1);
+        wait_for(&engine, |state| *state == DeviceState::Ready);
+        ask(&engine, 50..100);
+        assert!(device(&engine).answered > 0, "{fault:?}");
+        assert_eq!(engine.devices().adapters[0].failures, 1);
+        assert_eq!(engine.stats().kernels[0].answered(), 100);
+    }
+}
+
+#[test]
+fn a_device_that_keeps_failing_is_given_up() {
+    let mut script = FaultScript::new();
+    for batch in 0..100 {
+        script = script.at(batch, Fault::Lose);
+    }
+    let engine = ready(scripted(script).device_retries(2, Duration::from_millis(1)));
+    let start = Instant::now();
+    while !disabled(&engine.devices().adapters[0].state) {
+        assert!(start.elapsed() < LONG);
+        ask(&engine, 0..10);
+    }
+    assert_eq!(
+        device(&engine).failures,
+        3,
+        "one failure and two more tries"
+    );
+    ask(&engine, 0..100);
+    let text = engine.devices().adapters[0].state.to_string();
+    assert!(text.contains("device lost: as scripted"), "{text}");
+}
+
+#[test]
+fn a_device_that_cannot_be_opened_again_is_given_up() {
+    let engine = ready(scripted(FaultScript::new().opens(1).at(0, Fault::Lose)));
+    ask(&engine, 0..50);
+    wait_for(&engine, disabled);
+    ask(&engine, 50..100);
+    let none = ready(scripted(FaultScript::new().opens(0)));
+    wait_for(&none, disabled);
+    ask(&none, 0..50);
+}
+
+#[test]
+fn a_wrong_answer_in_the_audit_disables_the_device_and_the_batch_is_done_again() {
+    for fault in [Fault::WrongAnswer(17), Fault::Garbage, Fault::AnswerMissing] {
+        let engine = ready(scripted(FaultScript::new().at(1, fault)).audit_per_batch(usize::MAX));
+        ask(&engine, 0..1);
+        ask(&engine, 1..65);
+        wait_for(&engine, disabled);
+        ask(&engine, 65..200);
+        let device = device(&engine);
+        let mismatches = u64::from(fault != Fault::AnswerMissing);
+        assert_eq!(device.mismatches, mismatches, "{fault:?}");
+        assert_eq!(engine.stats().mismatches(), mismatches);
+        assert_eq!(
+            (device.failures, device.answered),
+            (1, device.batch_sizes.sum().try_into().unwrap())
+        );
+    }
+}
+
+#[test]
+fn the_default_audit_finds_garbage() {
+    let engine = ready(scripted(FaultScript::new().at(0, Fault::Garbage)));
+    ask(&engine, 0..500);
+    wait_for(&engine, disabled);
+    assert_eq!(engine.stats().mismatches(), 1);
+}
+
+#[test]
+fn undecided_jobs_go_to_the_cpu_and_the_device_stays() {
+    let engine = ready(scripted(FaultScript::new().at(0, Fault::Undecided)));
+    ask(&engine, 0..64);
+    ask(&engine, 64..128);
+    let device = device(&engine);
+    assert!(device.undecided > 0);
+    assert_eq!(device.answered + device.undecided, 128);
+    assert_eq!(engine.stats().kernels[0].answered(), 128);
+    assert_eq!(engine.devices().adapters[0].state, DeviceState::Ready);
+}
+
+#[test]
+fn a_stalled_device_is_waited_for() {
+    let stall = Fault::Stall(Duration::from_millis(20));
+    let engine = ready(scripted(FaultScript::new().at(0, stall)));
+    ask(&engine, 0..64);
+    assert!(device(&engine).kernel_time.max() >= 20_000_000);
+}
+
+#[test]
+fn a_failed_self_test_leaves_the_engine_on_the_cpu() {
+    for fault in [
+        Fault::Garbage,
+        Fault::WrongAnswer(2),
+        Fault::Undecided,
+        Fault::Panic,
+        Fault::Lose,
+    ] {
+        let engine = ready(scripted(FaultScript::new().in_self_test(fault)));
+        ask(&engine, 0..100);
+        let report = engine.devices();
+        assert!(disabled(&report.adapters[0].state), "{fault:?}: {report:?}");
+        assert!(
+            report.adapters[0].self_tests[0].failure.is_some(),
+            "{fault:?}"
+        );
+        assert_eq!(
+            report.routes[0].why,
+            "everything to the CPU: no device is ready"
+        );
+        assert_eq!(
+            device(&engine),
+            BackendStats {
+                backend: "scripted device".into(),
+                ..Default::default()
+            }
+        );
+        assert!(engine.self_test().iter().any(|test| !test.passed()));
+    }
+}
+
+#[test]
+fn invalid_verdicts_are_confirmed_and_wrong_ones_of_both_kinds_are_found() {
+    let known = pars_kernels::mldsa::known_answers();
+    let pick = |valid: bool| -> VerifyJob {
+        known
+            .iter()
+            .find(|(_, answer)| *answer == valid)
+            .unwrap()
+            .0
+            .clone()
+    };
+    for (valid, confirm, audits) in [(true, true, 0), (false, false, 1)] {
+        let engine = Engine::builder()
+            .gpu(GpuPolicy::Off)
+            .routing(Routing::PreferDevice)
+            .confirm(confirm)
+            .audit_per_batch(audits)
+            .faulty_device(FaultScript::new().at(1, Fault::WrongAnswer(0)))
+            .build()
+            .unwrap();
+        assert!(engine.wait_ready(LONG));
+        assert!(!engine.call_blocking::<MlDsaVerify>(pick(false)).unwrap());
+        let before = device(&engine);
+        assert_eq!(before.confirmations, u64::from(confirm));
+        assert_eq!(
+            engine.call_blocking::<MlDsaVerify>(pick(valid)).unwrap(),
+            valid
+        );
+        wait_for(&engine, disabled);
+        assert_eq!(engine.stats().mismatches(), 1);
+        assert_eq!(
+            engine.call_blocking::<MlDsaVerify>(pick(!valid)).unwrap(),
+            !valid
+        );
+    }
+}
+
+#[test]
+fn several_devices_work_side_by_side_and_outlive_each_other() {
+    let builder = scripted(
+        FaultScript::new()
+            .named("a")
+            .max_batch(16)
+            .at(3, Fault::Garbage),
+    )
+    .faulty_device(FaultScript::new().named("b").max_batch(16))
+    .audit_per_batch(usize::MAX);
+    let engine = ready(builder);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..40).for_each(|round| ask(&engine, round * 50..round * 50 + 50)));
+        }
+    });
+    let stats = engine.stats();
+    assert_eq!(stats.kernels[0].answered(), 8_000);
+    assert_eq!(engine.devices().adapters[1].state, DeviceState::Ready);
+    assert!(
+        stats.kernels[0]
+            .backends
+            .iter()
+            .all(|backend| backend.batch_sizes.max() <= 16 || backend.backend == "cpu")
+    );
+}
+
+#[test]
+fn measured_routing_leaves_a_slow_device_alone() {
+    // The scripted device answers one job after another by the CPU path; two threads beat it.
+    let engine = ready(
+        scripted(FaultScript::new())
+            .routing(Routing::Measured)
+            .cpu_threads(2),
+    );
+    ask(&engine, 0..1);
+    let route = &engine.devices().routes[0];
+    assert_eq!(route.devices.len(), 1);
+    assert_eq!(engine.stats().kernels[0].answered(), 1);
+}
+
+#[test]
+fn dropping_the_engine_while_the_device_works_answers_or_reports_everything() {
+    for _ in 0..20 {
+        let stall = Fault::Stall(Duration::from_millis(2));
+        let engine = ready(scripted(
+            FaultScript::new()
+                .max_batch(8)
+                .at(0, stall)
+                .at(1, Fault::Lose),
+        ));
+        let tickets: Vec<_> = (0..100)
+            .map(|n| engine.submit::<Toy>(ToyJob::new(n)).unwrap())
+            .collect();
+        drop(engine);
+        for (number, ticket) in (0..).zip(tickets) {
+            match ticket.wait() {
+                Ok(answer) => assert_eq!(answer, reference(number)),
+                Err(error) => assert_eq!(error, pars_engine::EngineError::ShuttingDown),
+            }
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! A toy kernel whose every answer is known, and its reference.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use pars_engine::Kernel;
+
+/// How many jobs of [`Toy`] exist now, over all tests of the process.
+#[allow(dead_code)]
+pub static ALIVE: AtomicUsize = AtomicUsize::new(0);
+
+/// Answers `reference(number)`, after the time that the job asks for.
+pub struct Toy;
+
+#[derive(Debug)]
+pub struct ToyJob {
+    pub number: u64,
+    pub spin: Duration,
+    pub group: u64,
+    pub bytes: usize,
+    pub hold: Option<Arc<AtomicBool>>,
+}
+
+/// Holds a job until it is dropped.
+pub struct Hold(Arc<AtomicBool>);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+impl ToyJob {
+    pub fn new(number: u64) -> Self {
+        ALIVE.fetch_add(1, Ordering::SeqCst);
+        Self {
+            number,
+            spin: Duration::ZERO,
+            group: 0,
+            bytes: 64,
+            hold: None,
+        }
+    }
+
+    #[allow(dead_code)]
+    pub fn spin(mut self, micros: u64) -> Self {
+        self.spin = Duration::from_micros(micros);
+        self
+    }
+
+    /// A job that does not end before the hold is dropped.
+    #[allow(dead_code)]
+    pub fn held(mut self) -> (Self, Hold) {
+        let hold = Arc::new(AtomicBool::new(false));
+        self.hold = Some(Arc::clone(&hold));
+        (self, Hold(hold))
+    }
+
+    #[allow(dead_code)]
+    pub fn group(mut self, group: u64) -> Self {
+        self.group = group;
+        self
+    }
+
+    #[allow(dead_code)]
+    pub fn bytes(mut self, bytes: usize) -> Self {
+        self.bytes = bytes;
+        self
+    }
+}
+
+impl Drop for ToyJob {
+    fn drop(&mut self) {
+        ALIVE.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// A job with this number panics.
+pub const PANICS: u64 = 13_000_013;
+
+/// The map of the reference: odd parts of a multiplication, as good as any pure function.
+pub fn reference(number: u64) -> u64 {
+    number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32
+}
+
+impl Kernel for Toy {
+    type Job = ToyJob;
+    type Output = u64;
+    const NAME: &'static str = "toy";
+
+    fn job_bytes(job: &ToyJob) -> usize {
+        job.bytes
+    }
+
+    fn group(job: &ToyJob) -> u64 {
+        job.group
+    }
+
+    fn run_cpu(job: &ToyJob) -> u64 {
+        assert_ne!(job.number, PANICS, "thirteen");
+        let start = Instant::now();
+        while start.elapsed() < job.spin {
+            std::hint::spin_loop();
+        }
+        while job
+            .hold
+            .as_ref()
+            .is_some_and(|open| !open.load(Ordering::SeqCst))
+        {
+            assert!(start.elapsed() < Duration::from_secs(60), "held too long");
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        reference(job.number)
+    }
+
+    fn known_answers() -> Vec<(ToyJob, u64)> {
+        [
+            (0, 0),
+            (1, 0x9e37_79b9),
+            (2, 0x3c6e_f372),
+            (1 << 32, 0x7f4a_7c15),
+        ]
+        .into_iter()
+        .map(|(number, answer)| (ToyJob::new(number), answer))
+        .collect()
+    }
+}
