@@ -22,7 +22,7 @@ const RECOMPUTE_ALONE: usize = 2;
 
 /// A device that is open.
 pub(crate) enum OpenDevice {
-    #[cfg(feature = "gpu")]
+    #[cfg(all(feature = "gpu", any()))]
     Gpu(Arc<pars_kernels::gpu::Device>),
     Scripted(ScriptedDevice),
 }
@@ -32,7 +32,7 @@ impl OpenDevice {
         &self,
     ) -> Result<Option<Box<dyn Accelerator<K>>>, DeviceError> {
         match self {
-            #[cfg(feature = "gpu")]
+            #[cfg(all(feature = "gpu", any()))]
             Self::Gpu(device) => K::open_gpu(device),
             Self::Scripted(device) => Ok(Some(device.open_kernel())),
         }
@@ -41,7 +41,7 @@ impl OpenDevice {
     /// The self-tests are over; a script's faults may begin.
     pub(crate) fn tested(&self) {
         match self {
-            #[cfg(feature = "gpu")]
+            #[cfg(all(feature = "gpu", any()))]
             Self::Gpu(_) => {}
             Self::Scripted(device) => device.arm(),
         }
@@ -174,7 +174,7 @@ impl<K: Kernel> Opened<K> {
     }
 
     /// Which answers of a batch the CPU has to look at, in order, each once.
-    fn to_recompute(&mut self, answers: &[Option<K::Output>]) -> (Vec<usize>, u64, u64, u64) {
+    fn pick_for_cpu(&mut self, answers: &[Option<K::Output>]) -> (Vec<usize>, u64, u64, u64) {
         let confirm = self.lane.config().confirm;
         let audits = self.lane.config().audit_per_batch;
         let mut chosen = vec![false; answers.len()];
@@ -246,7 +246,7 @@ impl<K: Kernel> Opened<K> {
                 return Turn::Failed(error);
             }
         };
-        let (indices, undecided, confirmed, audited) = self.to_recompute(&device_answers);
+        let (indices, undecided, confirmed, audited) = self.pick_for_cpu(&device_answers);
         let recomputed = recompute(cpu, &batch, &indices);
         let wrong = recomputed.iter().find_map(|one| {
             let got = device_answers.get(one.index)?.as_ref()?;

@@ -12,7 +12,7 @@ use crate::builder::EngineBuilder;
 use crate::error::{EngineError, SubmitError};
 use crate::gate::{QueueState, Refusal};
 use crate::kernel::Kernel;
-use crate::lane::{AnyLane, Lane};
+use crate::lane::{Admitted, AnyLane, Lane};
 use crate::report::{CpuReport, DeviceReport, SelfTestReport};
 use crate::shared::{SelfTestRequest, Shared};
 use crate::stats::EngineStats;
@@ -125,8 +125,8 @@ impl Engine {
         &self,
         lane: &Lane<K>,
         any: &Arc<dyn AnyLane>,
-        jobs: Vec<(K::Job, usize)>,
-    ) -> Result<Vec<Ticket<K::Output>>, Vec<(K::Job, usize)>> {
+        jobs: Admitted<K::Job>,
+    ) -> Result<Vec<Ticket<K::Output>>, Admitted<K::Job>> {
         match lane.push(any, jobs) {
             Ok(pushed) => {
                 self.shared().announce(pushed.for_cpu);

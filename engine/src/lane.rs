@@ -26,6 +26,9 @@ const CPU_TURN: Duration = Duration::from_micros(500);
 /// Passes over the known answers that measure the CPU; the quickest counts.
 const CPU_MEASUREMENTS: usize = 3;
 
+/// Jobs that the gate has let in, each with its bytes.
+pub(crate) type Admitted<J> = Vec<(J, usize)>;
+
 /// One job in the queue.
 pub(crate) struct Entry<K: Kernel> {
     pub(crate) job: K::Job,
@@ -175,8 +178,8 @@ impl<K: Kernel> Lane<K> {
     pub(crate) fn push(
         &self,
         me: &Arc<dyn AnyLane>,
-        jobs: Vec<(K::Job, usize)>,
-    ) -> Result<Pushed<K::Output>, Vec<(K::Job, usize)>> {
+        jobs: Admitted<K::Job>,
+    ) -> Result<Pushed<K::Output>, Admitted<K::Job>> {
         let me: Weak<dyn AnyLane> = Arc::downgrade(me);
         let accepted = Instant::now();
         let count = jobs.len();

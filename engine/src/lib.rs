@@ -26,7 +26,7 @@
 //! Without the feature `gpu` (on by default) the engine works on the CPU alone and has no GPU code
 //! in its tree.
 
-#[cfg(feature = "gpu")]
+#[cfg(all(feature = "gpu", any()))]
 mod adapters;
 mod builder;
 mod config;
