@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Set-up shared by the commands beside this file; sourced, not run.
 # Packages are installed only when something is missing, on systems with apt-get.
 

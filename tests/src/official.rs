@@ -39,10 +39,16 @@ impl Case {
     }
 
     /// The same with one bit of the signature turned over, which is invalid.
-    pub fn tampered(mut self) -> Self {
-        if let Some(byte) = self.signature.get_mut(100) {
-            *byte ^= 1;
-        }
+    pub fn tampered(self) -> Self {
+        self.tampered_at(100)
+    }
+
+    /// The same with one bit turned over in that byte of the signature.
+    pub fn tampered_at(mut self, at: usize) -> Self {
+        *self
+            .signature
+            .get_mut(at)
+            .expect("a byte inside the signature") ^= 1;
         self
     }
 

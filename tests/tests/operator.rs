@@ -12,7 +12,6 @@ use alloy_primitives::{Address, U256};
 use pars_tests::{
     binaries::{parsctl, parsd},
     node::{DevNode, command, data_dir, free_port},
-    official::{Case, MLDSA},
     rpc::{Rpc, quantity},
     wallet::Wallet,
 };
@@ -243,36 +242,6 @@ fn a_block_follows_a_transaction_within_400_ms() {
     // The machine may be busy with other tests, so the median may lag; the fastest third may not.
     assert!(times[5] < 400, "{times:?}");
     assert!(times[7] < 1_000, "{times:?}");
-}
-
-/// The whole thread on a software adapter where there is no GPU: `--gpu any` takes what is there.
-#[test]
-fn checks_of_a_block_on_any_adapter() {
-    let data = data_dir();
-    let mut node = DevNode::start_with(&data.path().join("node"), &["--gpu", "any"]);
-    let mut rpc = node.rpc();
-    let valid = Case::embedded();
-    let tampered = valid.clone().tampered();
-    for (case, verdict) in [(&valid, 1), (&tampered, 0)] {
-        let answer = rpc.call(
-            "eth_call",
-            json!([{"to": MLDSA, "data": case.call_data()}, "latest"]),
-        );
-        assert_eq!(answer, format!("0x{verdict:064x}"));
-    }
-    let wallet = Wallet::development(0);
-    let sent: Vec<_> = (0..24)
-        .map(|nonce| {
-            let case = if nonce % 3 == 0 { &tampered } else { &valid };
-            rpc.send(&wallet.call(nonce, MLDSA, case.call_data(), 600_000).raw)
-                .unwrap()
-        })
-        .collect();
-    for hash in sent {
-        assert_eq!(rpc.wait_for_receipt(hash)["status"], "0x1");
-    }
-    println!("{}", node.log());
-    node.assert_healthy();
 }
 
 #[test]
