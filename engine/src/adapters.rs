@@ -1,6 +1,5 @@
 //! Finds the adapters of this machine and decides which of them are used.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -99,7 +98,7 @@ fn source(adapter: Adapter, summary: AdapterSummary, timeout: Duration) -> Sourc
                 .take()
                 .or_else(|| find_again(&info))
                 .ok_or_else(|| DeviceError::Open(format!("{} is no longer there", info.name)))?;
-            Ok(OpenDevice::Gpu(Arc::new(adapter.open(timeout)?)))
+            Ok(OpenDevice::Gpu(adapter.open(timeout)?))
         }),
     }
 }

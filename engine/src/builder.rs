@@ -179,7 +179,7 @@ impl EngineBuilder {
         self
     }
 
-    #[cfg(all(test, feature = "gpu", any()))]
+    #[cfg(all(test, feature = "gpu"))]
     pub(crate) fn source(mut self, source: Source) -> Self {
         self.sources.push(source);
         self
@@ -290,7 +290,7 @@ fn own(shared: &Arc<Shared>, threads: &Threads, source: Source) -> Result<(), Bu
 }
 
 /// Looks for adapters in the background.
-#[cfg(all(feature = "gpu", any()))]
+#[cfg(feature = "gpu")]
 fn start_search(shared: &Arc<Shared>, threads: &Threads) -> Result<(), BuildError> {
     use crate::adapters::{Found, find};
     if shared.config.gpu == GpuPolicy::Off {
@@ -335,7 +335,7 @@ fn start_search(shared: &Arc<Shared>, threads: &Threads) -> Result<(), BuildErro
 }
 
 /// Without GPU code there is nothing to look for.
-#[cfg(not(all(feature = "gpu", any())))]
+#[cfg(not(feature = "gpu"))]
 fn start_search(shared: &Arc<Shared>, _threads: &Threads) -> Result<(), BuildError> {
     if shared.config.gpu != GpuPolicy::Off {
         tracing::info!("built without GPU code; the engine works on the CPU");

@@ -22,8 +22,8 @@ const RECOMPUTE_ALONE: usize = 2;
 
 /// A device that is open.
 pub(crate) enum OpenDevice {
-    #[cfg(all(feature = "gpu", any()))]
-    Gpu(Arc<pars_kernels::gpu::Device>),
+    #[cfg(feature = "gpu")]
+    Gpu(pars_kernels::gpu::Device),
     Scripted(ScriptedDevice),
 }
 
@@ -32,7 +32,7 @@ impl OpenDevice {
         &self,
     ) -> Result<Option<Box<dyn Accelerator<K>>>, DeviceError> {
         match self {
-            #[cfg(all(feature = "gpu", any()))]
+            #[cfg(feature = "gpu")]
             Self::Gpu(device) => K::open_gpu(device),
             Self::Scripted(device) => Ok(Some(device.open_kernel())),
         }
@@ -41,7 +41,7 @@ impl OpenDevice {
     /// The self-tests are over; a script's faults may begin.
     pub(crate) fn tested(&self) {
         match self {
-            #[cfg(all(feature = "gpu", any()))]
+            #[cfg(feature = "gpu")]
             Self::Gpu(_) => {}
             Self::Scripted(device) => device.arm(),
         }

@@ -48,7 +48,7 @@ pub trait Kernel: Sized + Send + Sync + 'static {
     ///
     /// # Errors
     /// Whatever kept the kernel from being opened; the engine then uses the CPU.
-    #[cfg(all(feature = "gpu", any()))]
+    #[cfg(feature = "gpu")]
     fn open_gpu(
         _device: &pars_kernels::gpu::Device,
     ) -> Result<Option<Box<dyn Accelerator<Self>>>, DeviceError> {

@@ -26,7 +26,7 @@
 //! Without the feature `gpu` (on by default) the engine works on the CPU alone and has no GPU code
 //! in its tree.
 
-#[cfg(all(feature = "gpu", any()))]
+#[cfg(feature = "gpu")]
 mod adapters;
 mod builder;
 mod config;
@@ -35,6 +35,8 @@ mod engine;
 mod error;
 pub mod fault;
 mod gate;
+#[cfg(all(test, feature = "gpu"))]
+mod gpu_faults;
 mod kernel;
 mod lane;
 mod mldsa;

@@ -2,9 +2,9 @@
 
 use pars_kernels::mldsa::{self, VerifyJob};
 
-#[cfg(all(feature = "gpu", any()))]
+#[cfg(feature = "gpu")]
 use crate::error::DeviceError;
-#[cfg(all(feature = "gpu", any()))]
+#[cfg(feature = "gpu")]
 use crate::kernel::Accelerator;
 use crate::kernel::Kernel;
 
@@ -34,7 +34,7 @@ impl Kernel for MlDsaVerify {
         !valid
     }
 
-    #[cfg(all(feature = "gpu", any()))]
+    #[cfg(feature = "gpu")]
     fn open_gpu(
         device: &pars_kernels::gpu::Device,
     ) -> Result<Option<Box<dyn Accelerator<Self>>>, DeviceError> {
@@ -42,7 +42,7 @@ impl Kernel for MlDsaVerify {
     }
 }
 
-#[cfg(all(feature = "gpu", any()))]
+#[cfg(feature = "gpu")]
 impl Accelerator<MlDsaVerify> for mldsa::gpu::BatchVerifier {
     fn max_batch(&self) -> usize {
         Self::max_batch(self)

@@ -46,7 +46,7 @@ pub struct AdapterSummary {
     pub driver: String,
 }
 
-#[cfg(all(feature = "gpu", any()))]
+#[cfg(feature = "gpu")]
 impl From<&pars_kernels::gpu::AdapterInfo> for AdapterSummary {
     fn from(info: &pars_kernels::gpu::AdapterInfo) -> Self {
         use pars_kernels::gpu::DeviceType;
