@@ -1,0 +1,253 @@
+//! The data folder: who may open it, what is refused and in which words.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod common;
+
+use alloy_primitives::B256;
+use common::*;
+use pars_store::{
+    Store, StoreError, StoreOptions,
+    backend::{Backend, Batch, Table, fjall::Fjall},
+};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+fn impatient() -> StoreOptions {
+    StoreOptions {
+        lock_wait: Duration::from_millis(300),
+        ..Default::default()
+    }
+}
+
+fn fill(dir: &Path, blocks: u64) -> Model {
+    let mut model = genesis_model();
+    let store = Store::open(dir, &genesis_of(&genesis_model())).unwrap();
+    for n in 0..blocks {
+        let ops = [
+            Op::Pay((n % 7) as u8, n + 1),
+            Op::Write(2, vec![(n as u8 % 12, 1)]),
+        ];
+        let bundle = execute(&store, &mut model, &ops);
+        store.commit(commit_of(&store, bundle, 2)).unwrap();
+    }
+    model
+}
+
+#[test]
+fn another_chain_specification_or_genesis_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let good = genesis_of(&genesis_model());
+    drop(Store::open(dir.path(), &good).unwrap());
+
+    let mut other = good.clone();
+    other.chain_id = 6134;
+    let error = Store::open(dir.path(), &other).unwrap_err();
+    assert!(matches!(
+        error,
+        StoreError::WrongChain {
+            found: 6133,
+            wanted: 6134
+        }
+    ));
+    let text = error.to_string();
+    assert!(text.contains("6133") && text.contains("6134"), "{text}");
+
+    let mut other = good.clone();
+    other.spec_hash = B256::ZERO;
+    let error = Store::open(dir.path(), &other).unwrap_err();
+    assert!(matches!(error, StoreError::WrongSpec { .. }), "{error}");
+
+    let mut model = genesis_model();
+    model.insert(
+        address(7),
+        Plain {
+            nonce: 9,
+            ..Default::default()
+        },
+    );
+    let error = Store::open(dir.path(), &genesis_of(&model)).unwrap_err();
+    assert!(matches!(error, StoreError::WrongGenesis { .. }), "{error}");
+
+    // The refusals have changed nothing.
+    assert_eq!(Store::open(dir.path(), &good).unwrap().head().number, 0);
+}
+
+#[test]
+fn newer_and_older_schemas_are_refused() {
+    let good = genesis_of(&genesis_model());
+    for (version, newer) in [(2u32, true), (u32::MAX, true), (0, false)] {
+        let dir = tempfile::tempdir().unwrap();
+        drop(Store::open(dir.path(), &good).unwrap());
+        let engine = Fjall::open(&dir.path().join("chain"), &Default::default()).unwrap();
+        let mut batch = Batch::new();
+        batch.put(
+            Table::Meta,
+            pars_store::codec::meta::SCHEMA,
+            version.to_be_bytes(),
+        );
+        engine.commit(batch).unwrap();
+        drop(engine);
+        let error = Store::open(dir.path(), &good).unwrap_err();
+        let right = match error {
+            StoreError::NewerSchema { found, .. } => newer && found == version,
+            StoreError::OlderSchema { found, .. } => !newer && found == version,
+            _ => false,
+        };
+        assert!(right, "{error}");
+    }
+}
+
+const HOLD: &str = "PARS_STORE_TEST_HOLD";
+
+/// Not a test of its own: the other process of the test below.
+#[test]
+fn child_that_holds_a_folder() {
+    let Some(dir) = std::env::var_os(HOLD) else {
+        return;
+    };
+    let _store = Store::open(Path::new(&dir), &genesis_of(&genesis_model())).unwrap();
+    println!("holding");
+    std::thread::sleep(Duration::from_secs(60));
+}
+
+#[test]
+fn a_second_process_is_refused_until_the_first_is_gone() {
+    use std::io::BufRead;
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child_that_holds_a_folder", "--nocapture"])
+        .env(HOLD, dir.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let out = std::io::BufReader::new(child.stdout.take().unwrap());
+    assert!(
+        out.lines()
+            .map_while(Result::ok)
+            .any(|line| line.contains("holding"))
+    );
+
+    let good = genesis_of(&genesis_model());
+    let error = Store::open_with(dir.path(), &good, &impatient()).unwrap_err();
+    assert!(matches!(error, StoreError::FolderInUse { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains(&dir.path().display().to_string()), "{text}");
+    assert!(text.contains(&format!("process {}", child.id())), "{text}");
+
+    child.kill().unwrap();
+    // No waiting for the child to be gone: the patience of `open` covers that.
+    let store = Store::open(dir.path(), &good).unwrap();
+    child.wait().unwrap();
+    // The same process cannot open it twice either.
+    let error = Store::open_with(dir.path(), &good, &impatient()).unwrap_err();
+    assert!(matches!(error, StoreError::FolderInUse { .. }), "{error}");
+    drop(store);
+    Store::open(dir.path(), &good).unwrap();
+}
+
+#[test]
+fn what_an_interrupted_first_start_leaves_is_no_obstacle() {
+    let dir = tempfile::tempdir().unwrap();
+    let good = genesis_of(&genesis_model());
+    fs::create_dir_all(dir.path().join("chain.new/keyspaces/0")).unwrap();
+    fs::write(dir.path().join("chain.new/0.jnl"), b"half a journal").unwrap();
+    let store = Store::open(dir.path(), &good).unwrap();
+    assert_eq!(store.head().number, 0);
+    assert!(!dir.path().join("chain.new").exists());
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, b"x").unwrap();
+    let error = Store::open(&file.join("data"), &genesis_of(&genesis_model())).unwrap_err();
+    assert!(matches!(error, StoreError::Io { .. }), "{error}");
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+fn files(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            files(&entry.path(), found);
+        } else {
+            found.push(entry.path());
+        }
+    }
+}
+
+/// A copy whose tail is torn at any place opens at a block that was committed, or is an
+/// error that says so; it never panics and never shows half a block.
+#[test]
+fn torn_damaged_and_missing_files_are_errors_or_an_older_whole_block() {
+    let good = genesis_of(&genesis_model());
+    let whole = tempfile::tempdir().unwrap();
+    fill(whole.path(), 12);
+    let mut names = Vec::new();
+    files(&whole.path().join("chain"), &mut names);
+    assert!(
+        names
+            .iter()
+            .any(|name| name.extension().is_some_and(|e| e == "jnl"))
+    );
+    let (mut opened, mut refused) = (0, 0);
+    for (at, name) in names.iter().enumerate() {
+        let name = name.strip_prefix(whole.path()).unwrap();
+        let length = fs::metadata(whole.path().join(name)).unwrap().len();
+        for harm in 0..6u64 {
+            let dir = tempfile::tempdir().unwrap();
+            copy(whole.path(), dir.path());
+            let file = dir.path().join(name);
+            let mut bytes = fs::read(&file).unwrap();
+            // Places spread over the file, other ones for other files.
+            let place = (length * harm / 5 + at as u64 * 7).min(length) as usize;
+            match harm {
+                0 => fs::remove_file(&file).unwrap(),
+                1 | 2 => fs::write(&file, &bytes[..place]).unwrap(),
+                _ => {
+                    let Some(byte) = bytes.get_mut(place.saturating_sub(1)) else {
+                        continue;
+                    };
+                    *byte ^= 0x55;
+                    fs::write(&file, &bytes).unwrap();
+                }
+            }
+            match Store::open_with(dir.path(), &good, &impatient()) {
+                Ok(store) => {
+                    // What opens is whole up to its head.
+                    let head = store.head();
+                    assert!(head.number <= 12);
+                    match store.verify_state() {
+                        Ok(report) => assert_eq!(report.number, head.number),
+                        Err(error) => println!("{} {harm}: {error}", name.display()),
+                    }
+                    opened += 1;
+                }
+                Err(error) => {
+                    println!("{} {harm}: {error}", name.display());
+                    refused += 1;
+                }
+            }
+        }
+    }
+    println!("{opened} damaged copies opened at a whole block, {refused} were refused");
+    assert!(refused > 0);
+}
