@@ -11,6 +11,8 @@ pub struct Features {
     pub avx2: bool,
     /// x86-64: 512-bit vectors (F, BW, DQ and VL together).
     pub avx512: bool,
+    /// x86-64: byte permutations of whole registers.
+    pub avx512_vbmi: bool,
     /// x86-64: compress-store of bytes and 16-bit words.
     pub avx512_vbmi2: bool,
     /// x86-64: bit deposit and extract.
@@ -28,6 +30,7 @@ impl Features {
         Self {
             avx2: has!("avx2"),
             avx512: has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl"),
+            avx512_vbmi: has!("avx512vbmi"),
             avx512_vbmi2: has!("avx512vbmi2"),
             bmi2: has!("bmi2"),
             ..Self::default()
@@ -57,6 +60,7 @@ impl fmt::Display for Features {
         let names = [
             (self.avx2, "avx2"),
             (self.avx512, "avx512"),
+            (self.avx512_vbmi, "avx512-vbmi"),
             (self.avx512_vbmi2, "avx512-vbmi2"),
             (self.bmi2, "bmi2"),
             (self.neon, "neon"),
@@ -79,6 +83,67 @@ impl fmt::Display for Features {
 pub fn features() -> Features {
     static FOUND: OnceLock<Features> = OnceLock::new();
     *FOUND.get_or_init(Features::detect)
+}
+
+/// The instruction sets that kernels have code for, each with all it needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Level {
+    /// Safe Rust without vectors.
+    Portable,
+    /// 128-bit NEON, part of every aarch64 processor.
+    Neon,
+    /// 256-bit AVX2.
+    Avx2,
+    /// 512-bit AVX-512: F, BW, DQ, VL and VBMI (Ice Lake, Zen 4 and later).
+    Avx512,
+}
+
+impl Level {
+    /// All levels, slowest first.
+    pub const ALL: [Self; 4] = [Self::Portable, Self::Neon, Self::Avx2, Self::Avx512];
+
+    /// Whether this processor can run the level.
+    pub fn is_available(self) -> bool {
+        let found = features();
+        match self {
+            Self::Portable => true,
+            Self::Neon => found.neon,
+            Self::Avx2 => found.avx2,
+            Self::Avx512 => found.avx2 && found.avx512 && found.avx512_vbmi,
+        }
+    }
+
+    /// The level itself where the processor has it, else [`Level::Portable`].
+    pub fn available(self) -> Self {
+        if self.is_available() {
+            self
+        } else {
+            Self::Portable
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Portable => "portable",
+            Self::Neon => "neon",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+        })
+    }
+}
+
+/// The best level of this machine, found at the first call.
+pub fn level() -> Level {
+    static BEST: OnceLock<Level> = OnceLock::new();
+    *BEST.get_or_init(|| {
+        Level::ALL
+            .into_iter()
+            .rfind(|level| level.is_available())
+            .unwrap_or(Level::Portable)
+    })
 }
 
 #[cfg(test)]

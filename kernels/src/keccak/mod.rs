@@ -3,10 +3,20 @@
 //! [`permute`] takes any [`Lane`]: a `u64` permutes one state, a vector type of eight `u64` would permute eight states
 //! in step. The sponges here run one state; those that run many take the same permutation.
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx512;
+mod many;
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod neon;
 mod shake;
 #[cfg(feature = "gpu")]
 pub(crate) mod wgsl;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod streams;
 
+pub use many::Sponge;
 pub use shake::{Shake, Shake128, Shake256, XofReader};
 
 /// Number of 64-bit lanes in a state.
@@ -22,9 +32,14 @@ pub const ROTATIONS: [u32; LANES] = rotations();
 pub trait Lane: Copy {
     /// Bitwise exclusive or.
     fn xor(self, other: Self) -> Self;
-    /// `!self & other`, the non-linear part of χ.
-    fn and_not(self, other: Self) -> Self;
-    /// Rotation to the left by `bits` (0 to 63) of each 64-bit word.
+    /// `self ^ a ^ b`, one instruction where there is three-input logic.
+    #[inline(always)]
+    fn xor3(self, a: Self, b: Self) -> Self {
+        self.xor(a).xor(b)
+    }
+    /// `self ^ (!a & b)`, step χ.
+    fn chi(self, a: Self, b: Self) -> Self;
+    /// Rotation to the left by `bits` (0 to 63) of each 64-bit word. The permutation passes constants.
     fn rotate(self, bits: u32) -> Self;
     /// The same word in each state.
     fn splat(word: u64) -> Self;
@@ -36,8 +51,8 @@ impl Lane for u64 {
         self ^ other
     }
     #[inline(always)]
-    fn and_not(self, other: Self) -> Self {
-        !self & other
+    fn chi(self, a: Self, b: Self) -> Self {
+        self ^ (!a & b)
     }
     #[inline(always)]
     fn rotate(self, bits: u32) -> Self {
@@ -63,28 +78,25 @@ fn round<L: Lane>(a: &mut [L; LANES], constant: L) {
     // θ: column parities, then each column takes its left neighbour and the rotated right one.
     let mut parity = [a[0]; 5];
     for x in 0..5 {
-        parity[x] = a[x]
-            .xor(a[x + 5])
-            .xor(a[x + 10])
-            .xor(a[x + 15])
-            .xor(a[x + 20]);
+        parity[x] = a[x].xor3(a[x + 5], a[x + 10]).xor3(a[x + 15], a[x + 20]);
     }
-    let mut delta = parity;
+    let mut turned = parity;
     for x in 0..5 {
-        delta[x] = parity[(x + 4) % 5].xor(parity[(x + 1) % 5].rotate(1));
+        turned[x] = parity[x].rotate(1);
     }
     // ρ and π: lane (x, y) moves to (y, 2x + 3y).
     let mut b = *a;
     for x in 0..5 {
         for y in 0..5 {
-            b[y + 5 * ((2 * x + 3 * y) % 5)] =
-                a[x + 5 * y].xor(delta[x]).rotate(ROTATIONS[x + 5 * y]);
+            b[y + 5 * ((2 * x + 3 * y) % 5)] = a[x + 5 * y]
+                .xor3(parity[(x + 4) % 5], turned[(x + 1) % 5])
+                .rotate(ROTATIONS[x + 5 * y]);
         }
     }
     // χ along rows, ι on the first lane.
     for y in 0..5 {
         for x in 0..5 {
-            a[x + 5 * y] = b[x + 5 * y].xor(b[(x + 1) % 5 + 5 * y].and_not(b[(x + 2) % 5 + 5 * y]));
+            a[x + 5 * y] = b[x + 5 * y].chi(b[(x + 1) % 5 + 5 * y], b[(x + 2) % 5 + 5 * y]);
         }
     }
     a[0] = a[0].xor(constant);

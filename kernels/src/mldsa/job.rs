@@ -176,6 +176,11 @@ impl VerifyJob {
         self.bytes.len()
     }
 
+    /// Everything held: public key ‖ signature ‖ (M′ or μ), without a gap.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     fn parts(&self) -> (&[u8], &[u8], &[u8]) {
         let (key, rest) = self.bytes.split_at(self.set.public_key_len());
         let (signature, tail) = rest.split_at(self.set.signature_len());

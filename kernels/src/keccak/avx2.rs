@@ -1,0 +1,127 @@
+//! Four states at once in 256-bit registers.
+#![allow(unsafe_code)]
+
+use core::arch::x86_64::*;
+
+use super::{
+    LANES, Lane, permute,
+    streams::{SEED_BLOCKS, Seed, Stream},
+};
+
+/// One state word of four states. Made only by code that runs under AVX2.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(crate) struct X4(pub(crate) __m256i);
+
+// SAFETY (every block below): values of this type are made only inside functions compiled with
+// `target_feature(enable = "avx2")`, whose callers have checked the processor.
+impl Lane for X4 {
+    #[inline(always)]
+    fn splat(word: u64) -> Self {
+        // SAFETY: see above.
+        Self(unsafe { _mm256_set1_epi64x(word.cast_signed()) })
+    }
+    #[inline(always)]
+    fn xor(self, b: Self) -> Self {
+        // SAFETY: see above.
+        Self(unsafe { _mm256_xor_si256(self.0, b.0) })
+    }
+    #[inline(always)]
+    fn chi(self, b: Self, c: Self) -> Self {
+        // SAFETY: see above.
+        Self(unsafe { _mm256_xor_si256(self.0, _mm256_andnot_si256(b.0, c.0)) })
+    }
+    #[inline(always)]
+    fn rotate(self, bits: u32) -> Self {
+        // SAFETY: see above. Rotations by whole bytes are one shuffle; a shift by 64 gives zero.
+        unsafe {
+            let count = |bits: u32| _mm_cvtsi32_si128(bits.cast_signed());
+            match bits {
+                8 => Self(_mm256_shuffle_epi8(
+                    self.0,
+                    _mm256_setr_epi8(
+                        7, 0, 1, 2, 3, 4, 5, 6, 15, 8, 9, 10, 11, 12, 13, 14, 7, 0, 1, 2, 3, 4, 5,
+                        6, 15, 8, 9, 10, 11, 12, 13, 14,
+                    ),
+                )),
+                56 => Self(_mm256_shuffle_epi8(
+                    self.0,
+                    _mm256_setr_epi8(
+                        1, 2, 3, 4, 5, 6, 7, 0, 9, 10, 11, 12, 13, 14, 15, 8, 1, 2, 3, 4, 5, 6, 7,
+                        0, 9, 10, 11, 12, 13, 14, 15, 8,
+                    ),
+                )),
+                _ => Self(_mm256_or_si256(
+                    _mm256_sll_epi64(self.0, count(bits)),
+                    _mm256_srl_epi64(self.0, count(64 - bits)),
+                )),
+            }
+        }
+    }
+}
+
+/// Permutes four states; `words[w][l]` is word `w` of state `l`.
+///
+/// # Safety
+/// The processor has AVX2.
+#[target_feature(enable = "avx2")]
+pub(crate) unsafe fn permute4(words: &mut [[u64; 4]; LANES]) {
+    let base = words.as_mut_ptr().cast::<X4>();
+    // SAFETY: the array is 25 consecutive groups of 32 bytes; unaligned loads and stores are used.
+    let mut state: [X4; LANES] = core::array::from_fn(|i| unsafe { base.add(i).read_unaligned() });
+    permute(&mut state);
+    for (i, word) in state.into_iter().enumerate() {
+        // SAFETY: as above.
+        unsafe { base.add(i).write_unaligned(word) };
+    }
+}
+
+/// Four SHAKE128 streams of [`SEED_BLOCKS`] blocks from four 34-byte seeds.
+///
+/// # Safety
+/// The processor has AVX2.
+#[inline(always)]
+pub(crate) unsafe fn seed_streams4(seeds: &[Seed; 4], streams: &mut [Stream; 4]) {
+    let mut words = [[0u64; 4]; LANES];
+    for (lane, seed) in seeds.iter().enumerate() {
+        for (word, value) in words.iter_mut().zip(seed.words()) {
+            word[lane] = value;
+        }
+        words[Seed::LAST_WORD][lane] = Seed::LAST_VALUE;
+    }
+    let base = words.as_ptr().cast::<X4>();
+    // SAFETY: the array is 25 consecutive groups of 32 bytes; stores end at
+    // 4 * 168 + 160 + 32 <= STREAM_LEN; the caller runs under AVX2.
+    unsafe {
+        let mut state = [X4::splat(0); LANES];
+        for (i, word) in state.iter_mut().enumerate() {
+            *word = base.add(i).read_unaligned();
+        }
+        for block in 0..SEED_BLOCKS {
+            permute(&mut state);
+            for group in 0..6 {
+                let mut words = [_mm256_setzero_si256(); 4];
+                for (to, word) in words
+                    .iter_mut()
+                    .zip(&state[4 * group..21.min(4 * group + 4)])
+                {
+                    *to = word.0;
+                }
+                let low01 = _mm256_unpacklo_epi64(words[0], words[1]);
+                let high01 = _mm256_unpackhi_epi64(words[0], words[1]);
+                let low23 = _mm256_unpacklo_epi64(words[2], words[3]);
+                let high23 = _mm256_unpackhi_epi64(words[2], words[3]);
+                let rows = [
+                    _mm256_permute2x128_si256::<0x20>(low01, low23),
+                    _mm256_permute2x128_si256::<0x20>(high01, high23),
+                    _mm256_permute2x128_si256::<0x31>(low01, low23),
+                    _mm256_permute2x128_si256::<0x31>(high01, high23),
+                ];
+                for (stream, row) in streams.iter_mut().zip(&rows) {
+                    let to = stream.0.as_mut_ptr().add(168 * block + 32 * group);
+                    _mm256_storeu_si256(to.cast(), *row);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Eight states at once in 512-bit registers: native rotates and three-input logic.
+#![allow(unsafe_code)]
+
+use core::arch::x86_64::*;
+
+use super::{
+    LANES, Lane, permute,
+    streams::{SEED_BLOCKS, Seed, Stream},
+};
+
+/// One state word of eight states. Made only by code that runs under AVX-512F.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(crate) struct X8(pub(crate) __m512i);
+
+// SAFETY (every block below): values of this type are made only inside functions compiled with
+// `target_feature(enable = "avx512f")`, whose callers have checked the processor.
+impl Lane for X8 {
+    #[inline(always)]
+    fn splat(word: u64) -> Self {
+        // SAFETY: see above.
+        Self(unsafe { _mm512_set1_epi64(word.cast_signed()) })
+    }
+    #[inline(always)]
+    fn xor(self, b: Self) -> Self {
+        // SAFETY: see above.
+        Self(unsafe { _mm512_xor_si512(self.0, b.0) })
+    }
+    #[inline(always)]
+    fn xor3(self, b: Self, c: Self) -> Self {
+        // SAFETY: see above. 0x96 is the truth table of a ^ b ^ c.
+        Self(unsafe { _mm512_ternarylogic_epi64::<0x96>(self.0, b.0, c.0) })
+    }
+    #[inline(always)]
+    fn chi(self, b: Self, c: Self) -> Self {
+        // SAFETY: see above. 0xd2 is the truth table of a ^ (!b & c).
+        Self(unsafe { _mm512_ternarylogic_epi64::<0xd2>(self.0, b.0, c.0) })
+    }
+    #[inline(always)]
+    fn rotate(self, bits: u32) -> Self {
+        // SAFETY: see above.
+        Self(unsafe { _mm512_rolv_epi64(self.0, _mm512_set1_epi64(i64::from(bits))) })
+    }
+}
+
+/// Permutes eight states; `words[w][l]` is word `w` of state `l`.
+///
+/// # Safety
+/// The processor has AVX-512F.
+#[target_feature(enable = "avx512f")]
+pub(crate) unsafe fn permute8(words: &mut [[u64; 8]; LANES]) {
+    let base = words.as_mut_ptr().cast::<X8>();
+    // SAFETY: the array is 25 consecutive groups of 64 bytes; unaligned loads and stores are used.
+    let mut state: [X8; LANES] = core::array::from_fn(|i| unsafe { base.add(i).read_unaligned() });
+    permute(&mut state);
+    for (i, word) in state.into_iter().enumerate() {
+        // SAFETY: as above.
+        unsafe { base.add(i).write_unaligned(word) };
+    }
+}
+
+/// Transposes an 8 by 8 matrix of 64-bit words.
+#[inline(always)]
+unsafe fn transpose(r: [__m512i; 8]) -> [__m512i; 8] {
+    // SAFETY: the caller runs under AVX-512F. Pairs of words, then 128-bit quarters, twice.
+    unsafe {
+        let mut t = r;
+        for i in 0..4 {
+            // Quarter w of t[2 i] is word 2 w of rows 2 i and 2 i + 1, of t[2 i + 1] word 2 w + 1.
+            t[2 * i] = _mm512_unpacklo_epi64(r[2 * i], r[2 * i + 1]);
+            t[2 * i + 1] = _mm512_unpackhi_epi64(r[2 * i], r[2 * i + 1]);
+        }
+        let mut out = t;
+        for c in 0..2 {
+            let low02 = _mm512_shuffle_i64x2::<0x88>(t[c], t[2 + c]);
+            let low13 = _mm512_shuffle_i64x2::<0xdd>(t[c], t[2 + c]);
+            let high02 = _mm512_shuffle_i64x2::<0x88>(t[4 + c], t[6 + c]);
+            let high13 = _mm512_shuffle_i64x2::<0xdd>(t[4 + c], t[6 + c]);
+            out[c] = _mm512_shuffle_i64x2::<0x88>(low02, high02);
+            out[4 + c] = _mm512_shuffle_i64x2::<0xdd>(low02, high02);
+            out[2 + c] = _mm512_shuffle_i64x2::<0x88>(low13, high13);
+            out[6 + c] = _mm512_shuffle_i64x2::<0xdd>(low13, high13);
+        }
+        out
+    }
+}
+
+/// Eight SHAKE128 streams of [`SEED_BLOCKS`] blocks from eight 34-byte seeds.
+///
+/// # Safety
+/// The processor has AVX-512F.
+#[inline(always)]
+pub(crate) unsafe fn seed_streams8(seeds: &[Seed; 8], streams: &mut [Stream; 8]) {
+    let mut words = [[0u64; 8]; LANES];
+    for (lane, seed) in seeds.iter().enumerate() {
+        for (word, value) in words.iter_mut().zip(seed.words()) {
+            word[lane] = value;
+        }
+        words[Seed::LAST_WORD][lane] = Seed::LAST_VALUE;
+    }
+    let base = words.as_ptr().cast::<X8>();
+    // SAFETY: the array is 25 consecutive groups of 64 bytes; stores end at
+    // 4 * 168 + 128 + 64 <= STREAM_LEN; the caller runs under AVX-512F.
+    unsafe {
+        let mut state = [X8::splat(0); LANES];
+        for (i, word) in state.iter_mut().enumerate() {
+            *word = base.add(i).read_unaligned();
+        }
+        for block in 0..SEED_BLOCKS {
+            permute(&mut state);
+            for group in 0..3 {
+                let mut rows = [_mm512_setzero_si512(); 8];
+                for (row, word) in rows
+                    .iter_mut()
+                    .zip(&state[8 * group..21.min(8 * group + 8)])
+                {
+                    *row = word.0;
+                }
+                let rows = transpose(rows);
+                for (stream, row) in streams.iter_mut().zip(&rows) {
+                    let to = stream.0.as_mut_ptr().add(168 * block + 64 * group);
+                    _mm512_storeu_si512(to.cast(), *row);
+                }
+            }
+        }
+    }
+}

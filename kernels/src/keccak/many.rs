@@ -1,0 +1,235 @@
+//! Many messages of unequal length through one wide permutation.
+
+use super::{LANES, permute};
+use crate::cpu::{Level, level};
+
+/// A Keccak sponge with capacity, padding and name of a standard function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sponge {
+    rate: usize,
+    suffix: u8,
+}
+
+impl Sponge {
+    /// SHAKE128 (FIPS 202, section 6.2).
+    pub const SHAKE128: Self = Self {
+        rate: 168,
+        suffix: 0x1f,
+    };
+    /// SHAKE256 (FIPS 202, section 6.2).
+    pub const SHAKE256: Self = Self {
+        rate: 136,
+        suffix: 0x1f,
+    };
+    /// SHA3-256 (FIPS 202, section 6.1); take 32 bytes of output.
+    pub const SHA3_256: Self = Self {
+        rate: 136,
+        suffix: 0x06,
+    };
+    /// SHA3-512 (FIPS 202, section 6.1); take 64 bytes of output.
+    pub const SHA3_512: Self = Self {
+        rate: 72,
+        suffix: 0x06,
+    };
+    /// Keccak-256 as Ethereum uses it; take 32 bytes of output.
+    pub const KECCAK256: Self = Self {
+        rate: 136,
+        suffix: 0x01,
+    };
+
+    /// Hashes every message, each the concatenation of two parts, and writes `outputs.len() / messages.len()`
+    /// bytes for each, one after another.
+    ///
+    /// Messages share the lanes of one wide permutation: a lane whose message is finished takes the next,
+    /// so unequal lengths leave no lane idle until the last few. The result is that of hashing each alone.
+    /// If `outputs` does not divide evenly the rest of it is left as it is; nothing panics.
+    pub fn hash_many(&self, messages: &[[&[u8]; 2]], outputs: &mut [u8]) {
+        self.hash_many_at(level(), messages, outputs);
+    }
+
+    /// [`Self::hash_many`] by the code of a given level; a level the processor lacks falls to portable code.
+    pub(crate) fn hash_many_at(&self, level: Level, messages: &[[&[u8]; 2]], outputs: &mut [u8]) {
+        match level.available() {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the level was found on this processor.
+            #[allow(unsafe_code)]
+            Level::Avx512 => self.run::<8>(messages, outputs, |words| unsafe {
+                super::avx512::permute8(words)
+            }),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the level was found on this processor.
+            #[allow(unsafe_code)]
+            Level::Avx2 => self.run::<4>(messages, outputs, |words| unsafe {
+                super::avx2::permute4(words)
+            }),
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon => self.run::<2>(messages, outputs, super::neon::permute2),
+            _ => self.run::<1>(messages, outputs, |words| {
+                let mut state = words.map(|[word]| word);
+                permute(&mut state);
+                *words = state.map(|word| [word]);
+            }),
+        }
+    }
+
+    /// The loop, over `L` lanes.
+    fn run<const L: usize>(
+        &self,
+        messages: &[[&[u8]; 2]],
+        outputs: &mut [u8],
+        permute: impl Fn(&mut [[u64; L]; LANES]),
+    ) {
+        let length = outputs.len().checked_div(messages.len()).unwrap_or(0);
+        if length == 0 {
+            return;
+        }
+        let mut queue = messages.iter().zip(outputs.chunks_exact_mut(length));
+        let mut words = [[0u64; L]; LANES];
+        let mut lanes: [Option<Task<'_, '_>>; L] = core::array::from_fn(|_| None);
+        loop {
+            let mut busy = false;
+            for (lane, task) in lanes.iter_mut().enumerate() {
+                if task.is_none() {
+                    *task = queue.next().map(|(message, output)| Task {
+                        message: *message,
+                        output,
+                        squeezing: false,
+                    });
+                    words.iter_mut().for_each(|word| word[lane] = 0);
+                }
+                if let Some(task) = task {
+                    busy = true;
+                    if !task.squeezing {
+                        let mut block = [0u64; 21];
+                        task.squeezing = self.next_block(&mut task.message, &mut block);
+                        for (word, value) in words.iter_mut().zip(&block[..self.rate / 8]) {
+                            word[lane] ^= value;
+                        }
+                    }
+                }
+            }
+            if !busy {
+                return;
+            }
+            permute(&mut words);
+            for (lane, slot) in lanes.iter_mut().enumerate() {
+                let Some(task) = slot else { continue };
+                if !task.squeezing {
+                    continue;
+                }
+                let take = task.output.len().min(self.rate);
+                let (now, later) = core::mem::take(&mut task.output).split_at_mut(take);
+                for (bytes, word) in now.chunks_mut(8).zip(&words) {
+                    bytes.copy_from_slice(&word[lane].to_le_bytes()[..bytes.len()]);
+                }
+                if later.is_empty() {
+                    *slot = None;
+                } else {
+                    task.output = later;
+                }
+            }
+        }
+    }
+
+    /// Takes the next block off a message; `true` with the padded last one.
+    fn next_block(&self, message: &mut [&[u8]; 2], block: &mut [u64; 21]) -> bool {
+        let [first, second] = *message;
+        if first.is_empty()
+            && let Some((now, later)) = second.split_at_checked(self.rate)
+        {
+            for (word, bytes) in block.iter_mut().zip(now.as_chunks::<8>().0) {
+                *word = u64::from_le_bytes(*bytes);
+            }
+            message[1] = later;
+            return false;
+        }
+        let mut bytes = [0u8; 168];
+        let from_first = first.len().min(self.rate);
+        let from_second = second.len().min(self.rate - from_first);
+        let filled = from_first + from_second;
+        bytes[..from_first].copy_from_slice(&first[..from_first]);
+        bytes[from_first..filled].copy_from_slice(&second[..from_second]);
+        *message = [&first[from_first..], &second[from_second..]];
+        let last = filled < self.rate;
+        if last {
+            bytes[filled] ^= self.suffix;
+            bytes[self.rate - 1] ^= 0x80;
+        }
+        for (word, bytes) in block.iter_mut().zip(bytes.as_chunks::<8>().0) {
+            *word = u64::from_le_bytes(*bytes);
+        }
+        last
+    }
+}
+
+/// A message in a lane.
+struct Task<'m, 'o> {
+    /// What is left to absorb.
+    message: [&'m [u8]; 2],
+    /// What is left to fill.
+    output: &'o mut [u8],
+    /// The last block has been absorbed.
+    squeezing: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keccak::{Shake128, Shake256};
+    use rand::{RngExt, SeedableRng, rngs::SmallRng};
+
+    /// Every level, any mix of lengths: each output is that of the single sponge.
+    #[test]
+    fn many_equal_one_by_one() {
+        let mut rng = SmallRng::seed_from_u64(1);
+        for level in Level::ALL {
+            for count in [0usize, 1, 2, 7, 8, 9, 40] {
+                let messages: Vec<[Vec<u8>; 2]> = (0..count)
+                    .map(|_| {
+                        [(); 2].map(|()| {
+                            let len = [0, 1, 63, 135, 136, 137, 168, 1000][rng.random_range(0..8)];
+                            (0..len).map(|_| rng.random()).collect()
+                        })
+                    })
+                    .collect();
+                let parts: Vec<[&[u8]; 2]> =
+                    messages.iter().map(|[a, b]| [&a[..], &b[..]]).collect();
+                let mut out = vec![0u8; 500 * count];
+                Sponge::SHAKE128.hash_many_at(level, &parts, &mut out);
+                for (parts, out) in parts.iter().zip(out.chunks(500)) {
+                    assert_eq!(out, Shake128::digest::<500>(parts), "{level}");
+                }
+                let mut out = vec![0u8; 64 * count];
+                Sponge::SHAKE256.hash_many_at(level, &parts, &mut out);
+                for (parts, out) in parts.iter().zip(out.chunks(64)) {
+                    assert_eq!(out, Shake256::digest::<64>(parts), "{level}");
+                }
+            }
+        }
+    }
+
+    /// The empty message: FIPS 202's examples for SHA-3, the well-known constant for Keccak-256.
+    #[test]
+    fn fixed_length_functions() {
+        for level in Level::ALL {
+            let hash = |sponge: Sponge, len: usize| {
+                let mut out = vec![0; len];
+                sponge.hash_many_at(level, &[[b"", b""]], &mut out);
+                hex::encode(out)
+            };
+            assert_eq!(
+                hash(Sponge::SHA3_256, 32),
+                "a7ffc6f8bf1ed76651c14756a061d662f580ff4de43b49fa82d80a4b80f8434a"
+            );
+            assert_eq!(
+                hash(Sponge::SHA3_512, 64),
+                "a69f73cca23a9ac5c8b567dc185a756e97c982164fe25859e0d1dcc1475c80a6\
+                 15b2123af1f5f94c11e3e9402c3ac558f500199d95b6d3e301758586281dcd26"
+            );
+            assert_eq!(
+                hash(Sponge::KECCAK256, 32),
+                "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470"
+            );
+        }
+    }
+}
