@@ -1,38 +1,145 @@
-//! The shader's verdicts on every adapter of this machine.
+//! The shader on every adapter of this machine: batches of all sizes, all shapes, and faults.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 #![cfg(feature = "gpu")]
 
 mod common;
 
-use common::devices;
-use pars_kernels::mldsa::{
-    VerifyJob,
-    gpu::{BatchVerifier, GpuVerdict},
-    known_answers,
+use common::{cases::gpu_verdict, devices};
+use pars_kernels::{
+    gpu::{GpuError, ShaderChecks},
+    mldsa::{
+        VerifyJob,
+        gpu::{BatchVerifier, GpuVerdict, Tuning},
+        known_answers, portable,
+    },
 };
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use std::time::Duration;
 
-fn expected(valid: bool) -> GpuVerdict {
-    if valid {
-        GpuVerdict::Valid
-    } else {
-        GpuVerdict::Invalid
+/// Valid, invalid and every kind of malformed job of every set, with the verdict of a single portable call.
+fn pool() -> Vec<(VerifyJob, GpuVerdict)> {
+    known_answers()
+        .into_iter()
+        .map(|(job, valid)| {
+            assert_eq!(portable::verify(&job), valid);
+            (job, gpu_verdict(valid))
+        })
+        .collect()
+}
+
+fn ask(verifier: &mut BatchVerifier, batch: &[&(VerifyJob, GpuVerdict)], what: &str) {
+    let jobs: Vec<&VerifyJob> = batch.iter().map(|(job, _)| job).collect();
+    let verdicts = verifier.verify(&jobs).unwrap();
+    assert_eq!(verdicts.len(), batch.len(), "{what}");
+    for (i, ((job, expected), verdict)) in batch.iter().zip(verdicts).enumerate() {
+        assert_eq!(
+            verdict,
+            *expected,
+            "{what}: job {i} of {}, {}",
+            batch.len(),
+            job.parameter_set()
+        );
     }
 }
 
+/// All three sets and all kinds of failure mixed at random: each verdict is that of the single call.
 #[test]
-fn known_answers_are_right() {
+fn batches_answer_as_single_calls_do() {
+    let pool = pool();
     devices::each(|device| {
         let mut verifier = BatchVerifier::new(device).unwrap();
-        let answers = known_answers();
-        let jobs: Vec<&VerifyJob> = answers.iter().map(|(job, _)| job).collect();
-        let verdicts = verifier.verify(&jobs).unwrap();
-        for (i, ((job, valid), verdict)) in answers.iter().zip(&verdicts).enumerate() {
-            assert_eq!(
-                *verdict,
-                expected(*valid),
-                "answer {i}, {}",
-                job.parameter_set()
-            );
+        for entry in &pool {
+            ask(&mut verifier, &[entry], "single");
+        }
+        let mut rng = StdRng::seed_from_u64(6133);
+        for size in [1, 2, 63, 64, 65, 1000] {
+            let batch: Vec<_> = (0..size)
+                .map(|_| &pool[rng.random_range(0..pool.len())])
+                .collect();
+            ask(&mut verifier, &batch, "mixed");
+        }
+        ask(&mut verifier, &[], "empty");
+    });
+}
+
+/// One submission of a thousand jobs instead of several: no item reaches into another's memory.
+#[test]
+fn one_large_submission() {
+    let pool = pool();
+    devices::each(|device| {
+        let mut tuning = Tuning::of(device);
+        tuning.max_batch = 1000;
+        let mut verifier = BatchVerifier::with_tuning(device, tuning).unwrap();
+        assert_eq!(verifier.max_batch(), 1000);
+        let batch: Vec<_> = pool.iter().cycle().take(1000).collect();
+        ask(&mut verifier, &batch, "large");
+    });
+}
+
+/// Other numbers of threads, the order of lanes reversed, run-time checks on, and garbage in all scratch memory: a
+/// missing barrier, a wrong index or a use of stale data would change a verdict.
+#[test]
+fn shapes_change_no_verdict() {
+    let pool = pool();
+    let batch: Vec<_> = pool.iter().collect();
+    devices::each(|device| {
+        let base = Tuning::of(device);
+        let shapes: [(&str, &dyn Fn(&mut Tuning)); 5] = [
+            ("reversed", &|t| t.reverse_lanes = true),
+            ("32 lanes", &|t| (t.lanes, t.hash_threads) = (32, 32)),
+            ("128 lanes, reversed", &|t| {
+                (t.lanes, t.hash_threads, t.reverse_lanes) = (128, 128, true);
+            }),
+            ("48 lanes, poisoned with ones", &|t| {
+                (t.lanes, t.hash_threads, t.poison) = (48, 1, Some(u32::MAX));
+            }),
+            ("checked, poisoned", &|t| {
+                (t.checks, t.poison) = (ShaderChecks::Checked, Some(0xa5a5_a5a5));
+            }),
+        ];
+        for (name, change) in shapes {
+            let mut tuning = base;
+            change(&mut tuning);
+            let mut verifier = BatchVerifier::with_tuning(device, tuning).unwrap();
+            ask(&mut verifier, &batch, name);
+            // Backwards, so that every job meets the memory of another.
+            let backwards: Vec<_> = batch.iter().rev().copied().collect();
+            ask(&mut verifier, &backwards, name);
         }
     });
+}
+
+/// A device that is destroyed gives typed errors, and a fresh one from the same adapter works.
+#[test]
+fn a_lost_device_is_an_error_and_can_be_replaced() {
+    let pool = pool();
+    let batch: Vec<_> = pool.iter().take(4).collect();
+    let jobs: Vec<&VerifyJob> = batch.iter().map(|(job, _)| job).collect();
+    for adapter in devices::all() {
+        let device = adapter.open(devices::TIMEOUT).unwrap();
+        let mut verifier = BatchVerifier::new(&device).unwrap();
+        ask(&mut verifier, &batch, "before");
+        device.destroy();
+        assert!(device.is_lost());
+        let error = verifier.verify(&jobs).unwrap_err();
+        assert!(matches!(error, GpuError::Lost { .. }), "{error}");
+        let device = adapter.open(devices::TIMEOUT).unwrap();
+        let mut verifier = BatchVerifier::new(&device).unwrap();
+        ask(&mut verifier, &batch, "after");
+    }
+}
+
+/// Work that takes longer than the limit is an error and no verdict; the verifier can be asked again.
+#[test]
+fn a_timeout_is_an_error() {
+    let pool = pool();
+    let batch: Vec<_> = pool.iter().cycle().take(200).collect();
+    let jobs: Vec<&VerifyJob> = batch.iter().map(|(job, _)| job).collect();
+    for adapter in devices::all() {
+        let device = adapter.open(Duration::from_nanos(1)).unwrap();
+        let mut verifier = BatchVerifier::new(&device).unwrap();
+        let error = verifier.verify(&jobs).unwrap_err();
+        assert!(matches!(error, GpuError::Timeout { .. }), "{error}");
+        assert!(!device.is_lost());
+    }
 }

@@ -4,7 +4,7 @@ use pars_kernels::gpu::{Adapter, Device, DeviceType, adapters};
 use std::time::Duration;
 
 /// Time limit of each wait: a software driver compiles a kernel at its first dispatch, on a busy machine slowly.
-const TIMEOUT: Duration = Duration::from_secs(120);
+pub const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Every adapter that counts. Where there is none the tests say so, or fail if `PARS_REQUIRE_GPU_TESTS=1` (any adapter
 /// counts) or `PARS_REQUIRE_GPU=1` (software drivers do not count) is set.

@@ -3,6 +3,10 @@
 // Each test file uses a part of this.
 #![allow(dead_code)]
 
+pub mod cases;
+#[cfg(feature = "gpu")]
 pub mod devices;
 pub mod peers;
+pub mod prehash;
+pub mod signer;
 pub mod vectors;
