@@ -84,16 +84,17 @@ fn shapes_change_no_verdict() {
     let batch: Vec<_> = pool.iter().collect();
     devices::each(|device| {
         let base = Tuning::of(device);
-        let shapes: [(&str, &dyn Fn(&mut Tuning)); 5] = [
-            ("reversed", &|t| t.reverse_lanes = true),
-            ("32 lanes", &|t| (t.lanes, t.hash_threads) = (32, 32)),
-            ("128 lanes, reversed", &|t| {
+        type Change = fn(&mut Tuning);
+        let shapes: [(&str, Change); 5] = [
+            ("reversed", |t| t.reverse_lanes = true),
+            ("32 lanes", |t| (t.lanes, t.hash_threads) = (32, 32)),
+            ("128 lanes, reversed", |t| {
                 (t.lanes, t.hash_threads, t.reverse_lanes) = (128, 128, true);
             }),
-            ("48 lanes, poisoned with ones", &|t| {
+            ("48 lanes, poisoned with ones", |t| {
                 (t.lanes, t.hash_threads, t.poison) = (48, 1, Some(u32::MAX));
             }),
-            ("checked, poisoned", &|t| {
+            ("checked, poisoned", |t| {
                 (t.checks, t.poison) = (ShaderChecks::Checked, Some(0xa5a5_a5a5));
             }),
         ];

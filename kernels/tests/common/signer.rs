@@ -7,8 +7,11 @@ use pars_kernels::mldsa::ParameterSet;
 pub struct Signer {
     pub public_key: Vec<u8>,
     pub secret_key: Vec<u8>,
-    sign: Box<dyn Fn(Input<'_>, &[u8; 32]) -> Vec<u8>>,
+    sign: Box<Sign>,
 }
+
+/// Signs an input with 32 bytes of randomness.
+type Sign = dyn Fn(Input<'_>, &[u8; 32]) -> Vec<u8>;
 
 /// What is signed.
 #[derive(Clone, Copy)]
