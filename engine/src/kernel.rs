@@ -33,6 +33,12 @@ pub trait Kernel: Sized + Send + Sync + 'static {
     /// Does one job on the calling thread. A panic in here becomes the error of this job alone.
     fn run_cpu(job: &Self::Job) -> Self::Output;
 
+    /// Does several jobs on the calling thread: an output for each, in order, equal to that of
+    /// [`run_cpu`](Self::run_cpu). A kernel whose CPU path shares vector lanes between jobs does so here.
+    fn run_cpu_batch(jobs: &[&Self::Job]) -> Vec<Self::Output> {
+        jobs.iter().map(|job| Self::run_cpu(job)).collect()
+    }
+
     /// Jobs with their known answers, for the self-test of every back end. Must hold at least one
     /// job, and answers of every kind that the kernel can give.
     fn known_answers() -> Vec<(Self::Job, Self::Output)>;

@@ -23,6 +23,9 @@ use crate::ticket::{Answer, Position, Ticket};
 /// nothing, short enough that the cores finish together.
 const CPU_TURN: Duration = Duration::from_micros(500);
 
+/// Jobs in a batch that measures the CPU, at least: enough to fill the vector lanes of a kernel.
+const CPU_MEASURED_BATCH: usize = 16;
+
 /// Passes over the known answers that measure the CPU; the quickest counts.
 const CPU_MEASUREMENTS: usize = 3;
 
@@ -378,6 +381,19 @@ pub(crate) fn run_one<K: Kernel>(job: &K::Job) -> Answer<K::Output> {
     })
 }
 
+/// A batch on the calling thread. If the batch panics, or does not answer every job, each job is
+/// done alone, so that a panic stays the error of its own job.
+fn run_batch<K: Kernel>(batch: &[Entry<K>]) -> Vec<Answer<K::Output>> {
+    if let [entry] = batch {
+        return vec![run_one::<K>(&entry.job)];
+    }
+    let jobs: Vec<&K::Job> = batch.iter().map(|entry| &entry.job).collect();
+    match catch_unwind(AssertUnwindSafe(|| K::run_cpu_batch(&jobs))) {
+        Ok(outputs) if outputs.len() == jobs.len() => outputs.into_iter().map(Ok).collect(),
+        _ => jobs.into_iter().map(run_one::<K>).collect(),
+    }
+}
+
 impl<K: Kernel> AnyLane for Lane<K> {
     fn name(&self) -> &'static str {
         K::NAME
@@ -389,6 +405,12 @@ impl<K: Kernel> AnyLane for Lane<K> {
         let mut failure = known
             .is_empty()
             .then(|| "the kernel has no known answers".to_owned());
+        let jobs: Vec<&K::Job> = known.iter().map(|(job, _)| job).collect();
+        let together = catch_unwind(AssertUnwindSafe(|| K::run_cpu_batch(&jobs)));
+        if !matches!(&together, Ok(outputs) if outputs.iter().eq(known.iter().map(|(_, output)| output)))
+        {
+            failure = Some("the known answers as one batch came out wrong".to_owned());
+        }
         for (index, (job, expected)) in known.iter().enumerate() {
             match run_one::<K>(job) {
                 Ok(got) if got == *expected => {}
@@ -401,13 +423,17 @@ impl<K: Kernel> AnyLane for Lane<K> {
         let time = start.elapsed();
         if failure.is_none() {
             let typical = typical::<K>(&known);
+            let batch: Vec<&K::Job> = typical
+                .iter()
+                .copied()
+                .cycle()
+                .take(typical.len().max(CPU_MEASURED_BATCH))
+                .collect();
             let quickest = (0..CPU_MEASUREMENTS)
                 .map(|_| {
                     let start = Instant::now();
-                    for job in &typical {
-                        std::hint::black_box(K::run_cpu(job));
-                    }
-                    start.elapsed() / u32::try_from(typical.len().max(1)).unwrap_or(u32::MAX)
+                    std::hint::black_box(K::run_cpu_batch(std::hint::black_box(&batch)));
+                    start.elapsed() / u32::try_from(batch.len().max(1)).unwrap_or(u32::MAX)
                 })
                 .min()
                 .unwrap_or_default();
@@ -465,7 +491,7 @@ impl<K: Kernel> AnyLane for Lane<K> {
             };
             queue.take(group, size)
         };
-        let answers: Vec<_> = batch.iter().map(|entry| run_one::<K>(&entry.job)).collect();
+        let answers = run_batch(&batch);
         let time = start.elapsed();
         self.book(0, |cpu| book_batch(cpu, &batch, start, time, batch.len()));
         self.answer(batch, answers);

@@ -26,6 +26,10 @@ impl Kernel for MlDsaVerify {
         mldsa::verify(job)
     }
 
+    fn run_cpu_batch(jobs: &[&VerifyJob]) -> Vec<bool> {
+        mldsa::verify_batch(jobs)
+    }
+
     fn known_answers() -> Vec<(VerifyJob, bool)> {
         mldsa::known_answers()
     }
