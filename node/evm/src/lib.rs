@@ -1,1 +1,41 @@
-//! Chain specification, block building and block verification on revm. Fork rules, fees and precompiles are values.
+//! Chain rules of a Pars network on top of `revm`: what a block must be, how one is built and
+//! checked, and what a call at any state answers.
+//!
+//! * [`ChainSpec`] holds everything that differs between networks, as values.
+//! * [`Executor`] builds blocks, verifies them and answers calls; it finds the questions that a
+//!   block's transactions will ask of the engine first and hands them over as one batch.
+//! * [`ParsBlockExecutor`] is the block step itself: Ethereum's transaction step between Pars's
+//!   own steps before and after.
+//!
+//! No answer of the engine is trusted to decide *what* a block means: gas, outcome and bytes
+//! depend on the input alone, whichever back end computed them and whether or not it was asked
+//! ahead of time.
+
+mod block_executor;
+mod call;
+mod env;
+mod error;
+mod execution;
+mod executor;
+mod feeding;
+mod header;
+mod precompiles;
+mod revert;
+mod senders;
+mod spec;
+mod stats;
+mod wording;
+
+pub use block_executor::{BLOB_TRANSACTION_REFUSED, ParsBlockExecutor};
+pub use call::{AccessListOutcome, CallError, CallOptions, CallOutcome};
+pub use error::{BuildError, ExecutionError, VerifyError};
+pub use executor::{BlockAttributes, Executed, Executor, ExecutorConfig};
+pub use header::{HeaderError, MAX_BLOCK_RLP_BYTES, MAX_EXTRA_DATA_BYTES};
+pub use revert::{RevertReason, revert_message};
+pub use senders::{SenderError, recover_senders};
+pub use spec::{
+    ChainSpec, DEV_NETWORK, FeeRules, GenesisBlock, PARS_NETWORK, PARS_TESTNET_NETWORK,
+    PrecompileSet, SpecError,
+};
+pub use stats::ExecutorStats;
+pub use wording::{halt_message, invalid_transaction_message};

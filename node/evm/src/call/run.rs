@@ -1,0 +1,218 @@
+//! One call, prepared once and run as often as needed.
+
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
+
+use alloy_consensus::Header;
+use alloy_evm::{
+    EvmEnv,
+    overrides::{OverrideBlockHashes as _, StateOverrideError, apply_state_overrides},
+    precompiles::PrecompilesMap,
+    rpc::TryIntoTxEnv as _,
+};
+use alloy_primitives::{Address, B256, TxKind};
+use alloy_rpc_types_eth::TransactionRequest;
+use revm::{
+    Context, Database as _, DatabaseRef, InspectEvm as _, MainBuilder as _, MainContext as _,
+    context::{BlockEnv, TxEnv},
+    context_interface::result::{EVMError, ExecutionResult},
+    database::{State, WrapDatabaseRef},
+    precompile::{PrecompileSpecId, Precompiles as StandardPrecompiles},
+};
+
+use super::{CallError, CallOptions, cfg::CallCfg, gas_allowance, watch::Watch};
+use crate::{Executor, env::block_env, execution::View, precompiles::Run};
+
+/// A call with its state, block and limits.
+pub(crate) struct Caller<'a, V: DatabaseRef> {
+    executor: &'a Executor,
+    env: EvmEnv,
+    parent_hash: B256,
+    state: State<WrapDatabaseRef<View<V>>>,
+    /// What to run; its gas limit is the most it may have.
+    pub(crate) transaction: TxEnv,
+    /// Gas limit of the block the call stands in.
+    pub(crate) block_gas_limit: u64,
+    deadline: Instant,
+    time_limit: Duration,
+    off_chain: bool,
+}
+
+impl<'a, V: DatabaseRef> Caller<'a, V> {
+    /// Reads the request, applies the overrides and settles the gas.
+    pub(crate) fn prepare(
+        executor: &'a Executor,
+        header: &Header,
+        state: V,
+        request: &TransactionRequest,
+        options: &CallOptions,
+    ) -> Result<Self, CallError> {
+        let deadline = Instant::now() + options.time_limit;
+        let mut state = State::builder().with_database_ref(View(state)).build();
+        let mut env = block_env(&executor.spec, header);
+        if let Some(overrides) = &options.block_overrides {
+            state.apply_block_overrides((**overrides).clone(), &mut env.block_env);
+        }
+        if let Some(overrides) = &options.state_overrides {
+            apply_state_overrides(overrides.clone(), &mut state).map_err(|error| match error {
+                StateOverrideError::Database(error) => CallError::State(error.to_string()),
+                other => CallError::Overrides(other.to_string()),
+            })?;
+        }
+        let blob_fields = request.blob_versioned_hashes.is_some()
+            || request.sidecar.is_some()
+            || request.max_fee_per_blob_gas.is_some();
+        if blob_fields {
+            return Err(CallError::Request(
+                crate::BLOB_TRANSACTION_REFUSED.to_owned(),
+            ));
+        }
+        if names_no_fee(request) {
+            // As in geth: a call that pays nothing sees a base fee of nothing.
+            env.block_env.basefee = 0;
+        }
+        let mut transaction = request
+            .clone()
+            .try_into_tx_env(&env)
+            .map_err(|error| CallError::Request(error.to_string()))?;
+        if transaction.chain_id != Some(executor.spec.chain_id) {
+            return Err(CallError::Request(format!(
+                "chainId does not match node's (have={}, want={})",
+                transaction.chain_id.unwrap_or_default(),
+                executor.spec.chain_id
+            )));
+        }
+        // The nonce is not checked; taking the account's keeps the address of a contract that
+        // the call creates what it would be.
+        let account = state
+            .basic(transaction.caller)
+            .map_err(|error| CallError::State(error.to_string()))?
+            .unwrap_or_default();
+        transaction.nonce = request.nonce.unwrap_or(account.nonce);
+        let allowance = gas_allowance(account.balance, transaction.value, transaction.gas_price)
+            .ok_or_else(|| insufficient_transfer(transaction.caller))?;
+        transaction.gas_limit = match request.gas {
+            Some(gas) => gas.min(options.gas_cap),
+            None => options.gas_cap.min(allowance),
+        };
+        let off_chain = options.off_chain_randomness
+            && executor.config.precompile_os_randomness
+            && matches!(transaction.kind, TxKind::Call(to) if executor.precompiles.contains(&to));
+        Ok(Self {
+            executor,
+            parent_hash: header.parent_hash,
+            block_gas_limit: env.block_env.gas_limit,
+            env,
+            state,
+            transaction,
+            deadline,
+            time_limit: options.time_limit,
+            off_chain,
+        })
+    }
+
+    /// Runs `transaction`; the state stays as it was.
+    pub(crate) fn run(&mut self, transaction: TxEnv) -> Result<ExecutionResult, CallError> {
+        self.watched(transaction, Watch::new(self.deadline))
+            .map(|(result, _)| result)
+    }
+
+    /// Runs `transaction` and gives back what it touched, less `excluded`.
+    pub(crate) fn record(
+        &mut self,
+        transaction: TxEnv,
+        excluded: HashSet<Address>,
+    ) -> Result<(ExecutionResult, Watch), CallError> {
+        self.watched(transaction, Watch::recording(self.deadline, excluded))
+    }
+
+    fn watched(
+        &mut self,
+        transaction: TxEnv,
+        mut watch: Watch,
+    ) -> Result<(ExecutionResult, Watch), CallError> {
+        let sender = transaction.caller;
+        let precompiles = self.precompiles_map();
+        let result = Context::mainnet()
+            .with_block::<BlockEnv>(self.env.block_env.clone())
+            .with_cfg(CallCfg(self.env.cfg_env.clone()))
+            .with_db(&mut self.state)
+            .build_mainnet_with_inspector(&mut watch)
+            .with_precompiles(precompiles)
+            .inspect_tx(transaction);
+        if watch.expired() {
+            return Err(CallError::Timeout(self.time_limit));
+        }
+        match result {
+            Ok(outcome) => Ok((outcome.result, watch)),
+            Err(EVMError::Transaction(error)) => Err(CallError::invalid(&error, sender)),
+            Err(error) => Err(CallError::State(error.to_string())),
+        }
+    }
+
+    /// The standard precompiles of the fork and this network's own.
+    pub(crate) fn precompiles_map(&self) -> PrecompilesMap {
+        let spec_id = PrecompileSpecId::from_spec_id(self.env.cfg_env.spec);
+        let mut map = PrecompilesMap::from_static(StandardPrecompiles::new(spec_id));
+        let run = if self.off_chain {
+            Run::OffChainCall
+        } else {
+            Run::Call
+        };
+        self.executor
+            .precompiles
+            .install(&mut map, self.parent_hash, &run);
+        map
+    }
+
+    /// Most gas the sender can pay for.
+    pub(crate) fn allowance(&mut self) -> Result<u64, CallError> {
+        let TxEnv {
+            caller,
+            value,
+            gas_price,
+            ..
+        } = self.transaction;
+        let balance = self
+            .state
+            .basic(caller)
+            .map_err(|error| CallError::State(error.to_string()))?
+            .unwrap_or_default()
+            .balance;
+        gas_allowance(balance, value, gas_price).ok_or_else(|| insufficient_transfer(caller))
+    }
+
+    /// Whether the account has code.
+    pub(crate) fn has_code(&mut self, address: Address) -> Result<bool, CallError> {
+        let account = self
+            .state
+            .basic(address)
+            .map_err(|error| CallError::State(error.to_string()))?;
+        Ok(account.is_some_and(|account| !account.is_empty_code_hash()))
+    }
+
+    /// Most gas one transaction may have (EIP-7825).
+    pub(crate) fn transaction_gas_cap(&self) -> u64 {
+        revm::context_interface::Cfg::tx_gas_limit_cap(&self.env.cfg_env)
+    }
+}
+
+/// Whether the request names no fee, or only fees of zero.
+fn names_no_fee(request: &TransactionRequest) -> bool {
+    [
+        request.gas_price,
+        request.max_fee_per_gas,
+        request.max_priority_fee_per_gas,
+    ]
+    .into_iter()
+    .flatten()
+    .all(|fee| fee == 0)
+}
+
+fn insufficient_transfer(sender: Address) -> CallError {
+    CallError::Invalid(format!(
+        "insufficient funds for gas * price + value: address {sender}"
+    ))
+}

@@ -1,0 +1,210 @@
+//! The authoritative run: one block's transactions, in order, on one thread.
+
+use std::{collections::HashSet, fmt, time::Instant};
+
+use alloy_consensus::{Header, ReceiptEnvelope, TxEnvelope, transaction::Recovered};
+use alloy_evm::{
+    EthEvmFactory, Evm as _, EvmFactory as _,
+    block::{BlockExecutionError, BlockExecutor as _, BlockValidationError},
+};
+use alloy_primitives::{Address, B256, U256};
+use alloy_rlp::Encodable;
+use revm::{
+    DatabaseRef,
+    bytecode::Bytecode,
+    database::{BundleState, State, states::bundle_state::BundleRetention},
+    state::AccountInfo,
+};
+
+use crate::{
+    block_executor::ParsBlockExecutor,
+    env::block_env,
+    error::ExecutionError,
+    header::MAX_BLOCK_RLP_BYTES,
+    precompiles::{Precompiles, Run},
+    spec::ChainSpec,
+    wording::invalid_transaction_message,
+};
+
+/// Room left for a block's header and list prefixes when transactions are packed by size. A
+/// header has some 620 bytes, its lists' prefixes 4 each.
+const BLOCK_FRAME_BYTES: usize = 2_048;
+
+/// Gas of the cheapest transaction there is.
+pub(crate) const MIN_TRANSACTION_GAS: u64 = 21_000;
+
+/// State behind a reference, with nothing to print of itself.
+pub(crate) struct View<V>(pub(crate) V);
+
+impl<V> fmt::Debug for View<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("View")
+    }
+}
+
+impl<V: DatabaseRef> DatabaseRef for View<V> {
+    type Error = V::Error;
+
+    fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, Self::Error> {
+        self.0.basic_ref(address)
+    }
+
+    fn code_by_hash_ref(&self, code_hash: B256) -> Result<Bytecode, Self::Error> {
+        self.0.code_by_hash_ref(code_hash)
+    }
+
+    fn storage_ref(&self, address: Address, index: U256) -> Result<U256, Self::Error> {
+        self.0.storage_ref(address, index)
+    }
+
+    fn block_hash_ref(&self, number: u64) -> Result<B256, Self::Error> {
+        self.0.block_hash_ref(number)
+    }
+}
+
+/// What to do with a transaction that cannot be executed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Policy {
+    /// Building: leave it and its sender's later ones out, and stop at the deadline.
+    Skip {
+        /// When to stop taking transactions.
+        deadline: Instant,
+    },
+    /// Verifying: the block is invalid.
+    Refuse,
+}
+
+/// A block's transactions, run.
+#[derive(Debug)]
+pub(crate) struct BlockRun {
+    pub(crate) included: Vec<Recovered<TxEnvelope>>,
+    pub(crate) skipped: Vec<(B256, String)>,
+    pub(crate) receipts: Vec<ReceiptEnvelope>,
+    pub(crate) gas_used: u64,
+    pub(crate) state: BundleState,
+}
+
+/// Why a run ended without a result.
+#[derive(Debug)]
+pub(crate) enum RunError {
+    /// Under [`Policy::Refuse`]: this transaction cannot be executed where it stands.
+    Transaction {
+        index: usize,
+        hash: B256,
+        reason: String,
+    },
+    /// State or EVM failed.
+    Execution(ExecutionError),
+}
+
+impl From<BlockExecutionError> for RunError {
+    fn from(error: BlockExecutionError) -> Self {
+        Self::Execution(ExecutionError::Evm(error.to_string()))
+    }
+}
+
+/// Runs `transactions` as the block that `header` begins, on top of `state`.
+pub(crate) fn run_block<V: DatabaseRef>(
+    spec: &ChainSpec,
+    precompiles: &Precompiles,
+    header: &Header,
+    state: V,
+    transactions: Vec<Recovered<TxEnvelope>>,
+    policy: Policy,
+) -> Result<BlockRun, RunError> {
+    let state = State::builder()
+        .with_database_ref(View(state))
+        .with_bundle_update()
+        .build();
+    let mut evm = EthEvmFactory::default().create_evm(state, block_env(spec, header));
+    precompiles.install(evm.precompiles_mut(), header.parent_hash, &Run::Block);
+    let mut executor = ParsBlockExecutor::new(evm, spec, header.parent_hash);
+    executor.apply_pre_execution_changes()?;
+
+    let mut included = Vec::with_capacity(transactions.len());
+    let mut skipped = Vec::new();
+    let mut blocked_senders = HashSet::new();
+    let mut size = BLOCK_FRAME_BYTES;
+    for (index, transaction) in transactions.into_iter().enumerate() {
+        if let Policy::Skip { deadline } = policy {
+            let gas_left = header.gas_limit.saturating_sub(executor.gas_used());
+            if gas_left < MIN_TRANSACTION_GAS || Instant::now() >= deadline {
+                break;
+            }
+            if blocked_senders.contains(&transaction.signer()) {
+                skipped.push((
+                    *transaction.tx_hash(),
+                    "an earlier transaction of this sender was left out".to_owned(),
+                ));
+                continue;
+            }
+        }
+        let grown = size.saturating_add(transaction.inner().length());
+        let result = if matches!(policy, Policy::Skip { .. }) && grown > MAX_BLOCK_RLP_BYTES {
+            Err("the block is full: its size limit is reached".to_owned())
+        } else {
+            match executor.execute_transaction(&transaction) {
+                Ok(_) => Ok(()),
+                Err(error) => Err(refusal(error, transaction.signer())?),
+            }
+        };
+        match (result, policy) {
+            (Ok(()), _) => {
+                size = grown;
+                included.push(transaction);
+            }
+            (Err(reason), Policy::Skip { .. }) => {
+                blocked_senders.insert(transaction.signer());
+                skipped.push((*transaction.tx_hash(), reason));
+            }
+            (Err(reason), Policy::Refuse) => {
+                return Err(RunError::Transaction {
+                    index,
+                    hash: *transaction.tx_hash(),
+                    reason,
+                });
+            }
+        }
+    }
+
+    let (evm, result) = executor.finish()?;
+    let (mut state, _) = evm.finish();
+    state.merge_transitions(BundleRetention::Reverts);
+    Ok(BlockRun {
+        included,
+        skipped,
+        receipts: result.receipts,
+        gas_used: result.gas_used,
+        state: state.take_bundle(),
+    })
+}
+
+/// The words for a transaction that cannot be executed; an error if that is not what happened.
+fn refusal(error: BlockExecutionError, sender: Address) -> Result<String, ExecutionError> {
+    match error {
+        BlockExecutionError::Validation(BlockValidationError::InvalidTx { error, .. }) => {
+            Ok(match error.as_invalid_tx_err() {
+                Some(invalid) => invalid_transaction_message(invalid, sender),
+                None => error.to_string(),
+            })
+        }
+        BlockExecutionError::Validation(
+            BlockValidationError::TransactionGasLimitMoreThanAvailableBlockGas {
+                transaction_gas_limit,
+                block_available_gas,
+            },
+        ) => Ok(format!(
+            "gas limit reached: have {block_available_gas}, want {transaction_gas_limit}"
+        )),
+        BlockExecutionError::Validation(BlockValidationError::Other(error)) => {
+            Ok(error.to_string())
+        }
+        other => Err(ExecutionError::Evm(other.to_string())),
+    }
+}
+
+impl From<ExecutionError> for RunError {
+    fn from(error: ExecutionError) -> Self {
+        Self::Execution(error)
+    }
+}

@@ -1,0 +1,503 @@
+//! Building, verifying and calling: the crate's front door.
+
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+use alloy_consensus::{
+    Header, ReceiptEnvelope, TxEnvelope, TxReceipt as _,
+    proofs::{calculate_receipt_root, calculate_transaction_root},
+    transaction::Recovered,
+};
+use alloy_primitives::{Address, B256, Bloom, Bytes};
+use alloy_rlp::{Encodable, length_of_length};
+use pars_engine::Engine;
+use pars_precompiles::Registry;
+use pars_store::{Block, BlockCommit, Store};
+use revm::DatabaseRef;
+
+use crate::{
+    error::{BuildError, ExecutionError, VerifyError},
+    execution::{BlockRun, Policy, RunError, run_block},
+    feeding::{FeedLimits, find_questions},
+    header::{HeaderChoice, MAX_BLOCK_RLP_BYTES, check_header, next_header},
+    precompiles::Precompiles,
+    senders::recover_senders,
+    spec::ChainSpec,
+    stats::{Counters, ExecutorStats, add},
+};
+
+/// What a proposer chooses for a block.
+#[derive(Clone, Debug)]
+pub struct BlockAttributes {
+    /// Seconds since 1970; a time before the parent's is moved up to it.
+    pub timestamp: u64,
+    /// Receives the priority fees.
+    pub beneficiary: Address,
+    /// Randomness from consensus.
+    pub prev_randao: B256,
+    /// Id of the consensus vertex, or whatever else consensus anchors here.
+    pub parent_beacon_block_root: B256,
+    /// At most 32 bytes.
+    pub extra_data: Bytes,
+    /// No transaction is begun after this long; the search for questions takes at most half of
+    /// it.
+    pub time_budget: Duration,
+}
+
+/// A block that was run, ready to be committed.
+#[derive(Debug)]
+pub struct Executed {
+    /// Block, receipts, state and tries for the store.
+    pub commit: BlockCommit,
+    /// When building: hash and reason of each transaction that was left out. Those not reached
+    /// before the block was full or the time was up are not among them.
+    pub skipped: Vec<(B256, String)>,
+    /// Questions found ahead of execution.
+    pub questions: usize,
+    /// Batches handed to the engine for them: 1, or 0 where there was no question or each had its
+    /// answer from before.
+    pub batches: usize,
+}
+
+/// Settings of an [`Executor`].
+#[derive(Clone, Copy, Debug)]
+pub struct ExecutorConfig {
+    /// Find a block's questions first and hand them to the engine as one batch. Off, each is
+    /// answered on the CPU when it is asked; blocks are the same either way.
+    pub feed_engine: bool,
+    /// Gas spent on throw-away runs a block, as a share of the block's gas limit in percent.
+    pub speculative_gas_percent: u64,
+    /// Most questions taken from one block.
+    pub max_questions: usize,
+    /// Time for the search when verifying, where no proposer's budget bounds it.
+    pub verify_search_time: Duration,
+    /// Bytes of questions and answers kept over blocks.
+    pub memo_bytes: usize,
+    /// Let a call straight to a precompile draw on the operating system's randomness where the
+    /// caller of [`Executor::call`] allows it (node switch `--precompile-os-rng`).
+    pub precompile_os_randomness: bool,
+}
+
+impl Default for ExecutorConfig {
+    fn default() -> Self {
+        Self {
+            feed_engine: true,
+            speculative_gas_percent: 100,
+            max_questions: 1 << 16,
+            verify_search_time: Duration::from_millis(150),
+            memo_bytes: 64 << 20,
+            precompile_os_randomness: true,
+        }
+    }
+}
+
+/// Builds and verifies blocks of one chain and answers calls on its states. Cheap to share behind
+/// an `Arc`; all methods take `&self` and may run on several threads.
+pub struct Executor {
+    pub(crate) spec: Arc<ChainSpec>,
+    pub(crate) engine: Engine,
+    pub(crate) precompiles: Precompiles,
+    pub(crate) config: ExecutorConfig,
+    pub(crate) counters: Counters,
+}
+
+impl std::fmt::Debug for Executor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Executor")
+            .field("network", &self.spec.name)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Executor {
+    /// An executor with the default settings.
+    pub fn new(spec: Arc<ChainSpec>, engine: Engine) -> Self {
+        Self::with_config(spec, engine, ExecutorConfig::default())
+    }
+
+    /// An executor with these settings.
+    pub fn with_config(spec: Arc<ChainSpec>, engine: Engine, config: ExecutorConfig) -> Self {
+        let precompiles = Precompiles::new(spec.precompiles, spec.chain_id, config.memo_bytes);
+        Self {
+            spec,
+            engine,
+            precompiles,
+            config,
+            counters: Counters::default(),
+        }
+    }
+
+    /// The chain's rules.
+    pub fn spec(&self) -> &Arc<ChainSpec> {
+        &self.spec
+    }
+
+    /// The chain's own precompiles: addresses, names, functions.
+    pub fn precompiles(&self) -> &Registry {
+        self.precompiles.registry()
+    }
+
+    /// Base fee of the block after `parent`, in wei.
+    pub fn next_base_fee(&self, parent: &Header) -> u64 {
+        self.spec.next_base_fee(parent)
+    }
+
+    /// What was done so far.
+    pub fn stats(&self) -> ExecutorStats {
+        let memo = self.precompiles.memo_stats();
+        ExecutorStats {
+            memo_hits: memo.hits,
+            memo_misses: memo.misses,
+            ..self.counters.snapshot()
+        }
+    }
+
+    /// Builds a block on the store's head from `candidates`, best first and each sender's nonces
+    /// in order. Stops at the gas limit, the size limit (EIP-7934) or the time budget. The block
+    /// passes [`Executor::verify`].
+    ///
+    /// # Errors
+    /// [`BuildError::Attributes`] for attributes no header can have; otherwise only where the
+    /// store or the EVM itself fails. A transaction that cannot be executed is left out and named
+    /// in [`Executed::skipped`].
+    pub fn build(
+        &self,
+        store: &Store,
+        candidates: Vec<Recovered<TxEnvelope>>,
+        attributes: BlockAttributes,
+    ) -> Result<Executed, BuildError> {
+        let started = Instant::now();
+        let deadline = started + attributes.time_budget;
+        let head = store.head();
+        let mut header = next_header(
+            &self.spec,
+            &head.header,
+            head.hash,
+            HeaderChoice {
+                timestamp: attributes.timestamp,
+                beneficiary: attributes.beneficiary,
+                prev_randao: attributes.prev_randao,
+                parent_beacon_block_root: attributes.parent_beacon_block_root,
+                extra_data: attributes.extra_data,
+            },
+        )?;
+        let state = store.state(head.number).map_err(ExecutionError::from)?;
+        let fed = self.feed(&header, &state, &candidates, attributes.time_budget / 2);
+        let run = self
+            .run(&header, &state, candidates, Policy::Skip { deadline })
+            .map_err(|error| match error {
+                RunError::Execution(error) => error,
+                // The skipping policy never reports a transaction.
+                RunError::Transaction { index, reason, .. } => {
+                    ExecutionError::Evm(format!("transaction {index}: {reason}"))
+                }
+            })?;
+        let (included, senders): (Vec<_>, Vec<_>) =
+            run.included.into_iter().map(Recovered::into_parts).unzip();
+        let (state_root, tries) = store.state_root(&run.state).map_err(ExecutionError::from)?;
+        header.gas_used = run.gas_used;
+        header.logs_bloom = block_bloom(&run.receipts);
+        header.receipts_root = calculate_receipt_root(&run.receipts);
+        header.transactions_root = calculate_transaction_root(&included);
+        header.state_root = state_root;
+        let block = Block {
+            hash: header.hash_slow(),
+            header,
+            transactions: included,
+            senders,
+        };
+        add(&self.counters.blocks_built, 1_u64);
+        Ok(Executed {
+            commit: BlockCommit {
+                block,
+                receipts: run.receipts,
+                state: run.state,
+                tries,
+            },
+            skipped: run.skipped,
+            questions: fed.questions,
+            batches: fed.batches,
+        })
+    }
+
+    /// Judges `block` on top of the store's head by every rule there is. Senders given with the
+    /// block are compared with the signatures, never believed; an empty list is filled in.
+    ///
+    /// # Errors
+    /// [`VerifyError`] names the first rule that is broken, in the order: parent, header rules,
+    /// size, transactions root, signatures, transactions, gas used, bloom, receipts root, state
+    /// root. See [`VerifyError::is_invalid`] for the cases that are no judgement.
+    pub fn verify(&self, store: &Store, block: &Block) -> Result<Executed, VerifyError> {
+        let result = self.judge(store, block);
+        add(&self.counters.blocks_verified, 1_u64);
+        if result.as_ref().is_err_and(VerifyError::is_invalid) {
+            add(&self.counters.blocks_invalid, 1_u64);
+        }
+        result
+    }
+
+    fn judge(&self, store: &Store, block: &Block) -> Result<Executed, VerifyError> {
+        let header = &block.header;
+        let head = store.head();
+        if header.parent_hash != head.hash && header.number <= head.number.saturating_add(1) {
+            return Err(VerifyError::NotOnHead {
+                parent: header.parent_hash,
+                head: head.hash,
+            });
+        }
+        check_header(&self.spec, &head.header, head.hash, header)?;
+        let hash = header.hash_slow();
+        if block.hash != hash {
+            return Err(VerifyError::Hash {
+                got: block.hash,
+                expected: hash,
+            });
+        }
+        let size = block_rlp_length(header, &block.transactions);
+        if size > MAX_BLOCK_RLP_BYTES {
+            return Err(VerifyError::Size {
+                got: size,
+                limit: MAX_BLOCK_RLP_BYTES,
+            });
+        }
+        let transactions_root = calculate_transaction_root(&block.transactions);
+        if header.transactions_root != transactions_root {
+            return Err(VerifyError::TransactionsRoot {
+                got: header.transactions_root,
+                expected: transactions_root,
+            });
+        }
+        let senders = recover_senders(&block.transactions)?;
+        if !block.senders.is_empty() {
+            let differs = senders
+                .iter()
+                .zip(&block.senders)
+                .position(|(real, given)| real != given);
+            let index = differs.or_else(|| {
+                (senders.len() != block.senders.len())
+                    .then_some(senders.len().min(block.senders.len()))
+            });
+            if let Some(index) = index {
+                return Err(VerifyError::Sender { index });
+            }
+        }
+        let transactions: Vec<_> = block
+            .transactions
+            .iter()
+            .zip(&senders)
+            .map(|(transaction, sender)| Recovered::new_unchecked(transaction.clone(), *sender))
+            .collect();
+
+        let state = store.state(head.number).map_err(ExecutionError::from)?;
+        let fed = self.feed(
+            header,
+            &state,
+            &transactions,
+            self.config.verify_search_time,
+        );
+        let run = self
+            .run(header, &state, transactions, Policy::Refuse)
+            .map_err(|error| match error {
+                RunError::Transaction {
+                    index,
+                    hash,
+                    reason,
+                } => VerifyError::Transaction {
+                    index,
+                    hash,
+                    reason,
+                },
+                RunError::Execution(error) => VerifyError::Execution(error),
+            })?;
+        check_outcome(header, &run)?;
+        let (state_root, tries) = store.state_root(&run.state).map_err(ExecutionError::from)?;
+        if header.state_root != state_root {
+            return Err(VerifyError::StateRoot {
+                got: header.state_root,
+                expected: state_root,
+            });
+        }
+        let block = Block {
+            header: header.clone(),
+            hash,
+            transactions: block.transactions.clone(),
+            senders,
+        };
+        Ok(Executed {
+            commit: BlockCommit {
+                block,
+                receipts: run.receipts,
+                state: run.state,
+                tries,
+            },
+            skipped: Vec::new(),
+            questions: fed.questions,
+            batches: fed.batches,
+        })
+    }
+
+    /// Finds the questions of a block and has them answered as one batch.
+    fn feed<V: DatabaseRef>(
+        &self,
+        header: &Header,
+        state: &V,
+        transactions: &[Recovered<TxEnvelope>],
+        time: Duration,
+    ) -> Fed {
+        if !self.config.feed_engine || transactions.is_empty() {
+            return Fed::default();
+        }
+        let limits = FeedLimits {
+            gas: header
+                .gas_limit
+                .saturating_mul(self.config.speculative_gas_percent)
+                / 100,
+            time,
+            questions: self.config.max_questions,
+        };
+        let started = Instant::now();
+        let found = find_questions(
+            &self.spec,
+            &self.precompiles,
+            header,
+            state,
+            transactions,
+            limits,
+        );
+        let counters = &self.counters;
+        add(&counters.collect_micros, started.elapsed().as_micros());
+        add(&counters.questions_static, found.found_static);
+        add(&counters.questions_speculative, found.found_speculative);
+        add(&counters.speculative_gas, found.speculative_gas);
+        let questions = found.questions.len();
+        if questions == 0 {
+            return Fed::default();
+        }
+        let started = Instant::now();
+        let answered = self.precompiles.answer(&self.engine, found.questions);
+        add(&counters.answer_micros, started.elapsed().as_micros());
+        let batches = match answered {
+            Ok(report) => {
+                counters
+                    .largest_batch
+                    .fetch_max(report.answered.try_into().unwrap_or(u64::MAX), Relaxed);
+                usize::from(report.answered > 0)
+            }
+            Err(error) => {
+                // The run answers each question itself; a fault of the engine is no fault of a
+                // block.
+                add(&counters.failed_batches, 1_u64);
+                tracing::warn!(%error, questions, block = header.number, "the engine did not answer a block's questions; they are answered one by one");
+                1
+            }
+        };
+        add(&counters.batches, batches);
+        Fed { questions, batches }
+    }
+
+    fn run<V: DatabaseRef>(
+        &self,
+        header: &Header,
+        state: &V,
+        transactions: Vec<Recovered<TxEnvelope>>,
+        policy: Policy,
+    ) -> Result<BlockRun, RunError> {
+        let started = Instant::now();
+        let run = run_block(
+            &self.spec,
+            &self.precompiles,
+            header,
+            state,
+            transactions,
+            policy,
+        )?;
+        add(&self.counters.execute_micros, started.elapsed().as_micros());
+        add(&self.counters.transactions, run.included.len());
+        add(&self.counters.gas, run.gas_used);
+        Ok(run)
+    }
+}
+
+/// What feeding did for one block.
+#[derive(Clone, Copy, Default)]
+struct Fed {
+    questions: usize,
+    batches: usize,
+}
+
+/// Checks what execution decides, but for the state root.
+fn check_outcome(header: &Header, run: &BlockRun) -> Result<(), VerifyError> {
+    if header.gas_used != run.gas_used {
+        return Err(VerifyError::GasUsed {
+            got: header.gas_used,
+            expected: run.gas_used,
+        });
+    }
+    let bloom = block_bloom(&run.receipts);
+    if header.logs_bloom != bloom {
+        return Err(VerifyError::LogsBloom {
+            got: Box::new(header.logs_bloom),
+            expected: Box::new(bloom),
+        });
+    }
+    let receipts_root = calculate_receipt_root(&run.receipts);
+    if header.receipts_root != receipts_root {
+        return Err(VerifyError::ReceiptsRoot {
+            got: header.receipts_root,
+            expected: receipts_root,
+        });
+    }
+    Ok(())
+}
+
+fn block_bloom(receipts: &[ReceiptEnvelope]) -> Bloom {
+    receipts
+        .iter()
+        .fold(Bloom::ZERO, |bloom, receipt| bloom | receipt.bloom())
+}
+
+/// Bytes of the block's RLP: header, transactions, no uncles, no withdrawals.
+fn block_rlp_length(header: &Header, transactions: &[TxEnvelope]) -> usize {
+    /// An empty list is one byte.
+    const EMPTY_LIST: usize = 1;
+    let list = |payload: usize| length_of_length(payload).saturating_add(payload);
+    let transactions = list(transactions.iter().map(Encodable::length).sum());
+    list(header.length() + transactions + 2 * EMPTY_LIST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_consensus::{BlockBody, SignableTransaction as _, TxLegacy};
+    use alloy_primitives::Signature;
+
+    #[test]
+    fn a_blocks_length_is_that_of_its_encoding() {
+        let header = ChainSpec::pars().genesis_header();
+        let transaction = |bytes: usize| {
+            let transaction = TxLegacy {
+                input: vec![7; bytes].into(),
+                ..TxLegacy::default()
+            };
+            TxEnvelope::from(transaction.into_signed(Signature::test_signature()))
+        };
+        for transactions in [
+            vec![],
+            vec![transaction(0)],
+            vec![transaction(3), transaction(400), transaction(90_000)],
+        ] {
+            let encoded = alloy_rlp::encode(alloy_consensus::Block {
+                header: header.clone(),
+                body: BlockBody {
+                    transactions: transactions.clone(),
+                    ommers: vec![],
+                    withdrawals: Some(Default::default()),
+                },
+            });
+            assert_eq!(block_rlp_length(&header, &transactions), encoded.len());
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! Rules of a header against its parent, one named error a rule.
+
+use alloy_consensus::{
+    Header,
+    constants::{EMPTY_OMMER_ROOT_HASH, EMPTY_WITHDRAWALS},
+};
+use alloy_eips::{eip1559::GAS_LIMIT_BOUND_DIVISOR, eip7685::EMPTY_REQUESTS_HASH};
+use alloy_primitives::{Address, B64, B256, Bytes, U256};
+use thiserror::Error;
+
+use crate::spec::ChainSpec;
+
+/// Longest `extraData` of a header, in bytes (yellow paper, section 4.4.4).
+pub const MAX_EXTRA_DATA_BYTES: usize = 32;
+
+/// Longest RLP encoding of a block, in bytes (EIP-7934: 10 MiB less a margin of 2 MiB).
+pub const MAX_BLOCK_RLP_BYTES: usize = 8 * 1024 * 1024;
+
+/// Smallest gas limit of a block (yellow paper, section 4.4.4).
+const MINIMUM_GAS_LIMIT: u64 = 5_000;
+
+/// A header that breaks a rule it can be held to without running the block.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HeaderError {
+    /// `parentHash` is not the parent's hash.
+    #[error("parent hash: header says {got}, the parent is {expected}")]
+    ParentHash {
+        /// In the header.
+        got: B256,
+        /// Of the parent.
+        expected: B256,
+    },
+    /// `number` is not the parent's plus one.
+    #[error("number: header says {got}, expected {expected}")]
+    Number {
+        /// In the header.
+        got: u64,
+        /// The parent's plus one.
+        expected: u64,
+    },
+    /// `timestamp` lies before the parent's.
+    #[error("timestamp: {got} lies before the parent's {parent}")]
+    Timestamp {
+        /// In the header, seconds.
+        got: u64,
+        /// Of the parent, seconds.
+        parent: u64,
+    },
+    /// `gasLimit` moved by more than the parent's 1/1024 or fell below the minimum.
+    #[error(
+        "gas limit: {got} is out of bounds, parent has {parent} and may move by less than {step}"
+    )]
+    GasLimit {
+        /// In the header.
+        got: u64,
+        /// Of the parent.
+        parent: u64,
+        /// Exclusive bound of the difference.
+        step: u64,
+    },
+    /// `gasUsed` exceeds `gasLimit`.
+    #[error("gas used: {got} exceeds the gas limit {limit}")]
+    GasUsedOverLimit {
+        /// In the header.
+        got: u64,
+        /// Gas limit in the header.
+        limit: u64,
+    },
+    /// `baseFeePerGas` is not what the parent makes it.
+    #[error("base fee: header says {got:?}, the rules make it {expected}")]
+    BaseFee {
+        /// In the header.
+        got: Option<u64>,
+        /// By the fee rules.
+        expected: u64,
+    },
+    /// `extraData` is too long.
+    #[error("extra data: {got} bytes, at most 32 are allowed")]
+    ExtraData {
+        /// Length in the header.
+        got: usize,
+    },
+    /// `difficulty` is not zero.
+    #[error("difficulty: {got}, must be 0")]
+    Difficulty {
+        /// In the header.
+        got: U256,
+    },
+    /// `nonce` is not zero.
+    #[error("nonce: {got}, must be 0")]
+    Nonce {
+        /// In the header.
+        got: B64,
+    },
+    /// `sha3Uncles` is not that of the empty list.
+    #[error("uncles hash: {got}, must be that of no uncles")]
+    OmmersHash {
+        /// In the header.
+        got: B256,
+    },
+    /// `withdrawalsRoot` is not that of the empty list.
+    #[error("withdrawals root: {got:?}, must be that of the empty list")]
+    WithdrawalsRoot {
+        /// In the header.
+        got: Option<B256>,
+    },
+    /// `requestsHash` is not that of the empty list.
+    #[error("requests hash: {got:?}, must be that of the empty list")]
+    RequestsHash {
+        /// In the header.
+        got: Option<B256>,
+    },
+    /// `blobGasUsed` is not zero.
+    #[error("blob gas used: {got:?}, must be 0")]
+    BlobGasUsed {
+        /// In the header.
+        got: Option<u64>,
+    },
+    /// `excessBlobGas` is not zero.
+    #[error("excess blob gas: {got:?}, must be 0")]
+    ExcessBlobGas {
+        /// In the header.
+        got: Option<u64>,
+    },
+    /// `parentBeaconBlockRoot` is absent.
+    #[error("parent beacon block root: absent, but Cancun's header has one")]
+    ParentBeaconBlockRoot,
+    /// A field of a fork that does not hold yet.
+    #[error("{field}: present, but belongs to a fork that is not active")]
+    FutureField {
+        /// Name of the field in JSON.
+        field: &'static str,
+    },
+}
+
+/// What a builder is free to choose in a header.
+pub(crate) struct HeaderChoice {
+    pub(crate) timestamp: u64,
+    pub(crate) beneficiary: Address,
+    pub(crate) prev_randao: B256,
+    pub(crate) parent_beacon_block_root: B256,
+    pub(crate) extra_data: Bytes,
+}
+
+/// The header of the block after `parent`, all but what its execution decides: `stateRoot`,
+/// `transactionsRoot`, `receiptsRoot`, `logsBloom` and `gasUsed`.
+///
+/// A timestamp before the parent's is moved up to it: time never goes back.
+pub(crate) fn next_header(
+    spec: &ChainSpec,
+    parent: &Header,
+    parent_hash: B256,
+    choice: HeaderChoice,
+) -> Result<Header, HeaderError> {
+    let HeaderChoice {
+        timestamp,
+        beneficiary,
+        prev_randao,
+        parent_beacon_block_root,
+        extra_data,
+    } = choice;
+    if extra_data.len() > MAX_EXTRA_DATA_BYTES {
+        return Err(HeaderError::ExtraData {
+            got: extra_data.len(),
+        });
+    }
+    Ok(Header {
+        parent_hash,
+        ommers_hash: EMPTY_OMMER_ROOT_HASH,
+        beneficiary,
+        difficulty: U256::ZERO,
+        number: parent.number.saturating_add(1),
+        gas_limit: spec.next_gas_limit(parent),
+        timestamp: timestamp.max(parent.timestamp),
+        extra_data,
+        mix_hash: prev_randao,
+        nonce: B64::ZERO,
+        base_fee_per_gas: Some(spec.next_base_fee(parent)),
+        withdrawals_root: Some(EMPTY_WITHDRAWALS),
+        blob_gas_used: Some(0),
+        excess_blob_gas: Some(0),
+        parent_beacon_block_root: Some(parent_beacon_block_root),
+        requests_hash: Some(EMPTY_REQUESTS_HASH),
+        ..Header::default()
+    })
+}
+
+/// Checks every rule a header can be held to before its block is run, in the order of the
+/// specification: parent, number, time, gas limit, base fee, extra data, constant fields.
+pub(crate) fn check_header(
+    spec: &ChainSpec,
+    parent: &Header,
+    parent_hash: B256,
+    header: &Header,
+) -> Result<(), HeaderError> {
+    if header.parent_hash != parent_hash {
+        return Err(HeaderError::ParentHash {
+            got: header.parent_hash,
+            expected: parent_hash,
+        });
+    }
+    let number = parent.number.saturating_add(1);
+    if header.number != number {
+        return Err(HeaderError::Number {
+            got: header.number,
+            expected: number,
+        });
+    }
+    if header.timestamp < parent.timestamp {
+        return Err(HeaderError::Timestamp {
+            got: header.timestamp,
+            parent: parent.timestamp,
+        });
+    }
+    check_gas_limit(parent.gas_limit, header.gas_limit)?;
+    if header.gas_used > header.gas_limit {
+        return Err(HeaderError::GasUsedOverLimit {
+            got: header.gas_used,
+            limit: header.gas_limit,
+        });
+    }
+    let base_fee = spec.next_base_fee(parent);
+    if header.base_fee_per_gas != Some(base_fee) {
+        return Err(HeaderError::BaseFee {
+            got: header.base_fee_per_gas,
+            expected: base_fee,
+        });
+    }
+    if header.extra_data.len() > MAX_EXTRA_DATA_BYTES {
+        return Err(HeaderError::ExtraData {
+            got: header.extra_data.len(),
+        });
+    }
+    check_constant_fields(header)
+}
+
+/// The parent's limit may move by less than its 1/1024, and never below 5,000 (yellow paper).
+fn check_gas_limit(parent: u64, got: u64) -> Result<(), HeaderError> {
+    let step = parent / GAS_LIMIT_BOUND_DIVISOR;
+    if got < MINIMUM_GAS_LIMIT || got.abs_diff(parent) >= step.max(1) {
+        return Err(HeaderError::GasLimit { got, parent, step });
+    }
+    Ok(())
+}
+
+fn check_constant_fields(header: &Header) -> Result<(), HeaderError> {
+    if !header.difficulty.is_zero() {
+        return Err(HeaderError::Difficulty {
+            got: header.difficulty,
+        });
+    }
+    if header.nonce != B64::ZERO {
+        return Err(HeaderError::Nonce { got: header.nonce });
+    }
+    if header.ommers_hash != EMPTY_OMMER_ROOT_HASH {
+        return Err(HeaderError::OmmersHash {
+            got: header.ommers_hash,
+        });
+    }
+    if header.withdrawals_root != Some(EMPTY_WITHDRAWALS) {
+        return Err(HeaderError::WithdrawalsRoot {
+            got: header.withdrawals_root,
+        });
+    }
+    if header.requests_hash != Some(EMPTY_REQUESTS_HASH) {
+        return Err(HeaderError::RequestsHash {
+            got: header.requests_hash,
+        });
+    }
+    if header.blob_gas_used != Some(0) {
+        return Err(HeaderError::BlobGasUsed {
+            got: header.blob_gas_used,
+        });
+    }
+    if header.excess_blob_gas != Some(0) {
+        return Err(HeaderError::ExcessBlobGas {
+            got: header.excess_blob_gas,
+        });
+    }
+    if header.parent_beacon_block_root.is_none() {
+        return Err(HeaderError::ParentBeaconBlockRoot);
+    }
+    if header.block_access_list_hash.is_some() {
+        return Err(HeaderError::FutureField {
+            field: "blockAccessListHash",
+        });
+    }
+    if header.slot_number.is_some() {
+        return Err(HeaderError::FutureField {
+            field: "slotNumber",
+        });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gas_limit_moves_by_less_than_a_1024th() {
+        let parent = 15_000_000;
+        let step = parent / 1024;
+        for got in [parent, parent + step - 1, parent - step + 1] {
+            assert_eq!(check_gas_limit(parent, got), Ok(()));
+        }
+        for got in [parent + step, parent - step, 0, u64::MAX] {
+            assert!(check_gas_limit(parent, got).is_err());
+        }
+        assert!(check_gas_limit(5_000, 4_999).is_err());
+        // Below 1,024 the step rounds to nothing and the minimum decides anyway.
+        assert!(check_gas_limit(1_000, 1_000).is_err());
+    }
+
+    #[test]
+    fn a_builders_header_passes_its_own_check() {
+        let spec = ChainSpec::pars();
+        let parent = spec.genesis_header();
+        let choice = HeaderChoice {
+            timestamp: 0,
+            beneficiary: Address::repeat_byte(1),
+            prev_randao: B256::repeat_byte(2),
+            parent_beacon_block_root: B256::repeat_byte(3),
+            extra_data: Bytes::from_static(b"x"),
+        };
+        let hash = parent.hash_slow();
+        let header = next_header(&spec, &parent, hash, choice).unwrap();
+        assert_eq!(header.timestamp, parent.timestamp, "time does not go back");
+        assert_eq!(check_header(&spec, &parent, hash, &header), Ok(()));
+    }
+
+    #[test]
+    fn long_extra_data_is_refused() {
+        let spec = ChainSpec::dev();
+        let parent = spec.genesis_header();
+        let choice = HeaderChoice {
+            timestamp: 0,
+            beneficiary: Address::ZERO,
+            prev_randao: B256::ZERO,
+            parent_beacon_block_root: B256::ZERO,
+            extra_data: Bytes::from(vec![0; 33]),
+        };
+        assert_eq!(
+            next_header(&spec, &parent, B256::ZERO, choice),
+            Err(HeaderError::ExtraData { got: 33 })
+        );
+    }
+}
