@@ -1,0 +1,11 @@
+//! The executor over a real store: blocks, calls, feeding of the engine.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod blocks;
+mod byzantine;
+mod calls;
+mod chain;
+mod contracts;
+mod feeding;
+mod genesis;
+mod random;

@@ -1,0 +1,118 @@
+//! Whatever is thrown at the builder: what it builds verifies, and to the same roots.
+
+use alloy_primitives::{Address, Bytes, U256};
+use proptest::prelude::*;
+
+use crate::{
+    chain::{Call, Chain, GWEI, cpu_engine},
+    contracts::{counter, deploy, echo_revert, must_call, writer},
+};
+
+const COUNTER: Address = Address::repeat_byte(0xc1);
+const REVERTING: Address = Address::repeat_byte(0xc2);
+const WRITER: Address = Address::repeat_byte(0xc4);
+const CALLS_WRITER: Address = Address::repeat_byte(0xc5);
+
+/// One random transaction: who, what, how.
+#[derive(Clone, Debug)]
+struct Step {
+    sender: usize,
+    action: u8,
+    value: u64,
+    data: Vec<u8>,
+    gas: u64,
+    tip: u128,
+    skip_nonce: bool,
+    kind: u8,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    (
+        0..8_usize,
+        0..9_u8,
+        any::<u64>(),
+        proptest::collection::vec(any::<u8>(), 0..64),
+        prop_oneof![4 => 60_000..1_000_000_u64, 1 => 0..60_000_u64],
+        0..5 * GWEI,
+        proptest::bool::weighted(0.05),
+        0..4_u8,
+    )
+        .prop_map(
+            |(sender, action, value, data, gas, tip, skip_nonce, kind)| Step {
+                sender,
+                action,
+                value,
+                data,
+                gas,
+                tip,
+                skip_nonce,
+                kind,
+            },
+        )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_built_block_verifies(blocks in proptest::collection::vec(proptest::collection::vec(step(), 0..24), 1..4)) {
+        let mut chain = Chain::with(
+            cpu_engine(),
+            Default::default(),
+            [
+                (COUNTER, counter().bytes()),
+                (REVERTING, echo_revert().bytes()),
+                (WRITER, writer(9).bytes()),
+                (CALLS_WRITER, must_call(WRITER).bytes()),
+            ],
+        );
+        for steps in blocks {
+            let mut transactions = Vec::new();
+            for step in steps {
+                let account = &mut chain.accounts[step.sender];
+                if step.skip_nonce {
+                    account.nonce += 1;
+                }
+                let data = Bytes::from(step.data);
+                let call = match step.action {
+                    0 => Call::transfer(Address::repeat_byte(step.kind + 1), 1),
+                    1 => Call::call(COUNTER, data),
+                    2 => Call::call(REVERTING, data),
+                    3 => Call::call(WRITER, data),
+                    4 => Call::call(CALLS_WRITER, data),
+                    5 => Call::create(deploy(&counter())),
+                    6 => Call::create(data),
+                    7 => Call::call(pars_precompile(), data),
+                    _ => Call::call(Address::with_last_byte(step.kind + 1), data),
+                };
+                let call = Call { value: U256::from(step.value), tip: step.tip, gas: step.gas, ..call };
+                transactions.push(match step.kind {
+                    0 => account.legacy(call, Some(6133)),
+                    1 => account.with_list(call, Default::default()),
+                    2 => {
+                        let authorization = account.authorize(COUNTER, step.value % 4);
+                        account.set_code(call, WRITER, vec![authorization])
+                    }
+                    _ => account.dynamic(call),
+                });
+            }
+            let sent = transactions.len();
+            // Builds, verifies, compares, commits.
+            let executed = chain.block(transactions);
+            prop_assert_eq!(
+                executed.commit.block.transactions.len() + executed.skipped.len(),
+                sent
+            );
+            // Senders go on from where the chain is.
+            let state = chain.store.head_state().unwrap();
+            for account in &mut chain.accounts {
+                account.nonce = state.account(&account.address).unwrap().unwrap().nonce;
+            }
+        }
+        chain.store.verify_state().unwrap();
+    }
+}
+
+fn pars_precompile() -> Address {
+    alloy_primitives::address!("0000000000000000000000000000000000000602")
+}
