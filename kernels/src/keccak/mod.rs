@@ -11,10 +11,10 @@ mod many;
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod neon;
 mod shake;
-#[cfg(feature = "gpu")]
-pub(crate) mod wgsl;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod streams;
+#[cfg(feature = "gpu")]
+pub(crate) mod wgsl;
 
 pub use many::Sponge;
 pub use shake::{Shake, Shake128, Shake256, XofReader};

@@ -1,6 +1,9 @@
 //! Questions with expected answers, asked of every backend.
 
-use pars_kernels::mldsa::{self, ParameterSet, VerifyJob, portable};
+use pars_kernels::{
+    cpu::Level,
+    mldsa::{self, ParameterSet, VerifyJob, portable},
+};
 
 /// One question.
 pub struct Case {
@@ -17,7 +20,8 @@ pub fn set_named(name: &str) -> ParameterSet {
         .unwrap_or_else(|| panic!("no parameter set {name}"))
 }
 
-/// Asks the portable path, the best path and every GPU, the last in one call for all cases.
+/// Asks the portable path and the best path case by case, then every level of this processor and every GPU with all
+/// cases as one batch.
 pub fn check(cases: &[Case]) {
     for case in cases {
         assert_eq!(
@@ -32,6 +36,14 @@ pub fn check(cases: &[Case]) {
             "best path: {}",
             case.name
         );
+    }
+    let jobs: Vec<&VerifyJob> = cases.iter().map(|case| &case.job).collect();
+    for level in Level::ALL.into_iter().filter(|level| level.is_available()) {
+        let verdicts = mldsa::verify_batch_at(level, &jobs);
+        assert_eq!(verdicts.len(), cases.len());
+        for (case, verdict) in cases.iter().zip(verdicts) {
+            assert_eq!(verdict, case.valid, "{level}: {}", case.name);
+        }
     }
     #[cfg(feature = "gpu")]
     check_gpu(cases);

@@ -9,6 +9,8 @@
 
 mod layout;
 mod shaders;
+#[cfg(test)]
+mod tests;
 
 use super::job::VerifyJob;
 use crate::gpu::{Device, DeviceType, GpuError, ShaderChecks};
@@ -481,64 +483,4 @@ fn buffer_with(device: &Device, label: &str, bytes: &[u8]) -> Result<wgpu::Buffe
         device.queue().write_buffer(&buffer, 0, bytes);
         buffer
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::mldsa::known_answers;
-
-    fn noop_verifier() -> (Device, BatchVerifier) {
-        let device = Device::noop().unwrap();
-        let verifier = BatchVerifier::new(&device).unwrap();
-        (device, verifier)
-    }
-
-    /// A device that does nothing gives no verdict, so it cannot pass a check against known answers.
-    #[test]
-    fn noop_decides_nothing() {
-        let (_device, mut verifier) = noop_verifier();
-        let answers = known_answers();
-        let jobs: Vec<&VerifyJob> = answers.iter().map(|(job, _)| job).collect();
-        let verdicts = verifier.verify(&jobs).unwrap();
-        assert_eq!(verdicts, vec![GpuVerdict::Undecided; jobs.len()]);
-    }
-
-    #[test]
-    fn loss_between_submit_and_read_is_an_error() {
-        let (device, mut verifier) = noop_verifier();
-        let answers = known_answers();
-        let jobs: Vec<&VerifyJob> = answers.iter().map(|(job, _)| job).collect();
-        let in_flight = verifier.submit(&jobs).unwrap();
-        device.destroy();
-        let error = verifier.collect(in_flight).unwrap_err();
-        assert!(matches!(error, GpuError::Lost { .. }), "{error}");
-        assert!(device.is_lost());
-        let error = verifier.verify(&jobs).unwrap_err();
-        assert!(matches!(error, GpuError::Lost { .. }), "{error}");
-        assert!(matches!(
-            BatchVerifier::new(&device),
-            Err(GpuError::Lost { .. })
-        ));
-    }
-
-    #[test]
-    fn buffers_are_reused_and_bounded() {
-        let (device, _) = noop_verifier();
-        let tuning = Tuning {
-            max_batch: 8,
-            ..Tuning::of(&device)
-        };
-        let mut verifier = BatchVerifier::with_tuning(&device, tuning).unwrap();
-        assert_eq!(verifier.max_batch(), 8);
-        let answers = known_answers();
-        let jobs: Vec<&VerifyJob> = answers.iter().map(|(job, _)| job).collect();
-        verifier.verify(&jobs).unwrap();
-        let sizes = verifier.buffers.as_ref().unwrap().sizes;
-        assert!(sizes.matrix <= 8 * MATRIX_WORDS_MAX as u64 * 4);
-        verifier.verify(&jobs[..1]).unwrap();
-        verifier.verify(&jobs).unwrap();
-        assert_eq!(verifier.buffers.as_ref().unwrap().sizes, sizes);
-        assert_eq!(verifier.verify(&[]).unwrap(), []);
-    }
 }
