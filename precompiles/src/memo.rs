@@ -284,3 +284,68 @@ impl fmt::Debug for Collector {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pars_kernels::mldsa::VerifyJob;
+
+    /// A question of about 3.7 kB, told apart by `n`.
+    fn question(n: u32) -> Question {
+        let job = VerifyJob::pure(&[0; 1312], &[], &n.to_be_bytes(), &[0; 2420]).unwrap();
+        Question::MlDsaVerify(job)
+    }
+
+    #[test]
+    fn the_least_recently_used_is_forgotten() {
+        let memo = Memo::new(3 * cost(&question(0)));
+        for n in 0..3 {
+            memo.insert(question(n), n % 2 == 0);
+        }
+        assert_eq!(memo.get(&question(0)), Some(true));
+        memo.insert(question(3), false);
+        assert_eq!(memo.get(&question(1)), None);
+        assert_eq!(memo.get(&question(0)), Some(true));
+        assert_eq!(memo.get(&question(2)), Some(true));
+        assert_eq!(memo.get(&question(3)), Some(false));
+        let stats = memo.stats();
+        assert_eq!((stats.entries, stats.evictions), (3, 1));
+        assert_eq!((stats.hits, stats.misses), (4, 1));
+        assert_eq!(stats.bytes, stats.max_bytes);
+    }
+
+    #[test]
+    fn bytes_are_counted_once_per_question() {
+        let memo = Memo::new(1 << 20);
+        for _ in 0..3 {
+            memo.insert(question(7), true);
+        }
+        assert_eq!(memo.stats().bytes, cost(&question(7)));
+        memo.clear();
+        let stats = memo.stats();
+        assert_eq!((stats.entries, stats.bytes), (0, 0));
+        assert_eq!(memo.get(&question(7)), None);
+    }
+
+    #[test]
+    fn what_can_never_fit_is_not_kept() {
+        let memo = Memo::new(cost(&question(0)) - 1);
+        memo.insert(question(0), true);
+        assert_eq!(memo.stats().entries, 0);
+    }
+
+    #[test]
+    fn one_bit_makes_another_question() {
+        let memo = Memo::new(1 << 20);
+        memo.insert(question(0), true);
+        for at in [0, 1311] {
+            let mut key = [0; 1312];
+            key[at] = 1;
+            let job = VerifyJob::pure(&key, &[], &0u32.to_be_bytes(), &[0; 2420]).unwrap();
+            assert_eq!(memo.get(&Question::MlDsaVerify(job)), None);
+        }
+        // A byte that moves from context to message keeps the same bytes in another meaning.
+        let moved = VerifyJob::pure(&[0; 1312], &[0], &[0, 0, 0], &[0; 2420]).unwrap();
+        assert_eq!(memo.get(&Question::MlDsaVerify(moved)), None);
+    }
+}

@@ -2,6 +2,27 @@
 //!
 //! Each precompile becomes an entry of the map and so is warm from the start of a transaction (EIP-2929). The frame in
 //! which it runs undoes its changes when it does not succeed. No call ends in a fatal error.
+//!
+//! ```
+//! use alloy_evm::{EthEvmFactory, Evm, EvmEnv, EvmFactory};
+//! use pars_precompiles::{Memo, Registry, revm::{Mode, PrecompileContext, install}};
+//! use revm::{database::InMemoryDB, primitives::{B256, address, bytes}};
+//! use std::sync::Arc;
+//!
+//! let mut evm = EthEvmFactory::default().create_evm(InMemoryDB::default(), EvmEnv::default());
+//! install(evm.precompiles_mut(), &Registry::pars(), PrecompileContext {
+//!     memo: Arc::new(Memo::new(64 << 20)), // filled before the block is executed
+//!     chain_id: 6133,
+//!     parent_hash: B256::ZERO,             // of the block that is executed
+//!     os_rng: false,                       // true for a direct eth_call on the caller's own node
+//!     mode: Mode::Execute,                 // Mode::Collect(collector) in a speculative run
+//! });
+//! let mldsa = address!("0x0000000000000000000000000000000000000602");
+//! let key_gen = bytes!("0xf79fa0940000000000000000000000000000000000000000000000000000000000000003");
+//! let result = evm.transact_system_call(mldsa, mldsa, key_gen)?.result;
+//! assert!(result.is_success());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use crate::{
     Answers, Call, Collector, EntropyInputs, EntropyUnavailable, Host, Memo, Outcome, Precompile,
