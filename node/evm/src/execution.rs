@@ -1,6 +1,10 @@
 //! The authoritative run: one block's transactions, in order, on one thread.
 
-use std::{collections::HashSet, fmt, time::Instant};
+use std::{
+    collections::HashMap,
+    fmt,
+    time::{Duration, Instant},
+};
 
 use alloy_consensus::{Header, ReceiptEnvelope, TxEnvelope, transaction::Recovered};
 use alloy_evm::{
@@ -12,6 +16,7 @@ use alloy_rlp::Encodable;
 use revm::{
     DatabaseRef,
     bytecode::Bytecode,
+    context_interface::result::InvalidTransaction,
     database::{BundleState, State, states::bundle_state::BundleRetention},
     state::AccountInfo,
 };
@@ -32,6 +37,12 @@ const BLOCK_FRAME_BYTES: usize = 2_048;
 
 /// Gas of the cheapest transaction there is.
 pub(crate) const MIN_TRANSACTION_GAS: u64 = 21_000;
+
+/// The moment `time` after `start`; a time beyond the clock's range is a year.
+pub(crate) fn deadline(start: Instant, time: Duration) -> Instant {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+    start.checked_add(time).unwrap_or_else(|| start + YEAR)
+}
 
 /// State behind a reference, with nothing to print of itself.
 pub(crate) struct View<V>(pub(crate) V);
@@ -97,6 +108,12 @@ pub(crate) enum RunError {
     Execution(ExecutionError),
 }
 
+impl From<ExecutionError> for RunError {
+    fn from(error: ExecutionError) -> Self {
+        Self::Execution(error)
+    }
+}
+
 impl From<BlockExecutionError> for RunError {
     fn from(error: BlockExecutionError) -> Self {
         Self::Execution(ExecutionError::Evm(error.to_string()))
@@ -123,7 +140,7 @@ pub(crate) fn run_block<V: DatabaseRef>(
 
     let mut included = Vec::with_capacity(transactions.len());
     let mut skipped = Vec::new();
-    let mut blocked_senders = HashSet::new();
+    let mut blocked_senders = HashMap::new();
     let mut size = BLOCK_FRAME_BYTES;
     for (index, transaction) in transactions.into_iter().enumerate() {
         if let Policy::Skip { deadline } = policy {
@@ -131,21 +148,25 @@ pub(crate) fn run_block<V: DatabaseRef>(
             if gas_left < MIN_TRANSACTION_GAS || Instant::now() >= deadline {
                 break;
             }
-            if blocked_senders.contains(&transaction.signer()) {
-                skipped.push((
-                    *transaction.tx_hash(),
-                    "an earlier transaction of this sender was left out".to_owned(),
-                ));
-                continue;
+            match blocked_senders.get(&transaction.signer()) {
+                None => {}
+                Some(Obstacle::NoRoom(_)) => continue,
+                Some(Obstacle::Invalid(_)) => {
+                    let reason = "an earlier transaction of this sender cannot be executed";
+                    skipped.push((*transaction.tx_hash(), reason.to_owned()));
+                    continue;
+                }
             }
         }
         let grown = size.saturating_add(transaction.inner().length());
         let result = if matches!(policy, Policy::Skip { .. }) && grown > MAX_BLOCK_RLP_BYTES {
-            Err("the block is full: its size limit is reached".to_owned())
+            Err(Obstacle::NoRoom(
+                "the size limit of the block is reached".to_owned(),
+            ))
         } else {
             match executor.execute_transaction(&transaction) {
                 Ok(_) => Ok(()),
-                Err(error) => Err(refusal(error, transaction.signer())?),
+                Err(error) => Err(obstacle(error, header, transaction.signer())?),
             }
         };
         match (result, policy) {
@@ -153,14 +174,17 @@ pub(crate) fn run_block<V: DatabaseRef>(
                 size = grown;
                 included.push(transaction);
             }
-            (Err(reason), Policy::Skip { .. }) => {
-                blocked_senders.insert(transaction.signer());
-                skipped.push((*transaction.tx_hash(), reason));
+            (Err(obstacle), Policy::Skip { .. }) => {
+                if let Obstacle::Invalid(reason) = &obstacle {
+                    skipped.push((*transaction.tx_hash(), reason.clone()));
+                }
+                blocked_senders.insert(transaction.signer(), obstacle);
             }
-            (Err(reason), Policy::Refuse) => {
+            (Err(Obstacle::NoRoom(reason) | Obstacle::Invalid(reason)), Policy::Refuse) => {
+                let hash = *transaction.tx_hash();
                 return Err(RunError::Transaction {
                     index,
-                    hash: *transaction.tx_hash(),
+                    hash,
                     reason,
                 });
             }
@@ -179,32 +203,44 @@ pub(crate) fn run_block<V: DatabaseRef>(
     })
 }
 
-/// The words for a transaction that cannot be executed; an error if that is not what happened.
-fn refusal(error: BlockExecutionError, sender: Address) -> Result<String, ExecutionError> {
+/// Why a transaction is not in a block, in geth's words.
+#[derive(Clone, Debug)]
+enum Obstacle {
+    /// Not in this block any more; perhaps in the next.
+    NoRoom(String),
+    /// Not on this state.
+    Invalid(String),
+}
+
+/// What kept a transaction out; an error if that is not what happened.
+fn obstacle(
+    error: BlockExecutionError,
+    header: &Header,
+    sender: Address,
+) -> Result<Obstacle, ExecutionError> {
     match error {
         BlockExecutionError::Validation(BlockValidationError::InvalidTx { error, .. }) => {
-            Ok(match error.as_invalid_tx_err() {
+            Ok(Obstacle::Invalid(match error.as_invalid_tx_err() {
                 Some(invalid) => invalid_transaction_message(invalid, sender),
                 None => error.to_string(),
-            })
+            }))
         }
         BlockExecutionError::Validation(
             BlockValidationError::TransactionGasLimitMoreThanAvailableBlockGas {
                 transaction_gas_limit,
                 block_available_gas,
             },
-        ) => Ok(format!(
-            "gas limit reached: have {block_available_gas}, want {transaction_gas_limit}"
-        )),
+        ) => Ok(if transaction_gas_limit > header.gas_limit {
+            let error = InvalidTransaction::CallerGasLimitMoreThanBlock;
+            Obstacle::Invalid(invalid_transaction_message(&error, sender))
+        } else {
+            Obstacle::NoRoom(format!(
+                "gas limit reached: have {block_available_gas}, want {transaction_gas_limit}"
+            ))
+        }),
         BlockExecutionError::Validation(BlockValidationError::Other(error)) => {
-            Ok(error.to_string())
+            Ok(Obstacle::Invalid(error.to_string()))
         }
         other => Err(ExecutionError::Evm(other.to_string())),
-    }
-}
-
-impl From<ExecutionError> for RunError {
-    fn from(error: ExecutionError) -> Self {
-        Self::Execution(error)
     }
 }

@@ -19,7 +19,7 @@ use revm::DatabaseRef;
 
 use crate::{
     error::{BuildError, ExecutionError, VerifyError},
-    execution::{BlockRun, Policy, RunError, run_block},
+    execution::{BlockRun, Policy, RunError, deadline, run_block},
     feeding::{FeedLimits, find_questions},
     header::{HeaderChoice, MAX_BLOCK_RLP_BYTES, check_header, next_header},
     precompiles::Precompiles,
@@ -51,8 +51,9 @@ pub struct BlockAttributes {
 pub struct Executed {
     /// Block, receipts, state and tries for the store.
     pub commit: BlockCommit,
-    /// When building: hash and reason of each transaction that was left out. Those not reached
-    /// before the block was full or the time was up are not among them.
+    /// When building: hash and reason of each transaction that cannot be executed on this state,
+    /// and of its sender's later ones. Those that merely found no room, in gas, bytes or time,
+    /// are not among them.
     pub skipped: Vec<(B256, String)>,
     /// Questions found ahead of execution.
     pub questions: usize,
@@ -170,7 +171,7 @@ impl Executor {
         attributes: BlockAttributes,
     ) -> Result<Executed, BuildError> {
         let started = Instant::now();
-        let deadline = started + attributes.time_budget;
+        let deadline = deadline(started, attributes.time_budget);
         let head = store.head();
         let mut header = next_header(
             &self.spec,

@@ -13,7 +13,7 @@ use revm::{Database as _, DatabaseRef, database::State};
 
 use crate::{
     env::block_env,
-    execution::View,
+    execution::{MIN_TRANSACTION_GAS, View, deadline},
     precompiles::{Precompiles, Question, Run},
     spec::ChainSpec,
 };
@@ -57,7 +57,7 @@ pub(crate) fn find_questions<V: DatabaseRef>(
     if precompiles.is_empty() {
         return findings;
     }
-    let deadline = Instant::now() + limits.time;
+    let deadline = deadline(Instant::now(), limits.time);
     let collector = precompiles.collector();
     let state = State::builder().with_database_ref(View(state)).build();
     let mut env = block_env(spec, header);
@@ -70,11 +70,14 @@ pub(crate) fn find_questions<V: DatabaseRef>(
         &Run::Collect(collector.clone()),
     );
     let mut began = false;
+    let mut block_gas = 0_u64;
     for transaction in transactions {
         let room = limits.questions.saturating_sub(findings.questions.len());
-        if room == 0 || Instant::now() >= deadline {
+        if room == 0 || block_gas >= header.gas_limit || Instant::now() >= deadline {
             break;
         }
+        // The least this transaction can use: what comes after a full block needs no answers yet.
+        block_gas = block_gas.saturating_add(least_gas(transaction.input()));
         if let TxKind::Call(to) = transaction.kind()
             && let Some(mut questions) = precompiles.questions(to, transaction.input())
         {
@@ -104,6 +107,16 @@ pub(crate) fn find_questions<V: DatabaseRef>(
         findings.questions.append(&mut found);
     }
     findings
+}
+
+/// The least gas a transaction with this calldata uses under the rules of EIP-7623: 10 a zero byte
+/// and 40 a non-zero byte over what every transaction costs.
+fn least_gas(input: &[u8]) -> u64 {
+    let zeros = input.iter().filter(|byte| **byte == 0).count() as u64;
+    let rest = input.len() as u64 - zeros;
+    MIN_TRANSACTION_GAS
+        .saturating_add(10 * zeros)
+        .saturating_add(40 * rest)
 }
 
 /// Whether a transaction can reach a precompile at all: it creates a contract, calls an account

@@ -18,7 +18,7 @@ const MAX_ROUNDS: usize = 8;
 pub(crate) fn create<V: DatabaseRef>(
     mut caller: Caller<'_, V>,
 ) -> Result<AccessListOutcome, CallError> {
-    let excluded = always_warm(&caller);
+    let excluded = always_warm(&caller)?;
     let mut transaction = caller.transaction.clone();
     if transaction.tx_type == TransactionType::Legacy as u8 {
         // A transaction with a list is at least of this type.
@@ -45,13 +45,13 @@ pub(crate) fn create<V: DatabaseRef>(
 
 /// Accounts that no list needs to name: they are warm from the start or paid for anyway. As in
 /// geth: the sender, the recipient or created contract, precompiles, and EIP-7702 authorities.
-fn always_warm<V: DatabaseRef>(caller: &Caller<'_, V>) -> HashSet<Address> {
+fn always_warm<V: DatabaseRef>(caller: &Caller<'_, V>) -> Result<HashSet<Address>, CallError> {
     let transaction = &caller.transaction;
     let recipient = match transaction.kind {
         TxKind::Call(to) => to,
         TxKind::Create => transaction.caller.create(transaction.nonce),
     };
-    let precompiles = caller.precompiles_map();
+    let precompiles = caller.precompiles_map()?;
     let mut warm: HashSet<Address> = precompiles.addresses().copied().collect();
     warm.extend([transaction.caller, recipient]);
     warm.extend(
@@ -60,7 +60,7 @@ fn always_warm<V: DatabaseRef>(caller: &Caller<'_, V>) -> HashSet<Address> {
             .iter()
             .filter_map(AuthorizationTr::authority),
     );
-    warm
+    Ok(warm)
 }
 
 /// One list of everything in `lists`, in order of addresses and slots. An excluded account stands

@@ -19,15 +19,13 @@ pub(crate) fn estimate<V: DatabaseRef>(
 ) -> Result<u64, CallError> {
     let mut transaction = caller.transaction.clone();
     // The upper bound: what was asked for or the block holds, less what the sender cannot pay
-    // for, the cap of calls (it is in the prepared gas limit), and the cap of a transaction.
+    // for, within the caps of calls and of transactions.
     let mut high = requested
         .filter(|gas| *gas >= MIN_TRANSACTION_GAS)
         .unwrap_or(caller.block_gas_limit)
         .min(caller.allowance()?)
+        .min(caller.gas_cap)
         .min(caller.transaction_gas_cap());
-    if requested.is_none() {
-        high = high.min(transaction.gas_limit.max(MIN_TRANSACTION_GAS));
-    }
 
     if is_plain_transfer(&mut caller, &transaction)? && high >= MIN_TRANSACTION_GAS {
         transaction.gas_limit = MIN_TRANSACTION_GAS;

@@ -23,7 +23,12 @@ use revm::{
 };
 
 use super::{CallError, CallOptions, cfg::CallCfg, gas_allowance, watch::Watch};
-use crate::{Executor, env::block_env, execution::View, precompiles::Run};
+use crate::{
+    Executor,
+    env::block_env,
+    execution::{View, deadline},
+    precompiles::Run,
+};
 
 /// A call with its state, block and limits.
 pub(crate) struct Caller<'a, V: DatabaseRef> {
@@ -33,11 +38,15 @@ pub(crate) struct Caller<'a, V: DatabaseRef> {
     state: State<WrapDatabaseRef<View<V>>>,
     /// What to run; its gas limit is the most it may have.
     pub(crate) transaction: TxEnv,
+    /// Most gas any call may have.
+    pub(crate) gas_cap: u64,
     /// Gas limit of the block the call stands in.
     pub(crate) block_gas_limit: u64,
     deadline: Instant,
     time_limit: Duration,
     off_chain: bool,
+    /// Precompiles moved by state overrides, from and to.
+    moved: Vec<(Address, Address)>,
 }
 
 impl<'a, V: DatabaseRef> Caller<'a, V> {
@@ -49,7 +58,7 @@ impl<'a, V: DatabaseRef> Caller<'a, V> {
         request: &TransactionRequest,
         options: &CallOptions,
     ) -> Result<Self, CallError> {
-        let deadline = Instant::now() + options.time_limit;
+        let deadline = deadline(Instant::now(), options.time_limit);
         let mut state = State::builder().with_database_ref(View(state)).build();
         let mut env = block_env(&executor.spec, header);
         if let Some(overrides) = &options.block_overrides {
@@ -100,7 +109,13 @@ impl<'a, V: DatabaseRef> Caller<'a, V> {
         let off_chain = options.off_chain_randomness
             && executor.config.precompile_os_randomness
             && matches!(transaction.kind, TxKind::Call(to) if executor.precompiles.contains(&to));
-        Ok(Self {
+        let moved = options
+            .state_overrides
+            .iter()
+            .flatten()
+            .filter_map(|(from, account)| Some((*from, account.move_precompile_to?)))
+            .collect();
+        let caller = Self {
             executor,
             parent_hash: header.parent_hash,
             block_gas_limit: env.block_env.gas_limit,
@@ -110,7 +125,12 @@ impl<'a, V: DatabaseRef> Caller<'a, V> {
             deadline,
             time_limit: options.time_limit,
             off_chain,
-        })
+            gas_cap: options.gas_cap,
+            moved,
+        };
+        // Told now, where it is the request's fault.
+        caller.precompiles_map()?;
+        Ok(caller)
     }
 
     /// Runs `transaction`; the state stays as it was.
@@ -134,7 +154,7 @@ impl<'a, V: DatabaseRef> Caller<'a, V> {
         mut watch: Watch,
     ) -> Result<(ExecutionResult, Watch), CallError> {
         let sender = transaction.caller;
-        let precompiles = self.precompiles_map();
+        let precompiles = self.precompiles_map()?;
         let result = Context::mainnet()
             .with_block::<BlockEnv>(self.env.block_env.clone())
             .with_cfg(CallCfg(self.env.cfg_env.clone()))
@@ -152,8 +172,8 @@ impl<'a, V: DatabaseRef> Caller<'a, V> {
         }
     }
 
-    /// The standard precompiles of the fork and this network's own.
-    pub(crate) fn precompiles_map(&self) -> PrecompilesMap {
+    /// The standard precompiles of the fork and this network's own, where the overrides put them.
+    pub(crate) fn precompiles_map(&self) -> Result<PrecompilesMap, CallError> {
         let spec_id = PrecompileSpecId::from_spec_id(self.env.cfg_env.spec);
         let mut map = PrecompilesMap::from_static(StandardPrecompiles::new(spec_id));
         let run = if self.off_chain {
@@ -164,7 +184,9 @@ impl<'a, V: DatabaseRef> Caller<'a, V> {
         self.executor
             .precompiles
             .install(&mut map, self.parent_hash, &run);
-        map
+        map.move_precompiles(self.moved.iter().copied())
+            .map_err(|error| CallError::Overrides(error.to_string()))?;
+        Ok(map)
     }
 
     /// Most gas the sender can pay for.

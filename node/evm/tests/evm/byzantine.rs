@@ -5,15 +5,15 @@ use alloy_primitives::{Address, B64, B256, Bloom, Bytes, U256};
 use pars_evm::{HeaderError, VerifyError};
 use pars_store::Block;
 
-use crate::chain::{Call, Chain, cpu_engine};
+use crate::chain::{Chain, Intent, cpu_engine};
 
 fn chain_and_block() -> (Chain, Block) {
     let mut chain = Chain::new(cpu_engine());
     chain.block(vec![]);
     let to = Address::repeat_byte(0x77);
     let transactions = vec![
-        chain.accounts[0].dynamic(Call::transfer(to, 1)),
-        chain.accounts[1].dynamic(Call::transfer(to, 2)),
+        chain.accounts[0].dynamic(Intent::transfer(to, 1)),
+        chain.accounts[1].dynamic(Intent::transfer(to, 2)),
     ];
     let built = chain
         .executor

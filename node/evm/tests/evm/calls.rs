@@ -13,7 +13,7 @@ use pars_evm::{CallError, CallOptions, CallOutcome};
 use revm::bytecode::opcode as op;
 
 use crate::{
-    chain::{Account, Call, Chain, ETHER, cpu_engine},
+    chain::{Account, Chain, ETHER, Intent, cpu_engine},
     contracts::{Code, counter, echo_revert, endless, must_call, writer},
 };
 
@@ -204,10 +204,34 @@ fn a_call_sees_its_block_and_overrides() {
 }
 
 #[test]
+fn a_precompile_moves_where_the_overrides_say() {
+    let chain = chain();
+    let sha256 = Address::with_last_byte(2);
+    let elsewhere = Address::repeat_byte(0x66);
+    let moving = |from: Address| {
+        let account = AccountOverride {
+            move_precompile_to: Some(elsewhere),
+            ..AccountOverride::default()
+        };
+        CallOptions {
+            state_overrides: Some(StateOverride::from_iter([(from, account)])),
+            ..CallOptions::default()
+        }
+    };
+    let digest = chain.output(&request(sha256), &CallOptions::default());
+    assert_eq!(digest.len(), 32);
+    assert_eq!(chain.output(&request(elsewhere), &moving(sha256)), digest);
+    let error = chain
+        .call(&request(elsewhere), &moving(COUNTER))
+        .unwrap_err();
+    assert!(matches!(error, CallError::Overrides(_)), "{error:?}");
+}
+
+#[test]
 fn a_call_works_on_old_states() {
     let mut chain = chain();
     for _ in 0..3 {
-        let call = chain.accounts[0].dynamic(Call::call(COUNTER, []));
+        let call = chain.accounts[0].dynamic(Intent::to_contract(COUNTER, []));
         assert!(chain.single(call));
     }
     for (back, expected) in [(0, 4), (1, 3), (2, 2), (3, 1)] {
@@ -402,9 +426,9 @@ fn an_estimate_is_enough_and_least() {
         if let Some(exact) = exact {
             assert_eq!(estimate, exact);
         }
-        let as_call = |gas| Call {
+        let as_call = |gas| Intent {
             to: request.to.unwrap(),
-            ..Call::call(
+            ..Intent::to_contract(
                 Address::ZERO,
                 request.input.input.clone().unwrap_or_default(),
             )
@@ -450,6 +474,17 @@ fn an_estimate_that_cannot_be_says_so() {
     assert_eq!(
         chain.estimate(&asked).unwrap_err().to_string(),
         "gas required exceeds allowance (30000)"
+    );
+    let options = CallOptions {
+        gas_cap: 40_000,
+        ..CallOptions::default()
+    };
+    assert_eq!(
+        chain
+            .estimate_with(&request(WRITER), &options)
+            .unwrap_err()
+            .to_string(),
+        "gas required exceeds allowance (40000)"
     );
     // A sender with 25,000 gas worth of balance.
     let poor = Address::repeat_byte(0x31);

@@ -63,50 +63,50 @@ impl Account {
     }
 
     /// The next transaction of this account, of type 2.
-    pub fn dynamic(&mut self, call: Call) -> Recovered<TxEnvelope> {
+    pub fn dynamic(&mut self, intent: Intent) -> Recovered<TxEnvelope> {
         let nonce = self.next_nonce();
         self.sign(TxEip1559 {
             chain_id: ChainSpec::dev().chain_id,
             nonce,
-            gas_limit: call.gas,
-            max_fee_per_gas: call.max_fee,
-            max_priority_fee_per_gas: call.tip,
-            to: call.to,
-            value: call.value,
-            input: call.input,
+            gas_limit: intent.gas,
+            max_fee_per_gas: intent.max_fee,
+            max_priority_fee_per_gas: intent.tip,
+            to: intent.to,
+            value: intent.value,
+            input: intent.input,
             ..TxEip1559::default()
         })
     }
 
     /// The next transaction of this account, of type 0.
-    pub fn legacy(&mut self, call: Call, chain_id: Option<u64>) -> Recovered<TxEnvelope> {
+    pub fn legacy(&mut self, intent: Intent, chain_id: Option<u64>) -> Recovered<TxEnvelope> {
         let nonce = self.next_nonce();
         self.sign(TxLegacy {
             chain_id,
             nonce,
-            gas_limit: call.gas,
-            gas_price: call.max_fee,
-            to: call.to,
-            value: call.value,
-            input: call.input,
+            gas_limit: intent.gas,
+            gas_price: intent.max_fee,
+            to: intent.to,
+            value: intent.value,
+            input: intent.input,
         })
     }
 
     /// The next transaction of this account, of type 1.
     pub fn with_list(
         &mut self,
-        call: Call,
+        intent: Intent,
         access_list: alloy_eips::eip2930::AccessList,
     ) -> Recovered<TxEnvelope> {
         let nonce = self.next_nonce();
         self.sign(TxEip2930 {
             chain_id: ChainSpec::dev().chain_id,
             nonce,
-            gas_limit: call.gas,
-            gas_price: call.max_fee,
-            to: call.to,
-            value: call.value,
-            input: call.input,
+            gas_limit: intent.gas,
+            gas_price: intent.max_fee,
+            to: intent.to,
+            value: intent.value,
+            input: intent.input,
             access_list,
         })
     }
@@ -114,7 +114,7 @@ impl Account {
     /// The next transaction of this account, of type 4.
     pub fn set_code(
         &mut self,
-        call: Call,
+        intent: Intent,
         to: Address,
         authorization_list: Vec<SignedAuthorization>,
     ) -> Recovered<TxEnvelope> {
@@ -122,12 +122,12 @@ impl Account {
         self.sign(TxEip7702 {
             chain_id: ChainSpec::dev().chain_id,
             nonce,
-            gas_limit: call.gas,
-            max_fee_per_gas: call.max_fee,
-            max_priority_fee_per_gas: call.tip,
+            gas_limit: intent.gas,
+            max_fee_per_gas: intent.max_fee,
+            max_priority_fee_per_gas: intent.tip,
             to,
-            value: call.value,
-            input: call.input,
+            value: intent.value,
+            input: intent.input,
             access_list: Default::default(),
             authorization_list,
         })
@@ -136,7 +136,7 @@ impl Account {
 
 /// What a transaction does.
 #[derive(Clone)]
-pub struct Call {
+pub struct Intent {
     pub to: TxKind,
     pub value: U256,
     pub input: Bytes,
@@ -147,7 +147,7 @@ pub struct Call {
 
 pub const GWEI: u128 = 1_000_000_000;
 
-impl Call {
+impl Intent {
     fn plain(to: TxKind) -> Self {
         Self {
             to,
@@ -167,7 +167,7 @@ impl Call {
         }
     }
 
-    pub fn call(to: Address, input: impl Into<Bytes>) -> Self {
+    pub fn to_contract(to: Address, input: impl Into<Bytes>) -> Self {
         Self {
             input: input.into(),
             ..Self::plain(to.into())

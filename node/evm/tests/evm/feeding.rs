@@ -9,7 +9,7 @@ use pars_kernels::mldsa::{Representative, VerifyJob, known_answers};
 use std::time::Duration;
 
 use crate::{
-    chain::{Call, Chain, cpu_engine},
+    chain::{Chain, Intent, cpu_engine},
     contracts::{forwarder, relay},
 };
 
@@ -87,7 +87,7 @@ fn blocks(chain: &mut Chain) -> [(Executed, usize); 2] {
     let mut transactions = Vec::new();
     for (index, sample) in samples.iter().enumerate() {
         for (offset, to) in [MLDSA, FORWARDER].into_iter().enumerate() {
-            let call = Call::call(to, verify_call(sample)).gas(600_000);
+            let call = Intent::to_contract(to, verify_call(sample)).gas(600_000);
             transactions.push(chain.accounts[(index + offset) % 7].dynamic(call));
         }
     }
@@ -114,7 +114,7 @@ fn blocks(chain: &mut Chain) -> [(Executed, usize); 2] {
         messages: batched.iter().map(|sample| sample.1.clone()).collect(),
         sigs: batched.iter().map(|sample| sample.3.clone()).collect(),
     };
-    let call = Call::call(MLDSA, input.abi_encode()).gas(16_000_000);
+    let call = Intent::to_contract(MLDSA, input.abi_encode()).gas(16_000_000);
     let transaction = chain.accounts[7].dynamic(call);
     let many = chain.block(vec![transaction]);
     assert!(many.commit.receipts[0].status());
@@ -267,8 +267,8 @@ fn calls_leave_the_memo_alone() {
                 &chain.store,
                 vec![{
                     let nonce = chain.accounts[0].nonce;
-                    let transaction =
-                        chain.accounts[0].dynamic(Call::call(to, verify_call(&sample)).gas(gas));
+                    let transaction = chain.accounts[0]
+                        .dynamic(Intent::to_contract(to, verify_call(&sample)).gas(gas));
                     chain.accounts[0].nonce = nonce;
                     transaction
                 }],

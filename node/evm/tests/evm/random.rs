@@ -4,7 +4,7 @@ use alloy_primitives::{Address, Bytes, U256};
 use proptest::prelude::*;
 
 use crate::{
-    chain::{Call, Chain, GWEI, cpu_engine},
+    chain::{Chain, GWEI, Intent, cpu_engine},
     contracts::{counter, deploy, echo_revert, must_call, writer},
 };
 
@@ -75,17 +75,17 @@ proptest! {
                 }
                 let data = Bytes::from(step.data);
                 let call = match step.action {
-                    0 => Call::transfer(Address::repeat_byte(step.kind + 1), 1),
-                    1 => Call::call(COUNTER, data),
-                    2 => Call::call(REVERTING, data),
-                    3 => Call::call(WRITER, data),
-                    4 => Call::call(CALLS_WRITER, data),
-                    5 => Call::create(deploy(&counter())),
-                    6 => Call::create(data),
-                    7 => Call::call(pars_precompile(), data),
-                    _ => Call::call(Address::with_last_byte(step.kind + 1), data),
+                    0 => Intent::transfer(Address::repeat_byte(step.kind + 1), 1),
+                    1 => Intent::to_contract(COUNTER, data),
+                    2 => Intent::to_contract(REVERTING, data),
+                    3 => Intent::to_contract(WRITER, data),
+                    4 => Intent::to_contract(CALLS_WRITER, data),
+                    5 => Intent::create(deploy(&counter())),
+                    6 => Intent::create(data),
+                    7 => Intent::to_contract(pars_precompile(), data),
+                    _ => Intent::to_contract(Address::with_last_byte(step.kind + 1), data),
                 };
-                let call = Call { value: U256::from(step.value), tip: step.tip, gas: step.gas, ..call };
+                let call = Intent { value: U256::from(step.value), tip: step.tip, gas: step.gas, ..call };
                 transactions.push(match step.kind {
                     0 => account.legacy(call, Some(6133)),
                     1 => account.with_list(call, Default::default()),
