@@ -3,7 +3,7 @@
 
 use pars_kernels::{
     cpu::Level,
-    mldsa::{self, Message, ParameterSet, Representative, VerifyJob},
+    mldsa::{self, Message, ParameterSet, PreparedKey, Representative, VerifyJob},
 };
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
@@ -111,6 +111,53 @@ fn batches_equal_single_portable_verdicts() {
             );
         }
     }
+}
+
+/// Prepared keys, fresh keys and prepared keys of somebody else, in one batch.
+#[test]
+fn prepared_keys_change_no_verdict() {
+    let mut rng = SmallRng::seed_from_u64(13);
+    let known = mldsa::known_answers();
+    let jobs: Vec<VerifyJob> = (0..200)
+        .map(|i| {
+            let job = &known[i % known.len()].0;
+            if rng.random_range(0..2) == 0 {
+                job.clone()
+            } else {
+                mutated(job, &mut rng)
+            }
+        })
+        .collect();
+    let keys: Vec<PreparedKey> = jobs
+        .iter()
+        .map(|job| PreparedKey::new(job.public_key()).unwrap())
+        .collect();
+    for (job, key) in jobs.iter().zip(&keys) {
+        assert_eq!(key.public_key(), job.public_key());
+        assert_eq!(key.parameter_set(), job.parameter_set());
+        assert!((20_000..75_000).contains(&key.size()), "{key:?}");
+    }
+    let expected: Vec<bool> = jobs.iter().map(mldsa::portable::verify).collect();
+    assert!(expected.contains(&true) && expected.contains(&false));
+    let asked: Vec<(&VerifyJob, Option<&PreparedKey>)> = jobs
+        .iter()
+        .enumerate()
+        .map(|(i, job)| match rng.random_range(0..4) {
+            0 => (job, None),
+            1 => (job, Some(&keys[(i + 1) % keys.len()])),
+            _ => (job, Some(&keys[i])),
+        })
+        .collect();
+    for level in levels() {
+        assert_eq!(
+            mldsa::verify_prepared_at(level, &asked),
+            expected,
+            "{level}"
+        );
+        let own: Vec<_> = jobs.iter().zip(keys.iter().map(Some)).collect();
+        assert_eq!(mldsa::verify_prepared_at(level, &own), expected, "{level}");
+    }
+    assert!(PreparedKey::new(&[0; 1951]).is_err());
 }
 
 /// Eight lanes of one set, each lane failing in another way or not at all, in every rotation.

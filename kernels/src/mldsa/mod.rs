@@ -11,6 +11,7 @@ mod job;
 mod known_answers;
 mod params;
 pub mod portable;
+mod prepared;
 #[cfg(target_arch = "x86_64")]
 mod vector;
 
@@ -18,6 +19,7 @@ pub use attempts::{Attempts, SecretKeyError};
 pub use job::{InputError, Message, Representative, VerifyJob};
 pub use known_answers::known_answers;
 pub use params::{N, ParameterSet, Q};
+pub use prepared::PreparedKey;
 
 use crate::cpu::{Level, level};
 
@@ -39,9 +41,28 @@ pub fn verify_batch(jobs: &[&VerifyJob]) -> Vec<bool> {
 /// [`verify_batch`] by the code of one level, for tests and benchmarks; a level that this processor lacks is
 /// replaced by the portable one. Equal verdicts on every level.
 pub fn verify_batch_at(level: Level, jobs: &[&VerifyJob]) -> Vec<bool> {
+    let fresh: Vec<_> = jobs.iter().map(|&job| (job, None)).collect();
+    verify_prepared_at(level, &fresh)
+}
+
+/// [`verify_batch`] where some or all keys are prepared. The verdict is that of the job alone: a prepared key
+/// that is not the job's is ignored.
+pub fn verify_prepared(jobs: &[(&VerifyJob, Option<&PreparedKey>)]) -> Vec<bool> {
+    verify_prepared_at(level(), jobs)
+}
+
+/// [`verify_prepared`] by the code of one level, as [`verify_batch_at`].
+pub fn verify_prepared_at(level: Level, jobs: &[(&VerifyJob, Option<&PreparedKey>)]) -> Vec<bool> {
+    let jobs: Vec<_> = jobs
+        .iter()
+        .map(|&(job, key)| (job, key.filter(|key| key.public_key() == job.public_key())))
+        .collect();
     match level.available() {
         #[cfg(target_arch = "x86_64")]
-        level @ (Level::Avx2 | Level::Avx512) => vector::batch::verify(level, jobs),
-        _ => jobs.iter().map(|job| portable::verify(job)).collect(),
+        level @ (Level::Avx2 | Level::Avx512) => vector::batch::verify(level, &jobs),
+        _ => jobs
+            .iter()
+            .map(|&(job, key)| portable::verify_with(job, key))
+            .collect(),
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod sample;
 use super::{
     job::{Representative, VerifyJob},
     params::{L_MAX, N, Params, RHO_LEN, T1_POLY_LEN},
+    prepared::PreparedKey,
 };
 use crate::keccak::Shake256;
 use decode::Hint;
@@ -18,6 +19,11 @@ use ntt::Poly;
 /// Structural failures (‖z‖∞ ≥ γ1 − β, a malformed hint) end before any hashing. The rows of A are made and used one
 /// polynomial at a time, so the working set is about 16 KiB. Never panics; variable time.
 pub fn verify(job: &VerifyJob) -> bool {
+    verify_with(job, None)
+}
+
+/// [`verify`] with the key prepared; `key` is the job's own.
+pub(crate) fn verify_with(job: &VerifyJob, key: Option<&PreparedKey>) -> bool {
     let params = job.parameter_set().params();
     let signature = Signature::split(params, job.signature());
 
@@ -39,7 +45,10 @@ pub fn verify(job: &VerifyJob) -> bool {
 
     let mu = match job.representative() {
         Representative::Mu(mu) => *mu,
-        Representative::Formatted(message) => representative(job.public_key(), message),
+        Representative::Formatted(message) => match key {
+            Some(key) => Shake256::digest(&[&key.tr, message]),
+            None => representative(job.public_key(), message),
+        },
     };
     let mut c = sample::in_ball(params, signature.c_tilde);
     ntt::forward(&mut c);
@@ -48,7 +57,10 @@ pub fn verify(job: &VerifyJob) -> bool {
     let mut hash = Shake256::new();
     hash.absorb(&mu);
     for (row, packed) in t1.chunks_exact(T1_POLY_LEN).enumerate() {
-        let mut w = approximate_commitment(rho, row, z, &c, packed);
+        let mut w = match key {
+            Some(key) => prepared_commitment(key, row, z, &c),
+            None => approximate_commitment(rho, row, z, &c, packed),
+        };
         rounding::use_hint(params, &mut w, hint.row(row));
         let mut encoded = [0u8; 192];
         hash.absorb(rounding::w1_encode(params, &w, &mut encoded));
@@ -107,6 +119,22 @@ pub(crate) fn approximate_commitment(
     let mut t = decode::t1_poly_shifted(t1);
     ntt::forward(&mut t);
     for ((sum, &c), &t) in sum.iter_mut().zip(c).zip(&t) {
+        *sum -= i64::from(c) * i64::from(t);
+    }
+    let mut w = sum.map(ntt::reduce);
+    ntt::inverse(&mut w);
+    w.map(ntt::canonical)
+}
+
+/// [`approximate_commitment`] from a prepared key; entries and NTT(t1·2^d) are in [0, q), so the bound there holds.
+fn prepared_commitment(key: &PreparedKey, row: usize, z: &[Poly], c: &Poly) -> Poly {
+    let mut sum = [0i64; N];
+    for (a, z) in key.matrix_row(row).iter().zip(z) {
+        for ((sum, &a), &z) in sum.iter_mut().zip(&a.0).zip(z) {
+            *sum += i64::from(a) * i64::from(z);
+        }
+    }
+    for ((sum, &c), &t) in sum.iter_mut().zip(c).zip(&key.t1_row(row).0) {
         *sum -= i64::from(c) * i64::from(t);
     }
     let mut w = sum.map(ntt::reduce);

@@ -8,7 +8,7 @@
 
 use super::{
     Poly, Q, Words, ntt,
-    poly::{self, Entry},
+    poly::{self, Entry, MatrixRow},
 };
 use crate::{
     cpu::Level,
@@ -20,6 +20,7 @@ use crate::{
         job::{Representative, VerifyJob},
         params::{L_MAX, N as COEFFICIENTS, ParameterSet, Params, RHO_LEN, T1_POLY_LEN},
         portable::{Signature, decode::Hint, sample},
+        prepared::{PreparedKey, Words256},
     },
 };
 
@@ -82,18 +83,21 @@ unsafe impl Machine<8> for Avx2 {
     }
 }
 
-/// Verdicts of `jobs`, by the code of `level` (portable where the processor lacks it).
+/// A job with its prepared key, if there is one.
+pub(crate) type Prepared<'a> = (&'a VerifyJob, Option<&'a PreparedKey>);
+
+/// Verdicts of `jobs`, by the code of `level` (portable where the processor lacks it). A prepared key is that of its job.
 ///
 /// Equal to [`portable::verify`](crate::mldsa::portable::verify) of each job alone, whatever its neighbours.
-pub(crate) fn verify(level: Level, jobs: &[&VerifyJob]) -> Vec<bool> {
+pub(crate) fn verify(level: Level, jobs: &[Prepared<'_>]) -> Vec<bool> {
     let mut verdicts = vec![false; jobs.len()];
     let level = level.available();
     for set in ParameterSet::ALL {
         let members: Vec<usize> = (0..jobs.len())
-            .filter(|&i| jobs[i].parameter_set() == set)
+            .filter(|&i| jobs[i].0.parameter_set() == set)
             .collect();
         for chunk in members.chunks(CHUNK) {
-            let chunk_jobs: Vec<&VerifyJob> = chunk.iter().map(|&i| jobs[i]).collect();
+            let chunk_jobs: Vec<Prepared<'_>> = chunk.iter().map(|&i| jobs[i]).collect();
             let mut chunk_verdicts = [false; CHUNK];
             let out = &mut chunk_verdicts[..chunk.len()];
             match level {
@@ -102,8 +106,8 @@ pub(crate) fn verify(level: Level, jobs: &[&VerifyJob]) -> Vec<bool> {
                 // SAFETY: the level was found on this processor.
                 Level::Avx2 => unsafe { chunk_avx2(set.params(), &chunk_jobs, out) },
                 _ => {
-                    for (verdict, job) in out.iter_mut().zip(&chunk_jobs) {
-                        *verdict = crate::mldsa::portable::verify(job);
+                    for (verdict, (job, key)) in out.iter_mut().zip(&chunk_jobs) {
+                        *verdict = crate::mldsa::portable::verify_with(job, *key);
                     }
                 }
             }
@@ -118,7 +122,7 @@ pub(crate) fn verify(level: Level, jobs: &[&VerifyJob]) -> Vec<bool> {
 /// # Safety
 /// The processor has AVX-512 F, BW, DQ, VL and VBMI.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx2,bmi2,popcnt")]
-unsafe fn chunk_avx512(params: &Params, jobs: &[&VerifyJob], verdicts: &mut [bool]) {
+unsafe fn chunk_avx512(params: &Params, jobs: &[Prepared<'_>], verdicts: &mut [bool]) {
     // SAFETY: the caller's promise.
     unsafe { chunk::<16, Avx512>(params, jobs, verdicts) }
 }
@@ -126,7 +130,7 @@ unsafe fn chunk_avx512(params: &Params, jobs: &[&VerifyJob], verdicts: &mut [boo
 /// # Safety
 /// The processor has AVX2.
 #[target_feature(enable = "avx2,popcnt")]
-unsafe fn chunk_avx2(params: &Params, jobs: &[&VerifyJob], verdicts: &mut [bool]) {
+unsafe fn chunk_avx2(params: &Params, jobs: &[Prepared<'_>], verdicts: &mut [bool]) {
     // SAFETY: the caller's promise.
     unsafe { chunk::<8, Avx2>(params, jobs, verdicts) }
 }
@@ -136,6 +140,7 @@ struct Candidate<'a> {
     /// Its place in the chunk.
     place: usize,
     job: &'a VerifyJob,
+    key: Option<&'a PreparedKey>,
     signature: Signature<'a>,
     hint: Hint<'a>,
 }
@@ -164,11 +169,11 @@ fn z_at(job: &VerifyJob, params: &Params) -> usize {
 #[inline(always)]
 unsafe fn chunk<const N: usize, M: Machine<N>>(
     params: &Params,
-    jobs: &[&VerifyJob],
+    jobs: &[Prepared<'_>],
     verdicts: &mut [bool],
 ) {
     let mut candidates = Vec::with_capacity(jobs.len());
-    for (place, job) in jobs.iter().enumerate() {
+    for (place, &(job, key)) in jobs.iter().enumerate() {
         let signature = Signature::split(params, job.signature());
         let Some(hint) = Hint::unpack(params, signature.hint) else {
             continue;
@@ -184,6 +189,7 @@ unsafe fn chunk<const N: usize, M: Machine<N>>(
             candidates.push(Candidate {
                 place,
                 job,
+                key,
                 signature,
                 hint,
             });
@@ -243,16 +249,24 @@ fn representatives(level: Level, candidates: &[Candidate<'_>]) -> Vec<[u8; 64]> 
             Representative::Mu(_) => None,
         })
         .collect();
-    let keys: Vec<[&[u8]; 2]> = formatted
+    // tr of the keys that are not prepared, in order.
+    let fresh: Vec<[&[u8]; 2]> = formatted
         .iter()
+        .filter(|(i, _)| candidates[*i].key.is_none())
         .map(|&(i, _)| [candidates[i].job.public_key(), &[][..]])
         .collect();
-    let mut tr = vec![0u8; 64 * keys.len()];
-    Sponge::SHAKE256.hash_many_at(level, &keys, &mut tr);
+    let mut hashed_keys = vec![[0u8; 64]; fresh.len()];
+    Sponge::SHAKE256.hash_many_at(level, &fresh, hashed_keys.as_flattened_mut());
+    let mut hashed_keys = hashed_keys.iter();
     let messages: Vec<[&[u8]; 2]> = formatted
         .iter()
-        .zip(tr.chunks_exact(64))
-        .map(|(&(_, message), tr)| [tr, message])
+        .filter_map(|&(i, message)| {
+            let tr = match candidates[i].key {
+                Some(key) => &key.tr,
+                None => hashed_keys.next()?,
+            };
+            Some([&tr[..], message])
+        })
         .collect();
     let mut hashed = vec![0u8; 64 * messages.len()];
     Sponge::SHAKE256.hash_many_at(level, &messages, &mut hashed);
@@ -346,19 +360,45 @@ unsafe fn commitments<const N: usize, M: Machine<N>>(
     group: &[Member],
     out: &mut [u8],
 ) {
-    let entries = params.k * params.l;
-    let total = entries * candidates.len();
-    let mut streams = [const { Stream::ZERO }; 8];
-    let mut matrix_row = [const { Entry::ZERO }; L_MAX];
     let mut hint = Poly::ZERO;
+    let mut fresh = Vec::with_capacity(candidates.len());
+    for (member, candidate) in candidates.iter().enumerate() {
+        let Some(key) = candidate.key else {
+            fresh.push(member);
+            continue;
+        };
+        for row in 0..params.k {
+            let mut matrix_row: MatrixRow<'_> = [&[0; COEFFICIENTS]; L_MAX];
+            for (to, entry) in matrix_row.iter_mut().zip(key.matrix_row(row)) {
+                *to = &entry.0;
+            }
+            let out = &mut out[member * W1_MAX..];
+            // SAFETY: the caller's promise.
+            unsafe {
+                finish_row::<N, M>(
+                    params,
+                    candidate,
+                    row,
+                    &group[member],
+                    &matrix_row,
+                    &mut hint,
+                    out,
+                );
+            }
+        }
+    }
+
+    let total = params.k * params.l * fresh.len();
+    let mut streams = [const { Stream::ZERO }; 8];
+    let mut entries = [const { Entry::ZERO }; L_MAX];
     let mut at = 0;
     while at < total {
         let mut seeds = [Seed::ZERO; 8];
         for (lane, seed) in seeds[..M::LANES].iter_mut().enumerate() {
             // Past the end the last entry is made again and not used.
-            let (member, row, column) = place(params, (at + lane).min(total - 1));
+            let (index, row, column) = place(params, (at + lane).min(total - 1));
             *seed = Seed {
-                rho: group[member].rho,
+                rho: group[fresh[index]].rho,
                 column: column as u8,
                 row: row as u8,
             };
@@ -366,40 +406,118 @@ unsafe fn commitments<const N: usize, M: Machine<N>>(
         // SAFETY: the caller's promise.
         unsafe { M::streams(&seeds, &mut streams) };
         for (lane, stream) in streams[..M::LANES.min(total - at)].iter().enumerate() {
-            let (member, row, column) = place(params, at + lane);
-            let entry = &mut matrix_row[column];
-            // SAFETY: a stream has 56 bytes after its output; the caller's promise.
-            let full = unsafe { poly::sample::<N, M::V>(stream.0.as_ptr(), entry) };
-            if !full {
-                // Too many candidates were refused: practically never, and still right.
-                let rho: [[u8; 8]; 4] = group[member].rho.map(u64::to_le_bytes);
-                let whole = sample::matrix_entry(rho.as_flattened(), row, column);
-                for (word, &c) in entry.0.iter_mut().zip(&whole) {
-                    *word = c.cast_unsigned();
-                }
-            }
+            let (index, row, column) = place(params, at + lane);
+            let member = fresh[index];
+            // SAFETY: the caller's promise.
+            unsafe { entry::<N, M>(stream, &seeds[lane], &mut entries[column]) };
             if column + 1 == params.l {
-                let candidate = &candidates[member];
-                let out = &mut out[member * W1_MAX + row * params.w1_poly_len()..];
-                let ones = candidate.hint.row(row);
-                ones.iter().for_each(|&one| hint.0[usize::from(one)] = 1);
+                let mut matrix_row: MatrixRow<'_> = [&[0; COEFFICIENTS]; L_MAX];
+                for (to, entry) in matrix_row.iter_mut().zip(&entries) {
+                    *to = entry.words();
+                }
+                let out = &mut out[member * W1_MAX..];
                 // SAFETY: the caller's promise.
                 unsafe {
                     finish_row::<N, M>(
                         params,
-                        candidate.job,
+                        &candidates[member],
                         row,
                         &group[member],
                         &matrix_row,
-                        &hint,
+                        &mut hint,
                         out,
                     );
                 }
-                ones.iter().for_each(|&one| hint.0[usize::from(one)] = 0);
             }
         }
         at += M::LANES;
     }
+}
+
+/// One entry of the matrix from its stream: RejNTTPoly (Algorithm 30).
+///
+/// # Safety
+/// As [`Words`].
+#[inline(always)]
+unsafe fn entry<const N: usize, M: Machine<N>>(stream: &Stream, seed: &Seed, out: &mut Entry) {
+    // SAFETY: a stream has 56 bytes after its output; the caller's promise.
+    let full = unsafe { poly::sample::<N, M::V>(stream.0.as_ptr(), out) };
+    if !full {
+        // Too many candidates were refused: practically never, and still right.
+        let rho: [[u8; 8]; 4] = seed.rho.map(u64::to_le_bytes);
+        let (row, column) = (usize::from(seed.row), usize::from(seed.column));
+        let whole = sample::matrix_entry(rho.as_flattened(), row, column);
+        for (word, &c) in out.0.iter_mut().zip(&whole) {
+            *word = c.cast_unsigned();
+        }
+    }
+}
+
+/// Â of a key by rows (ExpandA, Algorithm 32), by the code of `level`.
+pub(crate) fn expand(level: Level, params: &Params, rho: &[u8]) -> Vec<Words256> {
+    match level.available() {
+        // SAFETY: the level was found on this processor.
+        Level::Avx512 => unsafe { expand_avx512(params, rho) },
+        // SAFETY: the level was found on this processor.
+        Level::Avx2 => unsafe { expand_avx2(params, rho) },
+        _ => (0..params.k * params.l)
+            .map(|index| {
+                let (_, row, column) = place(params, index);
+                Words256(sample::matrix_entry(rho, row, column).map(i32::cast_unsigned))
+            })
+            .collect(),
+    }
+}
+
+/// # Safety
+/// The processor has AVX-512 F, BW, DQ, VL and VBMI.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx2,bmi2,popcnt")]
+unsafe fn expand_avx512(params: &Params, rho: &[u8]) -> Vec<Words256> {
+    // SAFETY: the caller's promise.
+    unsafe { expand_with::<16, Avx512>(params, rho) }
+}
+
+/// # Safety
+/// The processor has AVX2.
+#[target_feature(enable = "avx2,popcnt")]
+unsafe fn expand_avx2(params: &Params, rho: &[u8]) -> Vec<Words256> {
+    // SAFETY: the caller's promise.
+    unsafe { expand_with::<8, Avx2>(params, rho) }
+}
+
+/// # Safety
+/// As [`Words`].
+#[inline(always)]
+unsafe fn expand_with<const N: usize, M: Machine<N>>(params: &Params, rho: &[u8]) -> Vec<Words256> {
+    let mut words = [0u64; 4];
+    for (word, bytes) in words.iter_mut().zip(rho.as_chunks::<8>().0) {
+        *word = u64::from_le_bytes(*bytes);
+    }
+    let total = params.k * params.l;
+    let mut matrix = Vec::with_capacity(total);
+    let mut streams = [const { Stream::ZERO }; 8];
+    let mut sampled = Entry::ZERO;
+    let mut at = 0;
+    while at < total {
+        let mut seeds = [Seed::ZERO; 8];
+        for (lane, seed) in seeds.iter_mut().enumerate() {
+            let (_, row, column) = place(params, (at + lane).min(total - 1));
+            *seed = Seed {
+                rho: words,
+                column: column as u8,
+                row: row as u8,
+            };
+        }
+        // SAFETY: the caller's promise.
+        unsafe { M::streams(&seeds, &mut streams) };
+        for lane in 0..M::LANES.min(total - at) {
+            // SAFETY: the caller's promise.
+            unsafe { entry::<N, M>(&streams[lane], &seeds[lane], &mut sampled) };
+            matrix.push(Words256(*sampled.words()));
+        }
+        at += M::LANES;
+    }
+    matrix
 }
 
 /// Member, row and column of the `index`-th matrix entry of a group.
@@ -415,31 +533,43 @@ fn place(params: &Params, index: usize) -> (usize, usize, usize) {
 /// Bounds: NTT outputs of z (taken below 2 q) are below 18 q, of −c and t1·2^d below 17 q; the sum of one
 /// product of the latter and seven of the former with entries below q is below 415 q² < 2^54.7.
 ///
+/// `hint` is the zero polynomial before and after.
+///
 /// # Safety
-/// As [`Words`]; `out` has [`SLACK`] bytes after the row.
+/// As [`Words`]; `out` starts with the candidate's w1 and has [`SLACK`] bytes after it.
 #[inline(always)]
 unsafe fn finish_row<const N: usize, M: Machine<N>>(
     params: &Params,
-    job: &VerifyJob,
+    candidate: &Candidate<'_>,
     row: usize,
     member: &Member,
-    matrix_row: &[Entry; L_MAX],
-    hint: &Poly,
+    matrix_row: &MatrixRow<'_>,
+    hint: &mut Poly,
     out: &mut [u8],
 ) {
-    let packed = job.bytes()[T1_AT + row * T1_POLY_LEN..].as_ptr();
+    let out = &mut out[row * params.w1_poly_len()..];
+    let ones = candidate.hint.row(row);
+    ones.iter().for_each(|&one| hint.0[usize::from(one)] = 1);
     let mut t = Poly::ZERO;
     let mut w = Poly::ZERO;
     // SAFETY: loads end inside the job's bytes, see `T1_AT`; the caller's promise.
     unsafe {
-        poly::unpack_t1::<N, M::V>(packed, &mut t);
-        ntt::ntt::<N, M::V>(&mut t);
+        let t1 = match candidate.key {
+            Some(key) => &key.t1_row(row).0,
+            None => {
+                let packed = candidate.job.bytes()[T1_AT + row * T1_POLY_LEN..].as_ptr();
+                poly::unpack_t1::<N, M::V>(packed, &mut t);
+                ntt::ntt::<N, M::V>(&mut t);
+                &t.0
+            }
+        };
         poly::dot::<N, M::V>(
-            (&t, &member.minus_c),
-            (&matrix_row[..params.l], &member.z[..params.l]),
+            (t1, &member.minus_c),
+            (matrix_row, &member.z[..params.l]),
             &mut w,
         );
         ntt::inverse_ntt::<N, M::V>(&mut w);
         poly::use_hint_and_encode::<N, M::V>(params, &w, hint, out.as_mut_ptr());
     }
+    ones.iter().for_each(|&one| hint.0[usize::from(one)] = 0);
 }

@@ -1,7 +1,7 @@
 //! Decoding, rounding and encoding of single polynomials (FIPS 204, sections 7.1, 7.2 and 7.4).
 
 use super::{Poly, Q, Words};
-use crate::mldsa::params::{N as COEFFICIENTS, Params};
+use crate::mldsa::params::{L_MAX, N as COEFFICIENTS, Params};
 
 /// An entry of the matrix: 256 words below q, then room for whole-register stores.
 #[derive(Clone)]
@@ -11,6 +11,18 @@ pub(crate) struct Entry(pub(crate) [u32; COEFFICIENTS + 16]);
 impl Entry {
     /// The zero entry.
     pub(crate) const ZERO: Self = Self([0; COEFFICIENTS + 16]);
+}
+
+/// The first words of the entries of a row of the matrix, `l` of them in use.
+pub(crate) type MatrixRow<'a> = [&'a [u32; COEFFICIENTS]; L_MAX];
+
+impl Entry {
+    /// The 256 words.
+    #[inline(always)]
+    pub(crate) fn words(&self) -> &[u32; COEFFICIENTS] {
+        // The array is longer than its first 256 words, so there is a first chunk.
+        self.0.first_chunk().unwrap_or(&[0; COEFFICIENTS])
+    }
 }
 
 /// Whether every coefficient of a packed z keeps ‖z‖∞ < γ1 − β.
@@ -93,18 +105,18 @@ pub(crate) unsafe fn unpack_t1<const N: usize, V: Words<N>>(packed: *const u8, p
 /// As [`Words`].
 #[inline(always)]
 pub(crate) unsafe fn dot<const N: usize, V: Words<N>>(
-    first: (&Poly, &Poly),
-    rest: (&[Entry], &[Poly]),
+    first: (&[u32; COEFFICIENTS], &Poly),
+    rest: (&MatrixRow<'_>, &[Poly]),
     out: &mut Poly,
 ) {
     // SAFETY: offsets stay inside the polynomials; the caller's promise.
     unsafe {
         for i in 0..COEFFICIENTS / N {
-            let a = V::load(first.0.0.as_ptr().add(i * N));
+            let a = V::load(first.0.as_ptr().add(i * N));
             let b = V::load(first.1.0.as_ptr().add(i * N));
             let mut sums = V::multiply_add((V::splat(0), V::splat(0)), a, b);
             for (a, b) in rest.0.iter().zip(rest.1) {
-                let a = V::load(a.0.as_ptr().add(i * N));
+                let a = V::load(a.as_ptr().add(i * N));
                 let b = V::load(b.0.as_ptr().add(i * N));
                 sums = V::multiply_add(sums, a, b);
             }

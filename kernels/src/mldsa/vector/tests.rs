@@ -125,7 +125,13 @@ unsafe fn dots<const N: usize, V: Words<N>>() {
         });
         let mut out = Poly::ZERO;
         // SAFETY: the caller's promise.
-        unsafe { poly::dot::<N, V>((&first.0, &first.1), (&row, &z), &mut out) };
+        unsafe {
+            poly::dot::<N, V>(
+                (&first.0.0, &first.1),
+                (&row.each_ref().map(Entry::words), &z),
+                &mut out,
+            );
+        }
         for i in 0..COEFFICIENTS {
             let product = |a: u32, b: u32| u128::from(a) * u128::from(b);
             let sum = product(first.0.0[i], first.1.0[i])
