@@ -10,6 +10,35 @@
 //! No answer of the engine is trusted to decide *what* a block means: gas, outcome and bytes
 //! depend on the input alone, whichever back end computed them and whether or not it was asked
 //! ahead of time.
+//!
+//! ```
+//! use std::{sync::Arc, time::Duration};
+//!
+//! use alloy_primitives::{Address, B256, Bytes};
+//! use pars_engine::{Engine, GpuPolicy};
+//! use pars_evm::{BlockAttributes, ChainSpec, Executor};
+//! use pars_store::Store;
+//!
+//! let spec = Arc::new(ChainSpec::dev());
+//! let store = Store::in_memory(&spec.genesis())?;
+//! let engine = Engine::builder().gpu(GpuPolicy::Off).build()?;
+//! let executor = Executor::new(spec, engine);
+//!
+//! let attributes = BlockAttributes {
+//!     timestamp: 1_800_000_000,
+//!     beneficiary: Address::ZERO,
+//!     prev_randao: B256::ZERO,
+//!     parent_beacon_block_root: B256::ZERO,
+//!     extra_data: Bytes::new(),
+//!     time_budget: Duration::from_millis(150),
+//! };
+//! let transactions = Vec::new(); // best first, each sender's nonces in order
+//! let built = executor.build(&store, transactions, attributes)?;
+//! let verified = executor.verify(&store, &built.commit.block)?;
+//! store.commit(verified.commit)?;
+//! assert_eq!(store.head().number, 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod block_executor;
 mod call;

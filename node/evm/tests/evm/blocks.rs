@@ -3,7 +3,7 @@
 use alloy_consensus::{Transaction as _, TxEip4844};
 use alloy_eips::eip2935::HISTORY_STORAGE_ADDRESS;
 use alloy_primitives::{Address, B256, Bloom, BloomInput, Bytes, U256, b256};
-use pars_evm::{Executor, VerifyError};
+use pars_evm::{Executor, VerifyError, recover_senders};
 
 use crate::{
     chain::{Account, Chain, ETHER, GWEI, Intent, MINER},
@@ -303,6 +303,30 @@ fn building_takes_its_time_where_it_has_all_of_it() {
         .build(&chain.store, vec![transaction], attributes)
         .unwrap();
     assert_eq!(built.commit.block.transactions.len(), 1);
+}
+
+#[test]
+fn senders_are_recovered_in_order_and_the_first_forgery_is_named() {
+    let mut chain = Chain::new(engine());
+    let signed: Vec<_> = (0..150)
+        .map(|i| chain.accounts[i % 8].dynamic(Intent::transfer(MINER, 1)))
+        .collect();
+    let mut transactions: Vec<_> = signed.iter().map(|tx| tx.inner().clone()).collect();
+    for count in [0, 1, 31, 32, 33, 150] {
+        let expected: Vec<_> = signed[..count].iter().map(|tx| tx.signer()).collect();
+        assert_eq!(recover_senders(&transactions[..count]).unwrap(), expected);
+    }
+    for index in [140, 3] {
+        let forged = transactions[index].as_eip1559().unwrap().tx().clone();
+        let no_signature = alloy_primitives::Signature::new(U256::ZERO, U256::ZERO, false);
+        transactions[index] =
+            alloy_consensus::SignableTransaction::into_signed(forged, no_signature).into();
+        let error = recover_senders(&transactions).unwrap_err();
+        assert_eq!(
+            (error.index, error.hash),
+            (index, *transactions[index].tx_hash())
+        );
+    }
 }
 
 #[test]

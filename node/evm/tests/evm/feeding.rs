@@ -22,7 +22,7 @@ sol! {
     }
 }
 
-const MLDSA: Address = address!("0000000000000000000000000000000000000602");
+pub const MLDSA: Address = address!("0000000000000000000000000000000000000602");
 const FORWARDER: Address = Address::repeat_byte(0xf0);
 const RELAY: Address = Address::repeat_byte(0xf1);
 
@@ -42,7 +42,7 @@ fn chain(engine: Engine, feed_engine: bool) -> Chain {
 
 /// Public key, message, context, signature and verdict of every known answer that was made by
 /// the pure form of the standard, whose M′ is 0 ‖ |context| ‖ context ‖ message.
-fn samples() -> Vec<(Bytes, Bytes, Bytes, Bytes, bool)> {
+pub fn samples() -> Vec<(Bytes, Bytes, Bytes, Bytes, bool)> {
     let parts = |job: &VerifyJob, verdict: bool| {
         let Representative::Formatted([0, length, rest @ ..]) = job.representative() else {
             return None;
@@ -65,7 +65,7 @@ fn samples() -> Vec<(Bytes, Bytes, Bytes, Bytes, bool)> {
     samples
 }
 
-fn verify_call((pk, message, context, sig, _): &(Bytes, Bytes, Bytes, Bytes, bool)) -> Vec<u8> {
+pub fn verify_call((pk, message, context, sig, _): &(Bytes, Bytes, Bytes, Bytes, bool)) -> Vec<u8> {
     let (pk, message, context, sig) = (pk.clone(), message.clone(), context.clone(), sig.clone());
     if context.is_empty() {
         IMLDSA::verifyCall { pk, message, sig }.abi_encode()
@@ -203,6 +203,22 @@ fn every_back_end_makes_the_same_blocks() {
             );
         }
     }
+}
+
+#[test]
+fn an_engine_that_gives_no_answer_changes_no_block() {
+    let expected = blocks(&mut chain(cpu_engine(), false));
+    let engine = cpu_engine();
+    engine.shutdown(Duration::from_secs(10));
+    let mut cut_off = chain(engine, true);
+    for ((executed, _), (expected, _)) in blocks(&mut cut_off).iter().zip(&expected) {
+        assert_eq!(executed.commit.block, expected.commit.block);
+    }
+    let stats = cut_off.executor.stats();
+    assert!(
+        stats.failed_batches > 0 && stats.memo_hits == 0,
+        "{stats:?}"
+    );
 }
 
 #[test]

@@ -1,17 +1,20 @@
 //! Whatever is thrown at the builder: what it builds verifies, and to the same roots.
 
 use alloy_primitives::{Address, Bytes, U256};
+use pars_evm::{Executor, ExecutorConfig};
 use proptest::prelude::*;
 
 use crate::{
     chain::{Chain, GWEI, Intent, cpu_engine},
-    contracts::{counter, deploy, echo_revert, must_call, writer},
+    contracts::{counter, deploy, echo_revert, forwarder, must_call, writer},
+    feeding::{MLDSA, samples, verify_call},
 };
 
 const COUNTER: Address = Address::repeat_byte(0xc1);
 const REVERTING: Address = Address::repeat_byte(0xc2);
 const WRITER: Address = Address::repeat_byte(0xc4);
 const CALLS_WRITER: Address = Address::repeat_byte(0xc5);
+const FORWARDER: Address = Address::repeat_byte(0xf0);
 
 /// One random transaction: who, what, how.
 #[derive(Clone, Debug)]
@@ -29,7 +32,7 @@ struct Step {
 fn step() -> impl Strategy<Value = Step> {
     (
         0..8_usize,
-        0..9_u8,
+        0..11_u8,
         any::<u64>(),
         proptest::collection::vec(any::<u8>(), 0..64),
         prop_oneof![4 => 60_000..1_000_000_u64, 1 => 0..60_000_u64],
@@ -64,8 +67,13 @@ proptest! {
                 (REVERTING, echo_revert().bytes()),
                 (WRITER, writer(9).bytes()),
                 (CALLS_WRITER, must_call(WRITER).bytes()),
+                (FORWARDER, forwarder(MLDSA).bytes()),
             ],
         );
+        // The same chain without the search for questions.
+        let config = ExecutorConfig { feed_engine: false, ..ExecutorConfig::default() };
+        let one_by_one = Executor::with_config(chain.spec.clone(), cpu_engine(), config);
+        let samples = samples();
         for steps in blocks {
             let mut transactions = Vec::new();
             for step in steps {
@@ -82,10 +90,15 @@ proptest! {
                     4 => Intent::to_contract(CALLS_WRITER, data),
                     5 => Intent::create(deploy(&counter())),
                     6 => Intent::create(data),
-                    7 => Intent::to_contract(pars_precompile(), data),
+                    7 => Intent::to_contract(MLDSA, data),
+                    // A signature check, now and then of a spoilt signature.
+                    8 => Intent::to_contract(MLDSA, signature_check(&samples, step.value)),
+                    9 => Intent::to_contract(FORWARDER, signature_check(&samples, step.value)),
                     _ => Intent::to_contract(Address::with_last_byte(step.kind + 1), data),
                 };
-                let call = Intent { value: U256::from(step.value), tip: step.tip, gas: step.gas, ..call };
+                // The precompile takes no value.
+                let value = U256::from(if (7..=9).contains(&step.action) { 0 } else { step.value });
+                let call = Intent { value, tip: step.tip, gas: step.gas, ..call };
                 transactions.push(match step.kind {
                     0 => account.legacy(call, Some(6133)),
                     1 => account.with_list(call, Default::default()),
@@ -97,8 +110,13 @@ proptest! {
                 });
             }
             let sent = transactions.len();
+            let alone = one_by_one
+                .build(&chain.store, transactions.clone(), chain.attributes())
+                .unwrap();
             // Builds, verifies, compares, commits.
             let executed = chain.block(transactions);
+            prop_assert_eq!(&alone.commit.block, &executed.commit.block);
+            prop_assert_eq!(&alone.skipped, &executed.skipped);
             prop_assert_eq!(
                 executed.commit.block.transactions.len() + executed.skipped.len(),
                 sent
@@ -113,6 +131,13 @@ proptest! {
     }
 }
 
-fn pars_precompile() -> Address {
-    alloy_primitives::address!("0000000000000000000000000000000000000602")
+/// Calldata that checks one of the samples, one time in two with a byte of it changed.
+fn signature_check(samples: &[(Bytes, Bytes, Bytes, Bytes, bool)], choice: u64) -> Bytes {
+    let mut data = verify_call(&samples[(choice % samples.len() as u64) as usize]);
+    if choice & (1 << 40) != 0 {
+        // Behind selector and offsets, so that it is content most of the time.
+        let place = 132 + (choice >> 41) as usize % (data.len() - 132);
+        data[place] ^= 1;
+    }
+    data.into()
 }
