@@ -231,13 +231,12 @@ impl Pool {
                 continue;
             }
             if *first >= new {
-                // Everything in the pool is wanted more.
+                // Everything in the pool is wanted more. A higher tip helps where tips are what
+                // was compared; where one before it holds it down it does not.
+                let needed = rank.price.saturating_add(1);
                 let payable = new.0.class == Class::Payable && rank.class == Class::Payable;
-                return Err(if payable {
-                    PoolError::Underpriced {
-                        tip,
-                        needed: rank.price.saturating_add(1),
-                    }
+                return Err(if payable && tip < needed {
+                    PoolError::Underpriced { tip, needed }
                 } else {
                     PoolError::Full
                 });
