@@ -176,6 +176,7 @@ impl Store {
             return Err(StoreError::WrongGenesis { found, wanted });
         }
         let head = read_head(snapshot)?;
+        state::check_root(snapshot, head.header.state_root)?;
         Ok(Self {
             backend,
             chain_id: genesis.chain_id,

@@ -235,15 +235,17 @@ mod tests {
         }
     }
 
-    /// Batches of writes, and after which of them a snapshot is taken.
-    fn script() -> impl Strategy<Value = Vec<(Vec<(bool, Vec<u8>, Option<Vec<u8>>)>, bool)>> {
+    /// Writes to one of two tables, and whether a snapshot is taken after them.
+    type Step = (Vec<(bool, Vec<u8>, Option<Vec<u8>>)>, bool);
+
+    fn script() -> impl Strategy<Value = Vec<Step>> {
         let key = prop::collection::vec(prop_oneof![Just(0u8), Just(1), Just(0xff)], 1..4);
         let value = prop::option::of(prop::collection::vec(any::<u8>(), 0..4));
         let batch = prop::collection::vec((any::<bool>(), key, value), 0..8);
         prop::collection::vec((batch, any::<bool>()), 1..12)
     }
 
-    fn run(backend: &dyn Backend, script: Vec<(Vec<(bool, Vec<u8>, Option<Vec<u8>>)>, bool)>) {
+    fn run(backend: &dyn Backend, script: Vec<Step>) {
         let mut model = Model::new();
         let mut held = Vec::new();
         for (writes, hold) in script {

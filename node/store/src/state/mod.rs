@@ -7,7 +7,7 @@ mod view;
 pub(crate) use root::{AccountDelta, SlotDelta, deltas_of, write_state};
 pub use root::{EmptyAccounts, TrieUpdates};
 pub use verify::StateReport;
-pub(crate) use verify::verify;
+pub(crate) use verify::{check_root, verify};
 pub use view::{Account, StateView};
 
 use crate::{

@@ -92,6 +92,19 @@ pub(crate) fn verify(snapshot: &Arc<dyn Snapshot>, head: &Head) -> Result<StateR
     Ok(report)
 }
 
+/// Whether the root node of the account trie is the one with this hash: the quick check of
+/// every start.
+pub(crate) fn check_root(snapshot: &dyn Snapshot, root: B256) -> Result<(), StoreError> {
+    let nodes = StoredNodes::accounts(snapshot);
+    let found = nodes.node(&Nibbles::new())?;
+    let found = found.map_or(EMPTY_ROOT_HASH, |node| root_hash(&node));
+    if found == root {
+        return Ok(());
+    }
+    let reason = format!("the trie has root {found}, the head's header says {root}");
+    Err(nodes.damaged(&Nibbles::new(), reason))
+}
+
 /// Root and number of an account's slots.
 fn storage_root(snapshot: &dyn Snapshot, address: &Address) -> Result<(B256, u64), StoreError> {
     let mut leaves = Vec::new();

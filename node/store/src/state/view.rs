@@ -3,7 +3,7 @@
 use super::{read_account, read_slot};
 use crate::{
     StoreError,
-    backend::{Snapshot, Table},
+    backend::{Record, Snapshot, Table},
     block, codec,
 };
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256};
@@ -120,11 +120,7 @@ impl StateView {
 
     /// The first change of `subject` after this view's block: its key, and the value before
     /// it, which is the value of this view. `None`: it is still what the flat state says.
-    fn changed_later(
-        &self,
-        table: Table,
-        subject: &[u8],
-    ) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError> {
+    fn changed_later(&self, table: Table, subject: &[u8]) -> Result<Option<Record>, StoreError> {
         if self.number >= self.head {
             return Ok(None);
         }

@@ -58,7 +58,7 @@ enum Stored {
 enum Loaded {
     Leaf { path: Nibbles, value: Vec<u8> },
     Extension { path: Nibbles, child: Slot },
-    Branch(Branch),
+    Branch(Box<Branch>),
 }
 
 #[derive(Debug, Default)]
@@ -73,7 +73,7 @@ impl Slot {
     }
 
     fn branch(branch: Branch) -> Self {
-        Self::Loaded(Box::new(Loaded::Branch(branch)))
+        Self::Loaded(Box::new(Loaded::Branch(Box::new(branch))))
     }
 
     /// `child` behind a stretch of path, which may be empty.
@@ -222,10 +222,10 @@ impl<S: NodeSource> Trie<S> {
                 path,
                 child: child(reference),
             },
-            Node::Branch { children, value } => Loaded::Branch(Branch {
+            Node::Branch { children, value } => Loaded::Branch(Box::new(Branch {
                 children: children.map(|reference| reference.map_or(Slot::Empty, child)),
                 value,
-            }),
+            })),
         }));
         self.read.insert(*at, encoded);
         Ok(())
@@ -323,7 +323,7 @@ impl<S: NodeSource> Trie<S> {
                     None => branch.value.take().is_some(),
                 };
                 if removed {
-                    self.shrink(std::mem::take(branch), &at)?
+                    self.shrink(std::mem::take(&mut **branch), &at)?
                 } else {
                     Slot::Loaded(node)
                 }
@@ -379,6 +379,7 @@ fn hash(slot: Slot, at: Nibbles, nodes: &mut BTreeMap<Nibbles, Vec<u8>>) -> Node
                 path,
             },
             Loaded::Branch(branch) => {
+                let branch = *branch;
                 let mut nibbles = 0u8..;
                 Node::Branch {
                     children: Box::new(branch.children.map(|child| {

@@ -139,7 +139,7 @@ proptest! {
     {
         let mut nodes = Nodes::default();
         let writes = batch.into_iter().map(|(k, v)| (Nibbles::unpack(k), v)).collect::<Vec<_>>();
-        let model: BTreeMap<_, _> = writes.iter().cloned().filter(|(_, v)| !v.is_empty()).collect();
+        let model: BTreeMap<_, _> = writes.into_iter().filter(|(_, v)| !v.is_empty()).collect();
         let root = nodes.update(EMPTY_ROOT_HASH, model.clone());
         prop_assume!(!nodes.0.is_empty());
         let path = *nodes.0.keys().nth(which.index(nodes.0.len())).unwrap();
