@@ -6,7 +6,7 @@
 mod common;
 
 use common::*;
-use pars_store::Store;
+use pars_store::{FjallOptions, Store, StoreOptions};
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use std::{
     io::{BufRead, BufReader},
@@ -17,6 +17,19 @@ use std::{
 
 const CHILD: &str = "PARS_STORE_TEST_CRASH";
 const KILLS: u64 = 20;
+
+/// Small buffers: the engine writes out tables, compacts them and changes journals all the
+/// time, so that kills come in the middle of that too.
+fn open(dir: &Path) -> Store {
+    let options = StoreOptions {
+        engine: FjallOptions {
+            table_buffer_bytes: 16 << 10,
+            ..Default::default()
+        },
+        ..Default::default()
+    };
+    Store::open_with(dir, &genesis_of(&genesis_model()), &options).unwrap()
+}
 
 /// The operations of block `number`: a function of the number, so that whoever knows the
 /// height knows the state.
@@ -44,7 +57,7 @@ fn child_that_commits_for_ever() {
     let Some(dir) = std::env::var_os(CHILD) else {
         return;
     };
-    let store = Store::open(Path::new(&dir), &genesis_of(&genesis_model())).unwrap();
+    let store = open(Path::new(&dir));
     let mut model = genesis_model();
     for number in 1..=store.head().number {
         advance(&mut model, number);
@@ -69,11 +82,10 @@ fn advance(model: &mut Model, number: u64) {
 #[test]
 fn nothing_accepted_is_lost_when_the_process_is_killed() {
     let dir = tempfile::tempdir().unwrap();
-    let genesis = genesis_of(&genesis_model());
     let mut rng = StdRng::seed_from_u64(20);
     let mut model = genesis_model();
     let mut checked = 0;
-    let mut reported = vec![Store::open(dir.path(), &genesis).unwrap().head().hash];
+    let mut reported = vec![open(dir.path()).head().hash];
     for kill in 0..KILLS {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "child_that_commits_for_ever", "--nocapture"])
@@ -102,7 +114,7 @@ fn nothing_accepted_is_lost_when_the_process_is_killed() {
         std::thread::sleep(pause);
         child.kill().unwrap();
         // The next process starts at once, while this one may still be dying.
-        let store = Store::open(dir.path(), &genesis).unwrap();
+        let store = open(dir.path());
         child.wait().unwrap();
         let lines = reader.join().unwrap();
         for (number, hash) in lines {
