@@ -11,6 +11,11 @@
 #[cfg(test)]
 extern crate self as pars_kernels;
 
+/// The examples of the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub mod cpu;
 #[cfg(feature = "gpu")]
 pub mod gpu;

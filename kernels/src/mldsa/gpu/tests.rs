@@ -76,3 +76,36 @@ fn buffers_are_reused_and_bounded() {
     assert_eq!(verifier.buffers.as_ref().unwrap().sizes, sizes);
     assert_eq!(verifier.verify(&[]).unwrap(), []);
 }
+
+/// A stage that did not run leaves no verdict, although the memory still holds the right values of the batch before.
+/// Only a refusal that another stage saw for itself may stand.
+#[test]
+fn a_missing_stage_decides_nothing() {
+    let answers = known_answers();
+    let jobs: Vec<&VerifyJob> = answers.iter().map(|(job, _)| job).collect();
+    devices::each(|device| {
+        let mut verifier = BatchVerifier::new(device).unwrap();
+        for kernel in &KERNELS {
+            verifier.skip = None;
+            let right = verifier.verify(&jobs).unwrap();
+            assert!(
+                right
+                    .iter()
+                    .all(|verdict| *verdict != GpuVerdict::Undecided)
+            );
+            verifier.skip = Some(kernel.name);
+            let verdicts = verifier.verify(&jobs).unwrap();
+            let mut undecided = 0;
+            for ((verdict, right), (_, valid)) in verdicts.iter().zip(&right).zip(&answers) {
+                match verdict {
+                    GpuVerdict::Undecided => undecided += 1,
+                    verdict => {
+                        assert!(!valid, "{} left out: {verdict:?}", kernel.name);
+                        assert_eq!(verdict, right);
+                    }
+                }
+            }
+            assert!(undecided > jobs.len() / 3, "{} left out", kernel.name);
+        }
+    });
+}

@@ -71,6 +71,19 @@ pub(crate) fn verify_with(job: &VerifyJob, key: Option<&PreparedKey>) -> bool {
     c_tilde == signature.c_tilde
 }
 
+/// Whether the signature of `job` decodes: ‖z‖∞ < γ1 − β and a well-formed hint (FIPS 204, Algorithms 21 and 27). One
+/// that does not is not valid, whatever was signed. Hashes nothing.
+pub fn decodes(job: &VerifyJob) -> bool {
+    let params = job.parameter_set().params();
+    let signature = Signature::split(params, job.signature());
+    let mut z = [0; N];
+    Hint::unpack(params, signature.hint).is_some()
+        && signature.z.chunks_exact(params.z_poly_len()).all(|packed| {
+            decode::z_poly(params, packed, &mut z);
+            within_norm(params, &z)
+        })
+}
+
 /// The message representative μ = SHAKE256(SHAKE256(pk, 64) ‖ M′, 64): FIPS 204, Algorithm 8, lines 6 and 7.
 pub fn representative(public_key: &[u8], formatted: &[u8]) -> [u8; 64] {
     let tr: [u8; 64] = Shake256::digest(&[public_key]);
