@@ -1,1 +1,28 @@
 //! The Pars node: wiring of store, EVM, pool, RPC and engine.
+//!
+//! [`Node::start`] takes a [`NodeConfig`] and runs a node with an embedded single validator;
+//! `parsd` is a command line around it.
+//!
+//! ```
+//! use pars_evm::ChainSpec;
+//! use pars_node::{Node, NodeConfig};
+//!
+//! # tokio::runtime::Runtime::new()?.block_on(async {
+//! let mut config = NodeConfig::new(ChainSpec::dev());
+//! config.rpc.address.set_port(0); // any free port
+//! let node = Node::start(config).await?;
+//! println!("http://{}", node.rpc_address());
+//! node.stop().await
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+pub mod accounts;
+pub mod cli;
+mod node;
+mod producer;
+mod schedule;
+
+pub use node::{Node, NodeConfig, NodeError};
+pub use producer::{ProducerConfig, ProducerError};
+pub use schedule::{Due, Pace, Schedule};

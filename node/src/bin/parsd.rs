@@ -1,3 +1,7 @@
-//! The Pars node daemon.
+//! The Pars node daemon. Everything of substance is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pars_node::cli::main()
+}

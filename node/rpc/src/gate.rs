@@ -1,0 +1,379 @@
+//! The HTTP layer in front of the RPC server: who may come in, with how much, and for how long.
+//!
+//! It reads the body itself, so that too much of it is refused in every encoding, and so that what
+//! is no JSON (−32700) and what is JSON but no request (−32600) are told apart exactly.
+
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use alloy_primitives::bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use jsonrpsee::core::http_helpers::{HttpError, read_body};
+use jsonrpsee::core::{BoxError, JsonRawValue};
+use jsonrpsee::server::{HttpBody, HttpRequest, HttpResponse};
+use jsonrpsee::types::Id;
+use serde::Deserialize;
+use serde_json::Value;
+use tower::{Layer, Service};
+
+use crate::config::Cors;
+use crate::connection::Closer;
+use crate::error::code;
+
+/// How a request came; methods find it in the request's extensions.
+#[derive(Debug, Clone)]
+pub(crate) struct Origin {
+    /// Whether the connection is a WebSocket, so that subscriptions are possible.
+    pub(crate) websocket: bool,
+    /// Closes the connection.
+    pub(crate) closer: Closer,
+}
+
+/// Rules of the gate, shared by all connections.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    pub(crate) hosts: Vec<String>,
+    pub(crate) cors: Cors,
+    pub(crate) timeout: Duration,
+    pub(crate) max_request_bytes: u32,
+}
+
+impl Rules {
+    /// Whether the `Host` header names this node: an IP address, an allowed name, or nothing at
+    /// all (no browser leaves it out). Against pages that let their own name point to this node.
+    fn admits_host(&self, host: Option<&str>) -> bool {
+        let Some(host) = host else { return true };
+        let name = host_name(host);
+        if name.parse::<IpAddr>().is_ok() {
+            return true;
+        }
+        self.hosts
+            .iter()
+            .any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(name))
+    }
+}
+
+/// The host of `host:port`, without the brackets of an IPv6 address.
+fn host_name(host: &str) -> &str {
+    if let Some(rest) = host.strip_prefix('[') {
+        return rest.split_once(']').map_or(rest, |(name, _)| name);
+    }
+    host.rsplit_once(':').map_or(host, |(name, _)| name)
+}
+
+/// Puts a [`Gate`] before a service.
+#[derive(Debug, Clone)]
+pub(crate) struct GateLayer {
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) closer: Closer,
+}
+
+impl<S> Layer<S> for GateLayer {
+    type Service = Gate<S>;
+
+    fn layer(&self, inner: S) -> Gate<S> {
+        Gate {
+            inner,
+            layer: self.clone(),
+        }
+    }
+}
+
+/// Checks host and origin, bounds the time of a request, and notes how it came.
+#[derive(Debug, Clone)]
+pub(crate) struct Gate<S> {
+    inner: S,
+    layer: GateLayer,
+}
+
+impl<S, B> Service<HttpRequest<B>> for Gate<S>
+where
+    S: Service<HttpRequest, Response = HttpResponse, Error = BoxError> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = HttpResponse;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: HttpRequest<B>) -> Self::Future {
+        let rules = Arc::clone(&self.layer.rules);
+        let text = |name| {
+            request
+                .headers()
+                .get(name)
+                .and_then(|value: &HeaderValue| value.to_str().ok())
+        };
+        let host = text(header::HOST).or_else(|| {
+            request
+                .uri()
+                .authority()
+                .map(|authority| authority.as_str())
+        });
+        if !rules.admits_host(host) {
+            return refuse(StatusCode::FORBIDDEN, "invalid host specified\n");
+        }
+        let websocket =
+            text(header::UPGRADE).is_some_and(|value| value.eq_ignore_ascii_case("websocket"));
+        if websocket && text(header::ORIGIN).is_some_and(|origin| !rules.cors.admits(origin)) {
+            return refuse(StatusCode::FORBIDDEN, "origin not allowed\n");
+        }
+        request.extensions_mut().insert(Origin {
+            websocket,
+            closer: self.layer.closer.clone(),
+        });
+        let mut inner = self.inner.clone();
+        async move {
+            let whole = async {
+                let (parts, body) = request.into_parts();
+                if parts.method != Method::POST {
+                    return inner
+                        .call(HttpRequest::from_parts(parts, HttpBody::new(body)))
+                        .await;
+                }
+                match whole_body(&parts.headers, body, rules.max_request_bytes).await {
+                    Ok(body) => {
+                        inner
+                            .call(HttpRequest::from_parts(parts, HttpBody::from(body)))
+                            .await
+                    }
+                    Err(response) => Ok(*response),
+                }
+            };
+            match tokio::time::timeout(rules.timeout, whole).await {
+                Ok(answer) => answer,
+                Err(_) => Ok(closing(rpc_error(
+                    StatusCode::REQUEST_TIMEOUT,
+                    code::TIMEOUT,
+                    "request timed out",
+                ))),
+            }
+        }
+        .boxed()
+    }
+}
+
+/// The body of a request if it is JSON of the right shape, else the answer to it.
+async fn whole_body<B>(
+    headers: &HeaderMap,
+    body: B,
+    most: u32,
+) -> Result<Vec<u8>, Box<HttpResponse>>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let too_large = || {
+        let text = format!("request body is larger than {most} bytes");
+        Box::new(closing(rpc_error(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            code::INVALID_REQUEST,
+            &text,
+        )))
+    };
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > u64::from(most)) {
+        return Err(too_large());
+    }
+    let body = match read_body(headers, body, most).await {
+        Ok((body, _)) => body,
+        Err(HttpError::TooLarge) => return Err(too_large()),
+        Err(HttpError::Malformed) => return Err(Box::new(parse_error())),
+        // The limit in a body without a length shows as an error of the stream.
+        Err(HttpError::Stream(error)) if error.to_string().contains("length limit") => {
+            return Err(too_large());
+        }
+        Err(HttpError::Stream(error)) => {
+            tracing::debug!(error, "a request broke off");
+            return Err(Box::new(closing(parse_error())));
+        }
+    };
+    match check_shape(&body) {
+        Shape::Request => Ok(body),
+        Shape::Notification => Err(Box::new(HttpResponse::new(HttpBody::empty()))),
+        Shape::NoJson => Err(Box::new(parse_error())),
+        Shape::NoRequest => Err(Box::new(rpc_error(
+            StatusCode::OK,
+            code::INVALID_REQUEST,
+            "invalid request",
+        ))),
+    }
+}
+
+/// What a body is.
+#[derive(Debug, PartialEq, Eq)]
+enum Shape {
+    /// A request or a batch; the server behind looks closer and can name the id in an error.
+    Request,
+    /// A request that wants no answer. No method of this node does anything without one.
+    Notification,
+    /// Not JSON.
+    NoJson,
+    /// JSON, but no request, and without an id that an answer could carry.
+    NoRequest,
+}
+
+/// The members of a request that decide whether it can be answered by id.
+#[derive(Deserialize)]
+struct Members<'a> {
+    #[serde(borrow, default, deserialize_with = "present")]
+    id: Option<&'a JsonRawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    method: Option<&'a JsonRawValue>,
+}
+
+/// A member that is there, even if it is `null`.
+fn present<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<&'de JsonRawValue>, D::Error> {
+    Deserialize::deserialize(deserializer).map(Some)
+}
+
+fn check_shape(body: &[u8]) -> Shape {
+    let Ok(value) = serde_json::from_slice::<&JsonRawValue>(body) else {
+        return Shape::NoJson;
+    };
+    if value.get().starts_with('[') {
+        return Shape::Request;
+    }
+    let Ok(members) = serde_json::from_str::<Members<'_>>(value.get()) else {
+        return Shape::NoRequest;
+    };
+    match (members.id, members.method) {
+        (Some(id), _) if serde_json::from_str::<Id<'_>>(id.get()).is_ok() => Shape::Request,
+        (None, Some(_)) => Shape::Notification,
+        (Some(_), _) | (None, None) => Shape::NoRequest,
+    }
+}
+
+fn parse_error() -> HttpResponse {
+    rpc_error(StatusCode::BAD_REQUEST, code::PARSE_ERROR, "parse error")
+}
+
+/// An error that belongs to no request in particular.
+fn rpc_error(status: StatusCode, code: i32, message: &str) -> HttpResponse {
+    let body = serde_json::json!({
+        "jsonrpc": "2.0",
+        "error": { "code": code, "message": message },
+        "id": Value::Null,
+    });
+    let mut response = HttpResponse::new(HttpBody::from(body.to_string()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    response
+}
+
+/// The same answer, and the end of the connection: the rest of the request is not wanted.
+fn closing(mut response: HttpResponse) -> HttpResponse {
+    response
+        .headers_mut()
+        .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+fn refuse(
+    status: StatusCode,
+    text: &'static str,
+) -> BoxFuture<'static, Result<HttpResponse, BoxError>> {
+    let mut response = HttpResponse::new(HttpBody::from(text));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    async move { Ok(response) }.boxed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(hosts: &[&str]) -> Rules {
+        Rules {
+            hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
+            cors: Cors::Any,
+            timeout: Duration::from_secs(1),
+            max_request_bytes: 1000,
+        }
+    }
+
+    #[test]
+    fn addresses_and_allowed_names_pass() {
+        let rules = rules(&["localhost", "node.example"]);
+        for host in [
+            "localhost",
+            "LOCALHOST:8545",
+            "127.0.0.1:8545",
+            "10.1.2.3",
+            "[::1]:8545",
+            "[::1]",
+            "node.example:1",
+        ] {
+            assert!(rules.admits_host(Some(host)), "{host}");
+        }
+        assert!(rules.admits_host(None));
+        for host in [
+            "evil.example",
+            "localhost.evil.example:8545",
+            "",
+            "127.0.0.1.evil.example",
+        ] {
+            assert!(!rules.admits_host(Some(host)), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_star_lets_every_name_in() {
+        assert!(rules(&["*"]).admits_host(Some("any.example")));
+    }
+
+    #[test]
+    fn bodies_are_told_apart() {
+        for body in [
+            r#"{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}"#,
+            r#"{"jsonrpc":"2.0","id":null,"method":"eth_chainId"}"#,
+            r#"{"jsonrpc":"1.0","id":"a","method":"eth_chainId"}"#,
+            "[]",
+            "[5]",
+        ] {
+            assert_eq!(check_shape(body.as_bytes()), Shape::Request, "{body}");
+        }
+        for body in ["{}", r#"{"id":{},"method":"eth_chainId"}"#, r#"{"id":1.5}"#] {
+            assert_eq!(check_shape(body.as_bytes()), Shape::NoRequest, "{body}");
+        }
+        let invalid_text: &[u8] = b"{\"id\":1,\"method\":\"\xff\"}";
+        for body in [
+            b"{".as_slice(),
+            b"{'a':1}",
+            b"{\"a\":1,}",
+            b"[1",
+            b"",
+            invalid_text,
+        ] {
+            assert_eq!(
+                check_shape(body),
+                Shape::NoJson,
+                "{}",
+                String::from_utf8_lossy(body)
+            );
+        }
+        let note = br#"{"jsonrpc":"2.0","method":"note"}"#;
+        assert_eq!(check_shape(note), Shape::Notification);
+        let deep = [vec![b'['; 100_000], vec![b']'; 100_000]].concat();
+        assert_eq!(check_shape(&deep), Shape::Request);
+    }
+}

@@ -1,0 +1,145 @@
+//! Calls that change nothing, and the block that would be built now.
+
+use alloy_consensus::Header;
+use alloy_eips::eip2930::AccessListResult;
+use alloy_primitives::{U64, U256};
+use alloy_rpc_types_eth::state::StateOverride;
+use alloy_rpc_types_eth::{BlockOverrides, TransactionInput, TransactionRequest};
+use pars_evm::{CallError, CallOptions, CallOutcome};
+use pars_store::{BlockCommit, StateView};
+
+use super::block::block_id;
+use crate::context::{Answer, Shared, answer};
+use crate::error::{Fault, code};
+use crate::params::Args;
+
+/// A call as a client describes it, and the block and state it runs in.
+struct Question {
+    header: Header,
+    state: StateView,
+    request: TransactionRequest,
+    options: CallOptions,
+}
+
+/// Reads call, block, state overrides and, if `most` allows them, block overrides.
+fn question(shared: &Shared, args: &Args<'_>, most: usize) -> Result<Question, Fault> {
+    args.at_most(most)?;
+    let mut request: TransactionRequest = args.required(0)?;
+    let input = std::mem::take(&mut request.input).try_into_unique_input();
+    request.input = TransactionInput::maybe_input(
+        input.map_err(|error| Fault::invalid_params(error.to_string()))?,
+    );
+    let id = block_id(args, 1)?;
+    let options = CallOptions {
+        state_overrides: args.optional::<StateOverride>(2)?,
+        block_overrides: args.optional::<BlockOverrides>(3)?.map(Box::new),
+        off_chain_randomness: id.is_latest() || id.is_pending(),
+        ..CallOptions::default()
+    };
+    let (header, state) = shared.state(id)?;
+    let header = if id.is_pending() {
+        pending_header(shared, &header)
+    } else {
+        header
+    };
+    Ok(Question {
+        header,
+        state,
+        request,
+        options,
+    })
+}
+
+/// `eth_call`
+pub(super) fn call(shared: &Shared, args: &Args<'_>) -> Answer {
+    let Question {
+        header,
+        state,
+        request,
+        options,
+    } = question(shared, args, 4)?;
+    let outcome = shared
+        .node
+        .executor
+        .call(&header, state, &request, &options)
+        .map_err(call_fault)?;
+    match outcome {
+        CallOutcome::Success { output, .. } => answer(&output),
+        CallOutcome::Revert { output, .. } => Err(Fault::revert(&output)),
+        CallOutcome::Halt { reason, .. } => Err(Fault::server(reason)),
+    }
+}
+
+/// `eth_estimateGas`
+pub(super) fn estimate_gas(shared: &Shared, args: &Args<'_>) -> Answer {
+    let Question {
+        header,
+        state,
+        request,
+        options,
+    } = question(shared, args, 4)?;
+    let gas = shared
+        .node
+        .executor
+        .estimate_gas(&header, state, &request, &options)
+        .map_err(call_fault)?;
+    answer(&U64::from(gas))
+}
+
+/// `eth_createAccessList`
+pub(super) fn create_access_list(shared: &Shared, args: &Args<'_>) -> Answer {
+    let Question {
+        header,
+        state,
+        request,
+        options,
+    } = question(shared, args, 3)?;
+    let outcome = shared
+        .node
+        .executor
+        .create_access_list(&header, state, &request, &options)
+        .map_err(call_fault)?;
+    answer(&AccessListResult {
+        access_list: outcome.access_list,
+        gas_used: U256::from(outcome.gas_used),
+        error: outcome.error,
+    })
+}
+
+fn call_fault(error: CallError) -> Fault {
+    match error {
+        CallError::Reverted(output) => Fault::revert(&output),
+        CallError::Overrides(_) => Fault::invalid_params(error.to_string()),
+        CallError::State(_) => Fault::new(code::INTERNAL, error.to_string()),
+        other => Fault::server(other.to_string()),
+    }
+}
+
+/// The header that the block after `parent` would have, as far as a call can see it.
+fn pending_header(shared: &Shared, parent: &Header) -> Header {
+    let head = shared.head();
+    let attributes = (shared.node.attributes)(&head);
+    Header {
+        parent_hash: head.hash,
+        number: parent.number.saturating_add(1),
+        timestamp: attributes.timestamp.max(parent.timestamp),
+        beneficiary: attributes.beneficiary,
+        mix_hash: attributes.prev_randao,
+        base_fee_per_gas: Some(shared.node.spec.next_base_fee(parent)),
+        gas_limit: shared.node.spec.next_gas_limit(parent),
+        ..parent.clone()
+    }
+}
+
+/// What building on the head would give now, with the transactions of the pool. Nothing is kept.
+pub(super) fn pending_block(shared: &Shared) -> Result<BlockCommit, Fault> {
+    let node = &shared.node;
+    let head = node.store.head();
+    let candidates = node.best_transactions(&head.header);
+    let attributes = (node.attributes)(&head);
+    let executed = node
+        .executor
+        .build(&node.store, candidates, attributes)
+        .map_err(Fault::internal)?;
+    Ok(executed.commit)
+}

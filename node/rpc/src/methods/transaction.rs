@@ -1,0 +1,102 @@
+//! Transactions and their receipts.
+
+use alloy_eips::{BlockId, BlockNumberOrTag, Encodable2718};
+use alloy_primitives::{B256, Bytes};
+use alloy_rpc_types_eth::{Index, TransactionReceipt};
+use pars_store::Block;
+use serde_json::Value;
+
+use crate::context::{Answer, Shared, answer, store_fault};
+use crate::convert;
+use crate::error::Fault;
+use crate::params::Args;
+
+/// The block that holds the transaction and its position in it.
+fn find(shared: &Shared, hash: &B256) -> Result<Option<(Block, usize)>, Fault> {
+    let store = &shared.node.store;
+    let Some((number, index)) = store.transaction_location(hash).map_err(store_fault)? else {
+        return Ok(None);
+    };
+    let block = store.block(number).map_err(store_fault)?;
+    Ok(block.map(|block| (block, index)))
+}
+
+/// `eth_getTransactionByHash`: from a block, else from the pool, else `null`.
+pub(super) fn by_hash(shared: &Shared, args: &Args<'_>) -> Answer {
+    args.at_most(1)?;
+    let hash = args.required(0)?;
+    // The pool first: between the two looks a transaction can only move from the pool to a block.
+    let waiting = shared.node.pool.lock().get(&hash);
+    if let Some((block, index)) = find(shared, &hash)? {
+        return answer(&convert::transaction_at(&block, index));
+    }
+    answer(&waiting.map(convert::pending_transaction))
+}
+
+/// `eth_getRawTransactionByHash`
+pub(super) fn raw_by_hash(shared: &Shared, args: &Args<'_>) -> Answer {
+    args.at_most(1)?;
+    let hash = args.required(0)?;
+    let waiting = shared.node.pool.lock().get(&hash);
+    if let Some((block, index)) = find(shared, &hash)? {
+        return answer(
+            &block
+                .transactions
+                .get(index)
+                .map(|transaction| Bytes::from(transaction.encoded_2718())),
+        );
+    }
+    answer(&waiting.map(|transaction| Bytes::from(transaction.encoded_2718())))
+}
+
+/// `eth_getTransactionByBlockNumberAndIndex`
+pub(super) fn by_block_number(shared: &Shared, args: &Args<'_>) -> Answer {
+    args.at_most(2)?;
+    at(
+        shared,
+        BlockId::Number(args.required::<BlockNumberOrTag>(0)?),
+        args.required(1)?,
+    )
+}
+
+/// `eth_getTransactionByBlockHashAndIndex`
+pub(super) fn by_block_hash(shared: &Shared, args: &Args<'_>) -> Answer {
+    args.at_most(2)?;
+    at(
+        shared,
+        BlockId::from(args.required::<B256>(0)?),
+        args.required(1)?,
+    )
+}
+
+fn at(shared: &Shared, id: BlockId, index: Index) -> Answer {
+    let block = shared.block(id)?;
+    answer(&block.and_then(|block| convert::transaction_at(&block, index.into())))
+}
+
+/// `eth_getTransactionReceipt`
+pub(super) fn receipt(shared: &Shared, args: &Args<'_>) -> Answer {
+    args.at_most(1)?;
+    match receipt_of(shared, &args.required(0)?)? {
+        Some(receipt) => answer(&receipt),
+        None => answer(&Value::Null),
+    }
+}
+
+/// The receipt of a transaction that is in a block.
+pub(super) fn receipt_of(
+    shared: &Shared,
+    hash: &B256,
+) -> Result<Option<TransactionReceipt>, Fault> {
+    let Some((block, index)) = find(shared, hash)? else {
+        return Ok(None);
+    };
+    let stored = shared.receipts(block.header.number)?;
+    let receipts = convert::receipts(&block, stored).ok_or_else(|| {
+        Fault::internal(format!(
+            "receipts of block {} do not match it",
+            block.header.number
+        ))
+    })?;
+    Ok(receipts.into_iter().nth(index))
+}

@@ -1,0 +1,111 @@
+//! The RPC layer in front of the methods: errors in the words tools know.
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use jsonrpsee::MethodResponse;
+use jsonrpsee::core::middleware::{Batch, BatchEntry, Notification, RpcServiceT};
+use jsonrpsee::core::server::{BatchResponseBuilder, Methods};
+use jsonrpsee::types::{ErrorObjectOwned, Request};
+
+use crate::error::{Fault, code};
+use crate::gate::Origin;
+
+/// Characters of an unknown method's name that are repeated in the answer.
+const LONGEST_NAME: usize = 100;
+
+/// Answers requests for methods that are not there, or not there over HTTP, and passes the rest on.
+#[derive(Clone)]
+pub(crate) struct Polite<S> {
+    pub(crate) inner: S,
+    pub(crate) methods: Methods,
+    pub(crate) max_response_bytes: usize,
+}
+
+impl<S> Polite<S> {
+    /// The refusal of `request`, if it is to be refused.
+    fn refusal(&self, request: &Request<'_>) -> Option<Fault> {
+        let name = request.method_name();
+        if self.methods.method(name).is_none() {
+            let name: String = name.chars().take(LONGEST_NAME).collect();
+            let text = format!("the method {name} does not exist/is not available");
+            return Some(Fault::new(code::METHOD_NOT_FOUND, text));
+        }
+        let subscription = matches!(name, "eth_subscribe" | "eth_unsubscribe");
+        let websocket = request
+            .extensions()
+            .get::<Origin>()
+            .is_some_and(|origin| origin.websocket);
+        if subscription && !websocket {
+            return Some(Fault::new(
+                code::METHOD_NOT_FOUND,
+                "notifications not supported",
+            ));
+        }
+        None
+    }
+}
+
+impl<S> RpcServiceT for Polite<S>
+where
+    S: RpcServiceT<
+            MethodResponse = MethodResponse,
+            NotificationResponse = MethodResponse,
+            BatchResponse = MethodResponse,
+        > + Clone
+        + Send
+        + Sync
+        + 'static,
+{
+    type MethodResponse = MethodResponse;
+    type NotificationResponse = MethodResponse;
+    type BatchResponse = MethodResponse;
+
+    fn call<'a>(&self, request: Request<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
+        match self.refusal(&request) {
+            Some(fault) => {
+                let response = MethodResponse::error(request.id(), ErrorObjectOwned::from(fault));
+                std::future::ready(response).left_future()
+            }
+            None => self.inner.call(request).right_future(),
+        }
+    }
+
+    fn batch<'a>(&self, batch: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
+        let service = self.clone();
+        let answer: BoxFuture<'a, MethodResponse> = async move {
+            let mut answers = BatchResponseBuilder::new_with_limit(service.max_response_bytes);
+            let mut notified = false;
+            for entry in batch {
+                let response = match entry {
+                    Ok(BatchEntry::Call(request)) => service.call(request).await,
+                    Ok(BatchEntry::Notification(notification)) => {
+                        notified = true;
+                        service.notification(notification).await;
+                        continue;
+                    }
+                    Err(error) => {
+                        let (error, id) = error.into_parts();
+                        MethodResponse::error(id, error)
+                    }
+                };
+                if let Err(too_large) = answers.append(response) {
+                    return too_large;
+                }
+            }
+            if answers.is_empty() && notified {
+                MethodResponse::notification()
+            } else {
+                MethodResponse::from_batch(answers.finish())
+            }
+        }
+        .boxed();
+        answer
+    }
+
+    fn notification<'a>(
+        &self,
+        notification: Notification<'a>,
+    ) -> impl Future<Output = MethodResponse> + Send + 'a {
+        self.inner.notification(notification)
+    }
+}

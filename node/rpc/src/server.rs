@@ -1,0 +1,270 @@
+//! Listening, accepting, stopping.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use jsonrpsee::RpcModule;
+use jsonrpsee::core::middleware::RpcServiceBuilder;
+use jsonrpsee::core::server::Methods;
+use jsonrpsee::server::{
+    BatchRequestConfig, PingConfig, ServerBuilder, ServerConfig, ServerHandle, StopHandle,
+    serve_with_graceful_shutdown, stop_channel,
+};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tower::ServiceBuilder;
+use tower_http::cors::{Any, CorsLayer};
+
+use crate::config::{Cors, RpcConfig};
+use crate::connection::{Closer, Patient};
+use crate::context::{ChainEvent, RpcContext, Shared};
+use crate::error::RpcError;
+use crate::gate::{GateLayer, Rules};
+use crate::methods;
+use crate::polite::Polite;
+use crate::subscribe::{self, HexIds};
+
+/// How often WebSocket clients are asked for a sign of life.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// How long requests in work may take to finish when the server stops.
+const STOP_PATIENCE: Duration = Duration::from_secs(3);
+/// A listener that fails (no file descriptors left) is tried again after this.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// What a connection beyond the limit reads.
+const FULL: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 21\r\nconnection: close\r\n\r\ntoo many connections\n";
+
+/// A running server. Dropping it stops the server without waiting.
+#[derive(Debug)]
+pub struct RpcHandle {
+    address: SocketAddr,
+    stop: ServerHandle,
+    tasks: JoinSet<()>,
+}
+
+impl RpcHandle {
+    /// Where the server listens; with the port it was given by the system if it asked for port 0.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes no more connections, lets requests in work finish for a few seconds, then closes all.
+    pub async fn stop(mut self) {
+        // An error here means that it has stopped already.
+        let _ = self.stop.stop();
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// Starts the server; it runs on the current tokio runtime until the handle is stopped or dropped.
+///
+/// # Errors
+/// If it cannot listen at [`RpcConfig::address`], or a configured origin is not one.
+pub async fn serve(config: RpcConfig, context: RpcContext) -> Result<RpcHandle, RpcError> {
+    let cors = cors_layer(&config.cors)?;
+    let listener = TcpListener::bind(config.address)
+        .await
+        .map_err(|error| RpcError::listen(config.address, error))?;
+    let address = listener
+        .local_addr()
+        .map_err(|error| RpcError::listen(config.address, error))?;
+
+    let mut names: Vec<_> = methods::METHODS.iter().map(|(name, _)| *name).collect();
+    names.extend(["eth_subscribe", "eth_unsubscribe"]);
+    let events = context.events.subscribe();
+    let shared = Arc::new(Shared::new(context, config.clone(), names));
+    let mut module = RpcModule::from_arc(Arc::clone(&shared));
+    methods::register(&mut module)?;
+    subscribe::register(&mut module)?;
+    let methods = Methods::from(module);
+
+    let (stop_handle, server_handle) = stop_channel();
+    let acceptor = Acceptor {
+        rules: Arc::new(Rules {
+            hosts: config.hosts.clone(),
+            cors: config.cors.clone(),
+            timeout: config.request_timeout,
+            max_request_bytes: config.max_request_bytes,
+        }),
+        cors,
+        config,
+        methods,
+        stop: stop_handle.clone(),
+    };
+    let mut tasks = JoinSet::new();
+    tasks.spawn(acceptor.run(listener));
+    tasks.spawn(note_pending(shared, events, stop_handle));
+    Ok(RpcHandle {
+        address,
+        stop: server_handle,
+        tasks,
+    })
+}
+
+/// Tells the filters about transactions that enter the pool.
+async fn note_pending(
+    shared: Arc<Shared>,
+    mut events: tokio::sync::broadcast::Receiver<ChainEvent>,
+    stop: StopHandle,
+) {
+    use tokio::sync::broadcast::error::RecvError;
+    let stopped = stop.shutdown();
+    tokio::pin!(stopped);
+    loop {
+        let event = tokio::select! {
+            () = &mut stopped => return,
+            event = events.recv() => event,
+        };
+        match event {
+            Ok(ChainEvent::PendingTransaction(transaction)) => {
+                shared.filters.lock().on_pending(*transaction.tx_hash());
+            }
+            Ok(ChainEvent::NewHead(_)) => {}
+            Err(RecvError::Lagged(missed)) => {
+                tracing::warn!(
+                    missed,
+                    "pending-transaction filters missed events: the machine is overloaded"
+                );
+            }
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+fn cors_layer(cors: &Cors) -> Result<Option<CorsLayer>, RpcError> {
+    let layer = CorsLayer::new()
+        .allow_methods([http::Method::POST])
+        .allow_headers([http::header::CONTENT_TYPE]);
+    Ok(match cors {
+        Cors::Off => None,
+        Cors::Any => Some(layer.allow_origin(Any)),
+        Cors::Origins(origins) => {
+            let values: Result<Vec<_>, _> = origins
+                .iter()
+                .map(|origin| match HeaderValue::from_str(origin) {
+                    Ok(value) if origin.contains("://") => Ok(value),
+                    _ => Err(RpcError::Origin(origin.clone())),
+                })
+                .collect();
+            Some(layer.allow_origin(values?))
+        }
+    })
+}
+
+/// Answers a connection beyond the limit, as far as its buffer takes the words, and drops it.
+fn turn_away(stream: &TcpStream) {
+    if let Err(error) = stream.try_write(FULL) {
+        tracing::trace!(%error, "a connection beyond the limit got no answer");
+    }
+}
+
+/// Accepts connections and gives each a task of its own.
+struct Acceptor {
+    config: RpcConfig,
+    rules: Arc<Rules>,
+    cors: Option<CorsLayer>,
+    methods: Methods,
+    stop: StopHandle,
+}
+
+impl Acceptor {
+    async fn run(self, listener: TcpListener) {
+        let places = Arc::new(Semaphore::new(self.config.max_connections));
+        let mut connections = JoinSet::new();
+        let stopped = self.stop.clone().shutdown();
+        tokio::pin!(stopped);
+        let mut next_id = 0;
+        loop {
+            let accepted = tokio::select! {
+                () = &mut stopped => break,
+                Some(_) = connections.join_next() => continue,
+                accepted = listener.accept() => accepted,
+            };
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_RETRY).await;
+                    continue;
+                }
+            };
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                turn_away(&stream);
+                continue;
+            };
+            next_id = u32::wrapping_add(next_id, 1);
+            connections.spawn(self.connection(stream, next_id, place));
+        }
+        drop(listener);
+        // A WebSocket outlives the task that accepted it, its place does not.
+        let all =
+            places.acquire_many(u32::try_from(self.config.max_connections).unwrap_or(u32::MAX));
+        if tokio::time::timeout(STOP_PATIENCE, all).await.is_err() {
+            tracing::debug!("closing connections that did not finish in time");
+        }
+        connections.shutdown().await;
+    }
+
+    /// The whole life of one connection. The place it holds is freed when the bytes stop flowing,
+    /// which for a WebSocket is after this future has handed them over.
+    fn connection(
+        &self,
+        stream: TcpStream,
+        id: u32,
+        place: OwnedSemaphorePermit,
+    ) -> impl Future<Output = ()> + use<> {
+        let config = &self.config;
+        let closer = Closer::default();
+        let settings = ServerConfig::builder()
+            .max_request_body_size(config.max_request_bytes)
+            .max_response_body_size(config.max_response_bytes)
+            // Counted here, by connection; the server behind counts requests in work.
+            .max_connections(u32::MAX >> 1)
+            .max_subscriptions_per_connection(config.max_subscriptions)
+            .set_batch_request_config(BatchRequestConfig::Limit(config.max_batch))
+            .set_message_buffer_capacity(config.message_buffer.max(1))
+            .enable_ws_ping(
+                PingConfig::new().ping_interval(PING_INTERVAL).inactive_limit(PING_INTERVAL * 2).max_failures(2),
+            )
+            .set_id_provider(HexIds::default())
+            .build();
+        let methods = self.methods.clone();
+        let max_response_bytes = config.max_response_bytes as usize;
+        let rpc = RpcServiceBuilder::new().layer_fn(move |inner| Polite {
+            inner,
+            methods: methods.clone(),
+            max_response_bytes,
+        });
+        let http = ServiceBuilder::new()
+            .layer(GateLayer {
+                rules: Arc::clone(&self.rules),
+                closer: closer.clone(),
+            })
+            .option_layer(self.cors.clone());
+        let service = ServerBuilder::with_config(settings)
+            .set_rpc_middleware(rpc)
+            .set_http_middleware(http)
+            .to_service_builder()
+            .connection_id(id)
+            .build(self.methods.clone(), self.stop.clone());
+        let stream_of = {
+            let (idle, write) = (config.idle_timeout, config.write_timeout);
+            move |stream| Patient::new(stream, closer, idle, write).holding(place)
+        };
+        let stop = self.stop.clone();
+        async move {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "a connection was gone before it began");
+                return;
+            }
+            let outcome =
+                serve_with_graceful_shutdown(stream_of(stream), service, stop.shutdown()).await;
+            if let Err(error) = outcome {
+                tracing::debug!(error, "a connection ended with an error");
+            }
+        }
+    }
+}

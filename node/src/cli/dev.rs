@@ -1,0 +1,278 @@
+//! `parsd dev`: a development chain with one embedded validator.
+
+use std::error::Error;
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use alloy_genesis::GenesisAccount;
+use alloy_primitives::U256;
+use alloy_primitives::utils::parse_ether;
+use clap::{Args, ValueEnum};
+use pars_engine::GpuPolicy;
+use pars_evm::ChainSpec;
+use pars_rpc::Cors;
+
+use super::{banner, logging, signals};
+use crate::accounts::{self, DEV_MNEMONIC};
+use crate::{Node, NodeConfig, Pace};
+
+/// Options of `parsd dev`.
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// Which chain's rules to follow.
+    #[arg(long, value_enum, default_value_t = Network::Dev)]
+    network: Network,
+
+    /// Keep the chain in this folder and go on from there next time. Without it the chain lives in
+    /// memory and is gone at the end.
+    #[arg(long, value_name = "DIR", env = "PARS_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+
+    /// Address to listen at. Any other than a loopback address lets others spend the funded
+    /// accounts.
+    #[arg(
+        long,
+        value_name = "IP",
+        default_value = "127.0.0.1",
+        env = "PARS_HTTP_ADDR"
+    )]
+    http_addr: IpAddr,
+
+    /// Port for HTTP and WebSocket; 0 takes any free port.
+    #[arg(long, short, default_value_t = 8545, env = "PARS_PORT")]
+    port: u16,
+
+    /// Funded accounts to make.
+    #[arg(long, short, value_name = "COUNT", default_value_t = 10,
+          value_parser = clap::value_parser!(u32).range(0..=i64::from(accounts::MOST_ACCOUNTS)))]
+    accounts: u32,
+
+    /// What each account owns, in PARS.
+    #[arg(long, value_name = "PARS", default_value = "10000", value_parser = parse_balance)]
+    balance: U256,
+
+    /// Mnemonic that the accounts are derived from (BIP-39, path m/44'/60'/0'/0/i).
+    #[arg(long, short, value_name = "WORDS", default_value = DEV_MNEMONIC)]
+    mnemonic: String,
+
+    /// Compute adapters the engine may use: `auto` (GPUs), `any` (software drivers too), `off`
+    /// (CPU only), or part of an adapter's name.
+    #[arg(long, value_name = "auto|any|off|NAME", default_value = "auto", env = "PARS_GPU", value_parser = parse_gpu)]
+    gpu: GpuPolicy,
+
+    /// Make a block every so many seconds, work or not, and only then. Without it a block follows
+    /// each transaction within 400 ms and there are no empty blocks.
+    #[arg(long, short, value_name = "SECONDS", value_parser = parse_seconds, conflicts_with = "heartbeat")]
+    block_time: Option<Duration>,
+
+    /// Make an empty block after so many seconds without work.
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    heartbeat: Option<Duration>,
+
+    /// Browser origins that may call: `*` for any, `off` for none, or a comma-separated list.
+    #[arg(long, value_name = "ORIGINS", default_value = "*", value_parser = parse_cors)]
+    cors: Cors,
+
+    /// Host names, besides `localhost`, under which browsers may reach this node; `*` for any.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    allow_host: Vec<String>,
+
+    /// Take transactions that call a precompile with a secret in their calldata. Such a transaction
+    /// shows the secret to everybody, so the pool refuses it otherwise.
+    #[arg(long)]
+    allow_secret_calls: bool,
+
+    /// Print nothing but errors.
+    #[arg(long, conflicts_with = "verbose")]
+    silent: bool,
+
+    /// Log more; twice for everything. RUST_LOG, where set, decides instead.
+    #[arg(long, short, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+/// The built-in networks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Network {
+    /// Chain id 6133 with the main network's rules.
+    Pars,
+    /// Chain id 6134 with the test network's rules.
+    ParsTestnet,
+    /// Chain id 6133 with low fees.
+    Dev,
+}
+
+impl Network {
+    fn spec(self) -> ChainSpec {
+        match self {
+            Self::Pars => ChainSpec::pars(),
+            Self::ParsTestnet => ChainSpec::pars_testnet(),
+            Self::Dev => ChainSpec::dev(),
+        }
+    }
+}
+
+fn parse_balance(text: &str) -> Result<U256, String> {
+    let error = || format!("`{text}` is not an amount; write for example 10000 or 0.5");
+    let is_number = text.starts_with(|first: char| first.is_ascii_digit())
+        && text
+            .chars()
+            .all(|character| character.is_ascii_digit() || character == '.');
+    if !is_number {
+        return Err(error());
+    }
+    parse_ether(text).map_err(|_| error())
+}
+
+fn parse_gpu(text: &str) -> Result<GpuPolicy, String> {
+    Ok(match text {
+        "auto" => GpuPolicy::Auto,
+        "any" => GpuPolicy::Any,
+        "off" => GpuPolicy::Off,
+        "" => return Err("write auto, any, off, or part of an adapter's name".to_owned()),
+        name => GpuPolicy::Named(name.to_owned()),
+    })
+}
+
+/// Most seconds between two blocks that make sense on a development chain: a day.
+const LONGEST_INTERVAL: f64 = 86_400.0;
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let error = || {
+        format!(
+            "`{text}` is not a time between 0.05 and {LONGEST_INTERVAL} seconds; write for example 2 or 0.4"
+        )
+    };
+    let seconds: f64 = text.parse().map_err(|_| error())?;
+    if !(0.05..=LONGEST_INTERVAL).contains(&seconds) {
+        return Err(error());
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+fn parse_cors(text: &str) -> Result<Cors, String> {
+    Ok(match text.trim() {
+        "*" => Cors::Any,
+        "off" | "" => Cors::Off,
+        list => Cors::Origins(
+            list.split(',')
+                .map(|origin| origin.trim().to_owned())
+                .collect(),
+        ),
+    })
+}
+
+/// Runs the chain until it is told to stop.
+pub(super) fn run(options: Options) -> Result<(), Box<dyn Error>> {
+    logging::start(options.silent, options.verbose);
+    let accounts = accounts::derive(&options.mnemonic, options.accounts)?;
+    let funded = GenesisAccount::default().with_balance(options.balance);
+    let funded = accounts
+        .iter()
+        .map(|account| (account.address, funded.clone()));
+    let spec = options.network.spec().with_alloc(funded);
+
+    let mut config = NodeConfig::new(spec);
+    config.data_dir = options.data_dir.clone();
+    config.gpu = options.gpu.clone();
+    if options.allow_secret_calls {
+        config.pool.guard = None;
+    }
+    config.rpc.address = SocketAddr::new(options.http_addr, options.port);
+    config.rpc.cors = options.cors.clone();
+    config.rpc.hosts.extend(options.allow_host.iter().cloned());
+    config.producer.pace = match (options.block_time, Pace::default()) {
+        (Some(interval), _) => Pace::Every(interval),
+        (
+            None,
+            Pace::OnWork {
+                gather, spacing, ..
+            },
+        ) => Pace::OnWork {
+            gather,
+            spacing,
+            heartbeat: options.heartbeat,
+        },
+        (None, pace @ Pace::Every(_)) => pace,
+    };
+
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let mut node = Node::start(config).await?;
+        if !options.silent {
+            let text = banner::text(&node, &banner::Facts {
+                accounts: &accounts,
+                balance: options.balance,
+                mnemonic: &options.mnemonic,
+                data_dir: options.data_dir.as_deref(),
+                pace: options.block_time.map_or(banner::Speed::OnWork(options.heartbeat), banner::Speed::Every),
+            });
+            // A closed pipe is no reason not to run.
+            let _ = write!(std::io::stdout().lock(), "{text}");
+        }
+        if !options.http_addr.is_loopback() {
+            tracing::warn!(address = %options.http_addr, "listening beyond this machine: everybody who can reach it can spend the funded accounts");
+        }
+        let failed = tokio::select! {
+            reason = signals::stop_requested() => {
+                tracing::info!(reason = reason?, "stopping");
+                None
+            }
+            error = node.failure() => Some(error),
+        };
+        // A second Ctrl-C does not wait.
+        let stopped = tokio::select! {
+            stopped = node.stop() => stopped,
+            _ = signals::stop_requested() => return Err("stopped without waiting for requests in work".into()),
+        };
+        match failed {
+            Some(error) => Err(error.into()),
+            None => Ok(stopped?),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn balances_are_in_pars() {
+        assert_eq!(
+            parse_balance("10000").unwrap(),
+            U256::from(10_000) * U256::from(10).pow(U256::from(18))
+        );
+        assert_eq!(
+            parse_balance("0.5").unwrap(),
+            U256::from(5) * U256::from(10).pow(U256::from(17))
+        );
+        for wrong in ["", "x", "-1", "1,5"] {
+            assert!(parse_balance(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn intervals_are_bounded() {
+        assert_eq!(parse_seconds("0.4").unwrap(), Duration::from_millis(400));
+        for wrong in ["0", "-1", "nan", "inf", "1e9", "", "2s"] {
+            assert!(parse_seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn policies_and_origins() {
+        assert!(matches!(parse_gpu("any"), Ok(GpuPolicy::Any)));
+        assert!(matches!(parse_gpu("llvmpipe"), Ok(GpuPolicy::Named(name)) if name == "llvmpipe"));
+        assert_eq!(parse_cors("*"), Ok(Cors::Any));
+        assert_eq!(parse_cors("off"), Ok(Cors::Off));
+        let list = parse_cors("https://a.example, https://b.example").unwrap();
+        assert_eq!(
+            list,
+            Cors::Origins(vec!["https://a.example".into(), "https://b.example".into()])
+        );
+    }
+}

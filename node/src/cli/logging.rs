@@ -1,0 +1,33 @@
+//! Logs go to standard error; what a person asked for goes to standard output.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+
+/// What is logged unless `RUST_LOG` says otherwise.
+fn default_filter(silent: bool, verbose: u8) -> &'static str {
+    match (silent, verbose) {
+        (true, _) => "error",
+        (false, 0) => {
+            "warn,pars_node=info,pars_rpc=info,pars_store=info,pars_evm=info,pars_engine=info"
+        }
+        (false, 1) => {
+            "info,pars_node=debug,pars_rpc=debug,pars_store=debug,pars_evm=debug,pars_engine=debug,pars_pool=debug"
+        }
+        (false, _) => {
+            "debug,pars_node=trace,pars_rpc=trace,pars_store=trace,pars_evm=trace,pars_engine=trace,pars_pool=trace"
+        }
+    }
+}
+
+/// Sets up logging for the process. `RUST_LOG` wins over the flags.
+pub(super) fn start(silent: bool, verbose: u8) {
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new(default_filter(silent, verbose)));
+    // A second call (only in tests) changes nothing.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .try_init();
+}

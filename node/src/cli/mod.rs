@@ -1,0 +1,57 @@
+//! The command line of `parsd`.
+
+mod banner;
+mod dev;
+mod logging;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A Pars node: an EVM chain whose post-quantum checks run in batches on GPUs and CPUs.
+#[derive(Debug, Parser)]
+#[command(name = "parsd", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a development chain: one embedded validator, ten funded accounts, no set-up.
+    Dev(dev::Options),
+}
+
+/// Runs `parsd`: 0 after an orderly stop, 1 after an error, 2 for wrong usage.
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Dev(options) => finish(dev::run(options)),
+    }
+}
+
+fn finish(result: Result<(), Box<dyn std::error::Error>>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults_need_no_arguments() {
+        Cli::try_parse_from(["parsd", "dev"]).unwrap();
+    }
+}

@@ -1,0 +1,239 @@
+//! A whole node: the parts, wired, started and stopped in order.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use pars_engine::{Engine, GpuPolicy};
+use pars_evm::{ChainSpec, Executor};
+use pars_pool::{Guard, Pool, PoolConfig};
+use pars_precompiles::Registry;
+use pars_rpc::{RpcConfig, RpcContext, RpcError, RpcHandle};
+use pars_store::{Store, StoreError};
+use tokio::sync::{Notify, broadcast, watch};
+use tokio::task::JoinHandle;
+
+use crate::producer::{self, ProducerConfig, ProducerError};
+
+/// Events that a subscriber may fall behind before its connection is closed.
+const EVENT_BACKLOG: usize = 16_384;
+/// The store's folder inside the data directory.
+const CHAIN_FOLDER: &str = "chain";
+
+/// Everything a node can be told.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// The chain's rules and its first state.
+    pub spec: ChainSpec,
+    /// Where blocks and state are kept; `None` keeps them in memory and forgets them at the end.
+    pub data_dir: Option<PathBuf>,
+    /// The RPC server.
+    pub rpc: RpcConfig,
+    /// Which adapters the engine may use.
+    pub gpu: GpuPolicy,
+    /// Bounds of the transaction pool. By default its guard refuses calls that would publish a secret
+    /// key in calldata.
+    pub pool: PoolConfig,
+    /// The embedded validator.
+    pub producer: ProducerConfig,
+}
+
+impl NodeConfig {
+    /// A node of this chain in memory, everything else as [`Default`] has it.
+    pub fn new(spec: ChainSpec) -> Self {
+        Self {
+            spec,
+            data_dir: None,
+            rpc: RpcConfig::default(),
+            gpu: GpuPolicy::default(),
+            pool: PoolConfig {
+                guard: Some(secret_guard()),
+                ..PoolConfig::default()
+            },
+            producer: ProducerConfig::default(),
+        }
+    }
+}
+
+/// Why a node could not start, or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The data directory cannot be used.
+    #[error("cannot use the data directory {path}: {source}; choose another with --data-dir or change its permissions", path = path.display())]
+    DataDir {
+        /// The directory.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The compute engine cannot be used.
+    #[error("cannot start the compute engine: {0}")]
+    Engine(#[from] pars_engine::BuildError),
+    /// The RPC server cannot be used.
+    #[error(transparent)]
+    Rpc(#[from] RpcError),
+    /// The embedded validator cannot go on.
+    #[error(transparent)]
+    Producer(#[from] ProducerError),
+    /// A part broke off.
+    #[error("the node broke off: {0}")]
+    Panicked(String),
+}
+
+/// A running node.
+pub struct Node {
+    context: RpcContext,
+    rpc: RpcHandle,
+    producer: JoinHandle<Result<(), ProducerError>>,
+    stop: watch::Sender<bool>,
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node")
+            .field("rpc", &self.rpc.address())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    /// Opens the store, starts the engine, the validator and the RPC server, in this order.
+    ///
+    /// # Errors
+    /// If one of them cannot be used; what was started before it is stopped again.
+    pub async fn start(config: NodeConfig) -> Result<Self, NodeError> {
+        let NodeConfig {
+            spec,
+            data_dir,
+            rpc,
+            gpu,
+            pool,
+            producer,
+        } = config;
+        let spec = Arc::new(spec);
+        let opening = {
+            let spec = Arc::clone(&spec);
+            tokio::task::spawn_blocking(move || open(&spec, data_dir, gpu))
+        };
+        let (store, engine) = opening
+            .await
+            .map_err(|error| NodeError::Panicked(error.to_string()))??;
+
+        let executor = Arc::new(Executor::new(Arc::clone(&spec), engine.clone()));
+        let (events, _) = broadcast::channel(EVENT_BACKLOG);
+        let context = RpcContext {
+            spec,
+            store,
+            executor,
+            pool: Arc::new(Mutex::new(Pool::new(pool))),
+            events,
+            work: Arc::new(Notify::new()),
+            engine,
+            attributes: {
+                let producer = producer.clone();
+                Arc::new(move |head| producer::attributes(head, &producer))
+            },
+            client_version: client_version(),
+        };
+        let rpc = pars_rpc::serve(rpc, context.clone()).await?;
+        let (stop, stopped) = watch::channel(false);
+        let producer = tokio::spawn(producer::run(context.clone(), producer, stopped));
+        Ok(Self {
+            context,
+            rpc,
+            producer,
+            stop,
+        })
+    }
+
+    /// Where the RPC server listens.
+    pub fn rpc_address(&self) -> SocketAddr {
+        self.rpc.address()
+    }
+
+    /// The node's parts.
+    pub fn context(&self) -> &RpcContext {
+        &self.context
+    }
+
+    /// Waits until the node cannot go on by itself, and says why. A node without fault never
+    /// returns from here.
+    pub async fn failure(&mut self) -> NodeError {
+        match (&mut self.producer).await {
+            Ok(Ok(())) => NodeError::Panicked("the validator ended".to_owned()),
+            Ok(Err(error)) => error.into(),
+            Err(error) => NodeError::Panicked(error.to_string()),
+        }
+    }
+
+    /// Stops in order: no more requests, requests in work get a few seconds, the block in hand is
+    /// finished and written, then everything is closed.
+    ///
+    /// # Errors
+    /// If the last block could not be written.
+    pub async fn stop(self) -> Result<(), NodeError> {
+        let Self {
+            context,
+            rpc,
+            producer,
+            stop,
+        } = self;
+        rpc.stop().await;
+        // The receiver is gone only if the validator has ended already.
+        let _ = stop.send(true);
+        if !producer.is_finished() {
+            producer
+                .await
+                .map_err(|error| NodeError::Panicked(error.to_string()))??;
+        }
+        // Closing the store and the engine waits for their threads.
+        let closing = tokio::task::spawn_blocking(move || drop(context));
+        closing
+            .await
+            .map_err(|error| NodeError::Panicked(error.to_string()))
+    }
+}
+
+/// Refuses transactions that hand a secret to a precompile: calldata is public for ever.
+fn secret_guard() -> Guard {
+    let registry = Registry::pars();
+    Guard::new(move |to, input| {
+        registry.is_secret_operation(&to.into_array(), input).then(|| {
+            "the transaction would publish a secret key in its calldata; use eth_call at your own node, or allow it with --allow-secret-calls".to_owned()
+        })
+    })
+}
+
+/// Store and engine. Blocking.
+fn open(
+    spec: &ChainSpec,
+    data_dir: Option<PathBuf>,
+    gpu: GpuPolicy,
+) -> Result<(Arc<Store>, Engine), NodeError> {
+    let genesis = spec.genesis();
+    let store = match data_dir {
+        None => Store::in_memory(&genesis)?,
+        Some(path) => {
+            let chain = path.join(CHAIN_FOLDER);
+            std::fs::create_dir_all(&chain)
+                .map_err(|source| NodeError::DataDir { path, source })?;
+            Store::open(&chain, &genesis)?
+        }
+    };
+    let engine = Engine::builder().gpu(gpu).build()?;
+    Ok((Arc::new(store), engine))
+}
+
+/// The answer of `web3_clientVersion`: name/version/platform, as other nodes write it.
+fn client_version() -> String {
+    format!(
+        "parsd/v{}/{}-{}",
+        env!("CARGO_PKG_VERSION"),
+        std::env::consts::OS,
+        std::env::consts::ARCH
+    )
+}

@@ -1,0 +1,215 @@
+//! The embedded single validator: makes blocks out of the pool and accepts them at once.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use alloy_consensus::Transaction as _;
+use alloy_consensus::transaction::Recovered;
+use alloy_consensus::{Header, TxEnvelope};
+use alloy_primitives::{Address, B256, Bytes, keccak256};
+use pars_evm::{BlockAttributes, BuildError};
+use pars_rpc::{ChainEvent, NewHead, RpcContext};
+use pars_store::{BlockCommit, Head, StoreError};
+use tokio::sync::watch;
+
+use crate::schedule::{Pace, Schedule};
+
+/// Why the validator had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum ProducerError {
+    /// The store refused the block.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The block could not be built.
+    #[error("cannot build a block: {0}")]
+    Build(#[from] BuildError),
+    /// The block in hand broke off.
+    #[error("block production broke off: {0}")]
+    Panicked(String),
+}
+
+/// What the validator needs to know.
+#[derive(Debug, Clone)]
+pub struct ProducerConfig {
+    /// When blocks are made.
+    pub pace: Pace,
+    /// Receives the priority fees.
+    pub beneficiary: Address,
+    /// No transaction of a block is begun after this long.
+    pub time_budget: Duration,
+}
+
+impl Default for ProducerConfig {
+    fn default() -> Self {
+        Self {
+            pace: Pace::default(),
+            beneficiary: Address::ZERO,
+            time_budget: Duration::from_millis(150),
+        }
+    }
+}
+
+/// What one attempt at a block came to.
+struct Attempt {
+    /// Work that is left for the next block.
+    more: bool,
+}
+
+/// Makes blocks until `stop` changes; the block in hand is finished first.
+pub(crate) async fn run(
+    context: RpcContext,
+    config: ProducerConfig,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), ProducerError> {
+    let config = Arc::new(config);
+    let mut schedule = Schedule::new(config.pace, Instant::now());
+    loop {
+        let deadline = schedule.deadline();
+        let due = async {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => return Ok(()),
+            () = due => {}
+            () = context.work.notified() => {
+                schedule.on_work(Instant::now());
+                continue;
+            }
+        }
+        let Some(due) = schedule.due(Instant::now()) else {
+            continue;
+        };
+        let attempt = {
+            let (context, config) = (context.clone(), Arc::clone(&config));
+            tokio::task::spawn_blocking(move || make_block(&context, &config, due.even_if_empty))
+        };
+        let attempt = attempt
+            .await
+            .map_err(|error| ProducerError::Panicked(error.to_string()))??;
+        schedule.on_block(Instant::now(), attempt.more);
+    }
+}
+
+/// Builds a block on the head, accepts it, and tells the pool and the subscribers. Blocking.
+fn make_block(
+    context: &RpcContext,
+    config: &ProducerConfig,
+    even_if_empty: bool,
+) -> Result<Attempt, ProducerError> {
+    let started = Instant::now();
+    let head = context.store.head();
+    let candidates = context.best_transactions(&head.header);
+    if candidates.is_empty() && !even_if_empty {
+        return Ok(Attempt { more: false });
+    }
+    let executed = context.executor.build(
+        &context.store,
+        candidates.clone(),
+        attributes(&head, config),
+    )?;
+    drop_unusable(context, &candidates, &executed.skipped);
+    let BlockCommit {
+        block, receipts, ..
+    } = &executed.commit;
+    if block.transactions.is_empty() && !even_if_empty {
+        return Ok(Attempt { more: false });
+    }
+    let new_head = Arc::new(NewHead {
+        block: block.clone(),
+        receipts: receipts.clone(),
+    });
+    let built = started.elapsed();
+    context.store.commit(executed.commit)?;
+
+    let header = &new_head.block.header;
+    context.tell_pool(&new_head.block)?;
+    tracing::info!(
+        number = header.number,
+        hash = %new_head.block.hash,
+        transactions = new_head.block.transactions.len(),
+        gas = header.gas_used,
+        checks = executed.questions,
+        built_ms = built.as_millis(),
+        total_ms = started.elapsed().as_millis(),
+        "new block"
+    );
+    let next = header.clone();
+    // Nobody listening is fine.
+    let _ = context.events.send(ChainEvent::NewHead(new_head));
+    Ok(Attempt {
+        more: !context.best_transactions(&next).is_empty(),
+    })
+}
+
+/// Transactions that the executor left out would be tried again in every block: the first one of
+/// each sender goes, its later ones wait for the gap to close.
+fn drop_unusable(
+    context: &RpcContext,
+    candidates: &[Recovered<TxEnvelope>],
+    skipped: &[(B256, String)],
+) {
+    let mut senders = Vec::new();
+    let mut pool = context.pool.lock();
+    for (hash, reason) in skipped {
+        let Some(transaction) = candidates
+            .iter()
+            .find(|candidate| candidate.tx_hash() == hash)
+        else {
+            continue;
+        };
+        if senders.contains(&transaction.signer()) {
+            continue;
+        }
+        senders.push(transaction.signer());
+        tracing::warn!(%hash, sender = %transaction.signer(), nonce = transaction.nonce(), reason, "transaction dropped");
+        pool.remove(hash);
+    }
+}
+
+/// What the embedded validator chooses for the block after `head`.
+///
+/// Consensus will supply randomness and the vertex id; with one validator both follow from the
+/// parent, so that a block is a function of its parent, its transactions and the clock.
+pub(crate) fn attributes(head: &Head, config: &ProducerConfig) -> BlockAttributes {
+    BlockAttributes {
+        timestamp: next_timestamp(&head.header, SystemTime::now()),
+        beneficiary: config.beneficiary,
+        prev_randao: keccak256(head.hash),
+        parent_beacon_block_root: head.hash,
+        extra_data: Bytes::new(),
+        time_budget: config.time_budget,
+    }
+}
+
+/// Seconds since 1970, never before the parent's.
+fn next_timestamp(parent: &Header, now: SystemTime) -> u64 {
+    let seconds = now
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    seconds.max(parent.timestamp)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_never_goes_back() {
+        let parent = Header {
+            timestamp: 1_000,
+            ..Header::default()
+        };
+        let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+        assert_eq!(next_timestamp(&parent, at(999)), 1_000);
+        assert_eq!(next_timestamp(&parent, at(1_000)), 1_000);
+        assert_eq!(next_timestamp(&parent, at(1_001)), 1_001);
+        assert_eq!(
+            next_timestamp(&parent, UNIX_EPOCH - Duration::from_secs(1)),
+            1_000
+        );
+    }
+}
