@@ -54,7 +54,7 @@ fn decode(raw: &[u8]) -> Result<TxEnvelope, SubmitError> {
             ));
         }
         // Below the first byte of an RLP list it is a type (EIP-2718).
-        [kind @ 0..0x80, ..] if TxType::try_from(*kind).is_err() => {
+        [kind @ 0..0x80, ..] if !(1..=4).contains(kind) => {
             return Err(SubmitError::Type(""));
         }
         _ => {}
