@@ -244,7 +244,7 @@ await step("revert reasons: a text, a custom error, a panic, the precompile's ow
 
   const estimate = await failure("an estimate", () => notary.requireAuthentic.estimateGas(...triple(tampered)));
   assert.ok(isError(estimate, "CALL_EXCEPTION"));
-  assert.equal(estimate.revert.name, "NotAuthentic");
+  assert.equal(notary.interface.parseError(estimate.data).name, "NotAuthentic");
 });
 
 await step("a transaction that reverts is mined with status 0", async () => {

@@ -334,7 +334,8 @@ fn other_http_methods_and_types_are_refused() {
         for request in [
             "PUT / HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 0\r\n\r\n",
             "DELETE / HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n",
-            "POST / HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: image/png\r\ncontent-length: 2\r\n\r\n{}",
+            "POST / HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: text/plain\r\ncontent-length: 47\r\n\r\n\
+             {\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"eth_chainId\"}",
             "BREW / HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n",
         ] {
             let mut stream = http::connect(node.port).unwrap();
@@ -398,7 +399,8 @@ fn bad_websocket_frames_close_one_connection_only() {
             .unwrap();
         assert_eq!(
             error_of(&socket.text().expect("an answer")).code,
-            INVALID_PARAMS
+            METHOD_NOT_FOUND,
+            "to geth, and so to tools, an unknown subscription is an unknown method"
         );
         socket.send(PING, b"still there?").unwrap();
         socket.send(TEXT, ask).unwrap();
@@ -455,6 +457,9 @@ fn random_bytes_in_place_of_requests() {
         for _ in 0..300 {
             let mut body = whole.clone();
             for _ in 0..=rng.below(4) {
+                if body.is_empty() {
+                    break;
+                }
                 let at = rng.below(body.len() as u64) as usize;
                 match rng.below(3) {
                     0 => body[at] = rng.next_u64() as u8,

@@ -69,9 +69,9 @@ fn nothing_accepted_is_lost() {
         node = node.restart(&data);
         let up = begin.elapsed();
         let mut rpc = node.rpc();
-        check_seen(&mut rpc, &seen);
         ledger.follow(&mut rpc);
         ledger.compare(&mut rpc);
+        ledger.check_seen(&seen);
         println!(
             "kill {round}: {sent} sent, up again after {} ms at block {}, {} receipts still there, {} balances agree",
             up.as_millis(),
@@ -99,6 +99,17 @@ fn nothing_accepted_is_lost() {
     assert!(rpc.receipt(hash).is_some());
     ledger.follow(&mut rpc);
     ledger.compare(&mut rpc);
+    // After a dozen kills the early ones are still found by their hashes.
+    for (hash, (block, number)) in seen.lock().unwrap().iter() {
+        let receipt = rpc
+            .receipt(*hash)
+            .unwrap_or_else(|| panic!("{hash} of block {number} is lost"));
+        assert_eq!(
+            receipt["blockHash"],
+            json!(block),
+            "{hash} moved to another block"
+        );
+    }
 }
 
 /// Sends transactions of every kind until the node is gone, and notes the receipts that it sees.
@@ -170,30 +181,14 @@ fn collect(rpc: &mut Rpc, waiting: &mut Vec<B256>, seen: &Seen) -> bool {
     true
 }
 
-fn check_seen(rpc: &mut Rpc, seen: &Seen) {
-    for (hash, (block, number)) in seen.lock().unwrap().iter() {
-        let receipt = rpc
-            .receipt(*hash)
-            .unwrap_or_else(|| panic!("{hash} of block {number} is lost"));
-        assert_eq!(
-            receipt["blockHash"],
-            json!(block),
-            "{hash} moved to another block"
-        );
-        assert_eq!(
-            quantity(&receipt["blockNumber"]),
-            *number,
-            "{hash} moved to another height"
-        );
-    }
-}
-
 /// The state as the blocks imply it, kept by this test and not by the node.
 struct Ledger {
     number: u64,
     hash: B256,
     balances: BTreeMap<Address, U256>,
     nonces: BTreeMap<Address, u64>,
+    /// Where each transaction is, by the receipts read after a restart.
+    mined: HashMap<B256, (B256, u64)>,
 }
 
 impl Ledger {
@@ -205,6 +200,7 @@ impl Ledger {
             hash,
             balances: BTreeMap::new(),
             nonces: BTreeMap::new(),
+            mined: HashMap::new(),
         }
     }
 
@@ -260,6 +256,9 @@ impl Ledger {
             let receipt = rpc
                 .receipt(*transaction.tx_hash())
                 .expect("the receipt of a mined transaction");
+            assert_eq!(receipt["blockHash"], block["hash"], "{receipt}");
+            self.mined
+                .insert(*transaction.tx_hash(), (header.hash_slow(), header.number));
             let used = quantity(&receipt["gasUsed"]);
             gas += used;
             let price = transaction.effective_gas_price(Some(base_fee));
@@ -289,6 +288,13 @@ impl Ledger {
         self.balances
             .entry(address)
             .or_insert_with(|| rpc.balance(address, "0x0"))
+    }
+
+    /// Every receipt that a client saw before a kill is where it was.
+    fn check_seen(&self, seen: &Seen) {
+        for (hash, place) in seen.lock().unwrap().iter() {
+            assert_eq!(self.mined.get(hash), Some(place), "{hash} is lost or moved");
+        }
     }
 
     fn compare(&self, rpc: &mut Rpc) {

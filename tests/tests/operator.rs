@@ -1,4 +1,4 @@
-//! What an operator does and sees: starting, stopping, starting wrongly, and `parsctl`.
+//! What an operator does and sees: starting, stopping, starting wrongly.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use std::{
@@ -146,7 +146,7 @@ fn another_chains_folder_is_refused() {
     assert!(node.stop("TERM").success());
     for network in ["pars", "pars-testnet"] {
         let text = failed(command(free_port(), &folder).args(["--network", network]));
-        assert!(text.contains(&folder.display().to_string()), "{text}");
+        assert!(text.contains("another folder"), "{text}");
     }
     // The refusals left it as it was.
     let node = node.restart(&folder);
