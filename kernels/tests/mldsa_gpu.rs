@@ -144,3 +144,31 @@ fn a_timeout_is_an_error() {
         assert!(!device.is_lost());
     }
 }
+
+/// A rejection loop that ends early gives no verdict, and never a wrong one.
+#[test]
+fn an_early_end_of_sampling_is_undecided() {
+    let pool = pool();
+    let jobs: Vec<&VerifyJob> = pool.iter().map(|(job, _)| job).collect();
+    let decodes: Vec<bool> = jobs.iter().map(|job| portable::decodes(job)).collect();
+    devices::each(|device| {
+        // Four blocks hold fewer candidates than an entry of the matrix has coefficients; five are nearly always enough.
+        for blocks in [0, 4, 5] {
+            let mut tuning = Tuning::of(device);
+            tuning.rejection_blocks = blocks;
+            let mut verifier = BatchVerifier::with_tuning(device, tuning).unwrap();
+            let verdicts = verifier.verify(&jobs).unwrap();
+            for ((verdict, (job, right)), decodes) in verdicts.iter().zip(&pool).zip(&decodes) {
+                let set = job.parameter_set();
+                if blocks < 5 && *decodes {
+                    assert_eq!(*verdict, GpuVerdict::Undecided, "{blocks} blocks, {set}");
+                } else {
+                    assert!(
+                        [*right, GpuVerdict::Undecided].contains(verdict),
+                        "{blocks} blocks, {set}: {verdict:?}"
+                    );
+                }
+            }
+        }
+    });
+}

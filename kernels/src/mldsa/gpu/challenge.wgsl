@@ -45,7 +45,7 @@ fn challenge(@builtin(global_invocation_id) id: vec3<u32>) {
     let first = N - batch.tau;
     var signs = vec2<u32>(0u, 0u);
     var i = first;
-    for (var block = 0u; block < CHALLENGE_BLOCKS && i < N; block++) {
+    for (var block = 0u; block < REJECTION_BLOCKS && i < N; block++) {
         permute(&s);
         // Bytes are taken by a running index, which registers do not have; this thread's own scratch does.
         store_block(&s, output);

@@ -1,6 +1,6 @@
 // ExpandA (FIPS 204, Algorithms 30 and 32): one entry of the matrix a thread. SHAKE128 of rho || column || row, three
-// bytes a candidate, those below q kept. An entry needs five or six blocks; one that has not ended after
-// EXPAND_BLOCKS leaves its status open, and the job is undecided.
+// bytes a candidate, those below q kept. An entry needs five blocks, rarely six; one that has not ended after
+// REJECTION_BLOCKS leaves its status open, and the job is undecided.
 fn keep(candidate: u32, base: u32, count: ptr<function, u32>) {
     let value = candidate & 0x7fffffu;
     if value < Q && *count < N {
@@ -33,7 +33,7 @@ fn expand(@builtin(global_invocation_id) id: vec3<u32>) {
     s.a20 = vec2<u32>(0u, 0x80000000u);
     let base = batch.matrix_base + id.x * N;
     var count = 0u;
-    for (var block = 0u; block < EXPAND_BLOCKS && count < N; block++) {
+    for (var block = 0u; block < REJECTION_BLOCKS && count < N; block++) {
         permute(&s);
         keep_block(&s, base, &count);
     }

@@ -47,7 +47,10 @@ const MAX_BATCH: usize = 2048;
 const MAX_BATCH_SOFTWARE: usize = 256;
 /// Input of one submission in bytes.
 const MAX_INPUT: u64 = 64 << 20;
-/// Most workgroups of a dimension, and the most polynomials of a job, each a workgroup.
+/// Blocks of SHAKE after which a rejection loop gives up. An entry of A needs five blocks and a challenge one, rarely
+/// more; 16 hold 896 candidates for 256 coefficients, or 2,168 for 60 positions.
+const REJECTION_BLOCKS: u32 = 16;
+/// Most polynomials of a job, each a workgroup.
 const POLYS_MAX: usize = TRANSFORMED_WORDS_MAX / 256;
 
 /// Shapes that change speed and never verdicts.
@@ -60,6 +63,8 @@ pub struct Tuning {
     pub hash_threads: u32,
     /// Gives the first thread the last element: for tests that look for missing barriers.
     pub reverse_lanes: bool,
+    /// Blocks of SHAKE after which a rejection loop gives up and the job is [`GpuVerdict::Undecided`].
+    pub rejection_blocks: u32,
     /// Run-time checks of the shaders.
     pub checks: ShaderChecks,
     /// Jobs of one submission; the device's limits lower it further.
@@ -75,6 +80,7 @@ impl Tuning {
             lanes: 64,
             hash_threads: 64,
             reverse_lanes: false,
+            rejection_blocks: REJECTION_BLOCKS,
             checks: ShaderChecks::Trusted,
             max_batch: match device.info().device_type {
                 DeviceType::Cpu => MAX_BATCH_SOFTWARE,
@@ -446,6 +452,7 @@ fn pipelines(
     let overrides = [
         ("HASH_THREADS", f64::from(tuning.hash_threads)),
         ("LANES", f64::from(tuning.lanes)),
+        ("REJECTION_BLOCKS", f64::from(tuning.rejection_blocks)),
         ("REVERSE", f64::from(u8::from(tuning.reverse_lanes))),
     ];
     device.scoped(|| {

@@ -13,6 +13,8 @@ const N: u32 = 256u;
 override HASH_THREADS: u32 = 64u;
 // Threads that share one polynomial.
 override LANES: u32 = 64u;
+// Blocks after which a rejection loop gives up.
+override REJECTION_BLOCKS: u32 = 16u;
 // Tests only: give the first thread the last element.
 override REVERSE: bool = false;
 

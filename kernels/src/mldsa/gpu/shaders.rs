@@ -12,12 +12,6 @@ use std::fmt::Write;
 
 /// Index of the inverse transform's factor in the buffer of constants; Keccak's round constants follow it.
 const INVERSE_FACTOR: usize = N;
-/// Blocks of SHAKE128 after which an entry of the matrix is given up. Five are needed almost always; 16 hold 896
-/// candidates, each below q with probability 0.999.
-const EXPAND_BLOCKS: u32 = 16;
-/// Blocks of SHAKE256 after which a challenge is given up. One is needed almost always.
-const CHALLENGE_BLOCKS: u32 = 16;
-
 /// The kernels in the order in which they run.
 pub(super) const KERNELS: [Kernel; 6] = [
     Kernel {
@@ -82,8 +76,6 @@ pub(super) fn source() -> String {
         ("REFUSED", layout::REFUSED),
         ("VALID", layout::VALID),
         ("INVALID", layout::INVALID),
-        ("EXPAND_BLOCKS", EXPAND_BLOCKS),
-        ("CHALLENGE_BLOCKS", CHALLENGE_BLOCKS),
     ];
     for (name, value) in words {
         let _ = writeln!(out, "const {name}: u32 = {value}u;");
