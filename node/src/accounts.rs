@@ -37,7 +37,7 @@ impl std::fmt::Debug for DevAccount {
 pub enum AccountsError {
     /// The words are not a mnemonic.
     #[error(
-        "the mnemonic is not valid: {0}; it needs 12, 15, 18, 21 or 24 English words of the BIP-39 list, the last one holding a checksum"
+        "the mnemonic is not valid: {0}; it must be words of the English BIP-39 list, the last one holding a checksum"
     )]
     Mnemonic(String),
     /// More accounts than anybody needs.

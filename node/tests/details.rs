@@ -609,3 +609,49 @@ fn what_the_node_says_about_itself() {
         );
     });
 }
+
+/// Ten senders at once, each with its nonces in order; what comes out adds up.
+#[test]
+fn a_stream_of_transactions_adds_up() {
+    const EACH: u64 = 40;
+    with_node(config(), |rpc| {
+        let senders: Vec<_> = (0..10)
+            .map(|index| {
+                std::thread::spawn(move || {
+                    let wallet = Wallet::development(index);
+                    let hashes: Vec<_> = (0..EACH)
+                        .map(|nonce| rpc.send(&wallet.transfer(nonce, SOMEONE, 1)))
+                        .collect();
+                    for hash in hashes {
+                        assert_eq!(rpc.receipt(&hash)["status"], "0x1");
+                    }
+                    assert_eq!(
+                        number(
+                            &rpc.call("eth_getTransactionCount", json!([wallet.address, "latest"]))
+                        ),
+                        EACH
+                    );
+                })
+            })
+            .collect();
+        for sender in senders {
+            sender.join().unwrap();
+        }
+        assert_eq!(
+            number(&rpc.call("eth_getBalance", json!([SOMEONE]))),
+            10 * EACH
+        );
+        let mut transactions = 0;
+        let mut before = 0;
+        for block in 1..=rpc.block_number() {
+            let block = rpc.call(
+                "eth_getBlockByNumber",
+                json!([format!("{block:#x}"), false]),
+            );
+            transactions += block["transactions"].as_array().unwrap().len() as u64;
+            assert!(number(&block["timestamp"]) >= before);
+            before = number(&block["timestamp"]);
+        }
+        assert_eq!(transactions, 10 * EACH);
+    });
+}

@@ -36,8 +36,11 @@ pub struct RpcConfig {
     pub idle_timeout: Duration,
     /// A connection that takes no byte of an answer for this long is closed.
     pub write_timeout: Duration,
-    /// Calls that may occupy a blocking thread at a time; others wait their turn.
-    pub max_blocking: usize,
+    /// Calls that may read the store or hand in a transaction at a time; others wait their turn.
+    pub max_reads: usize,
+    /// Calls that may run the EVM or search logs at a time; others wait their turn. Counted apart,
+    /// so that long calls do not hold up transactions and receipts.
+    pub max_runs: usize,
     /// Most blocks one `eth_getLogs` may span.
     pub max_log_blocks: u64,
     /// Most logs one `eth_getLogs` may return.
@@ -66,7 +69,8 @@ impl Default for RpcConfig {
             request_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(120),
             write_timeout: Duration::from_secs(30),
-            max_blocking: 4 * cores.max(2),
+            max_reads: 4 * cores.max(2),
+            max_runs: 2 * cores.max(2),
             max_log_blocks: 100_000,
             max_logs: 10_000,
             max_filters: 4096,

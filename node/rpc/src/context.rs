@@ -88,32 +88,50 @@ pub(crate) struct Shared {
     pub(crate) tip: Mutex<Option<(B256, U256)>>,
     /// Method names, for `rpc_modules`.
     pub(crate) methods: Vec<&'static str>,
-    blocking: Arc<Semaphore>,
+    reads: Arc<Semaphore>,
+    runs: Arc<Semaphore>,
+}
+
+/// How much a call takes of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Weight {
+    /// Reads the store, recovers a signature.
+    Read,
+    /// Runs the EVM or looks through many blocks.
+    Run,
 }
 
 impl Shared {
     pub(crate) fn new(node: RpcContext, config: RpcConfig, methods: Vec<&'static str>) -> Self {
         let filters = Mutex::new(Filters::new(config.max_filters, config.filter_timeout));
-        let blocking = Arc::new(Semaphore::new(config.max_blocking.max(1)));
+        let reads = Arc::new(Semaphore::new(config.max_reads.max(1)));
+        let runs = Arc::new(Semaphore::new(config.max_runs.max(1)));
         Self {
             node,
             config,
             filters,
             tip: Mutex::new(None),
             methods,
-            blocking,
+            reads,
+            runs,
         }
     }
 
-    /// Runs `work` on a thread that may block, at most [`RpcConfig::max_blocking`] at a time.
+    /// Runs `work` on a thread that may block, at most so many at a time as
+    /// [`RpcConfig::max_reads`] and [`RpcConfig::max_runs`] say.
     ///
     /// The place in the queue is held until the work is done, even if the client has gone: a
     /// client that hangs up and asks again cannot fill the threads.
     pub(crate) async fn blocking<T: Send + 'static>(
         self: &Arc<Self>,
+        weight: Weight,
         work: impl FnOnce(&Self) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
-        let permit = Arc::clone(&self.blocking)
+        let places = match weight {
+            Weight::Read => &self.reads,
+            Weight::Run => &self.runs,
+        };
+        let permit = Arc::clone(places)
             .acquire_owned()
             .await
             .map_err(Fault::internal)?;

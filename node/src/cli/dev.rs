@@ -164,6 +164,9 @@ fn parse_cors(text: &str) -> Result<Cors, String> {
     })
 }
 
+/// How long the banner waits for compute devices to be found and tested.
+const DEVICE_PATIENCE: Duration = Duration::from_millis(400);
+
 /// Runs the chain until it is told to stop.
 pub(super) fn run(options: Options) -> Result<(), Box<dyn Error>> {
     logging::start(options.silent, options.verbose);
@@ -204,6 +207,9 @@ pub(super) fn run(options: Options) -> Result<(), Box<dyn Error>> {
     runtime.block_on(async {
         let mut node = Node::start(config).await?;
         if !options.silent {
+            // Calls are answered already; the banner can wait a moment to say which adapter is used.
+            let engine = node.context().engine.clone();
+            tokio::task::spawn_blocking(move || engine.wait_ready(DEVICE_PATIENCE)).await?;
             let text = banner::text(&node, &banner::Facts {
                 accounts: &accounts,
                 balance: options.balance,

@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand};
 
 /// A Pars node: an EVM chain whose post-quantum checks run in batches on GPUs and CPUs.
 #[derive(Debug, Parser)]
-#[command(name = "parsd", version, about, max_term_width = 100)]
+#[command(name = "parsd", version, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

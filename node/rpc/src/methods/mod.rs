@@ -18,9 +18,11 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use jsonrpsee::RpcModule;
+use jsonrpsee::core::RegisterMethodError;
+use jsonrpsee::core::server::MethodCallback;
 use jsonrpsee::types::Params;
 
-use crate::context::{Answer, Shared};
+use crate::context::{Answer, Shared, Weight};
 use crate::error::RpcError;
 use crate::params::Args;
 
@@ -29,13 +31,15 @@ use crate::params::Args;
 pub(crate) enum Handler {
     /// Answered from memory in microseconds, on the async worker itself.
     Quick(fn(&Shared, &Args<'_>) -> Answer),
-    /// Reads the store or runs the EVM: on a blocking thread.
-    Blocking(fn(&Shared, &Args<'_>) -> Answer),
+    /// Reads the store: on a blocking thread.
+    Read(fn(&Shared, &Args<'_>) -> Answer),
+    /// Runs the EVM or looks through many blocks: on a blocking thread, with fewer at a time.
+    Run(fn(&Shared, &Args<'_>) -> Answer),
     /// Waits for something to happen.
     Waiting(fn(Arc<Shared>, Params<'static>) -> BoxFuture<'static, Answer>),
 }
 
-use Handler::{Blocking, Quick, Waiting};
+use Handler::{Quick, Read, Run, Waiting};
 
 /// Every method but `eth_subscribe` and `eth_unsubscribe`, which [`crate::subscribe`] adds.
 pub(crate) const METHODS: &[(&str, Handler)] = &[
@@ -49,77 +53,74 @@ pub(crate) const METHODS: &[(&str, Handler)] = &[
     ("eth_syncing", Quick(chain::syncing)),
     ("eth_accounts", Quick(chain::accounts)),
     ("eth_blockNumber", Quick(chain::block_number)),
-    ("eth_getBalance", Blocking(state::balance)),
-    (
-        "eth_getTransactionCount",
-        Blocking(state::transaction_count),
-    ),
-    ("eth_getCode", Blocking(state::code)),
-    ("eth_getStorageAt", Blocking(state::storage_at)),
-    ("eth_call", Blocking(call::call)),
-    ("eth_estimateGas", Blocking(call::estimate_gas)),
-    ("eth_createAccessList", Blocking(call::create_access_list)),
-    ("eth_gasPrice", Blocking(fee::gas_price)),
-    ("eth_maxPriorityFeePerGas", Blocking(fee::max_priority_fee)),
-    ("eth_feeHistory", Blocking(fee::history)),
+    ("eth_getBalance", Read(state::balance)),
+    ("eth_getTransactionCount", Read(state::transaction_count)),
+    ("eth_getCode", Read(state::code)),
+    ("eth_getStorageAt", Read(state::storage_at)),
+    ("eth_call", Run(call::call)),
+    ("eth_estimateGas", Run(call::estimate_gas)),
+    ("eth_createAccessList", Run(call::create_access_list)),
+    ("eth_gasPrice", Read(fee::gas_price)),
+    ("eth_maxPriorityFeePerGas", Read(fee::max_priority_fee)),
+    ("eth_feeHistory", Read(fee::history)),
     ("eth_blobBaseFee", Quick(fee::blob_base_fee)),
-    ("eth_getBlockByNumber", Blocking(block::by_number)),
-    ("eth_getBlockByHash", Blocking(block::by_hash)),
-    ("eth_getHeaderByNumber", Blocking(block::header_by_number)),
-    ("eth_getHeaderByHash", Blocking(block::header_by_hash)),
+    ("eth_getBlockByNumber", Read(block::by_number)),
+    ("eth_getBlockByHash", Read(block::by_hash)),
+    ("eth_getHeaderByNumber", Read(block::header_by_number)),
+    ("eth_getHeaderByHash", Read(block::header_by_hash)),
     (
         "eth_getBlockTransactionCountByNumber",
-        Blocking(block::transaction_count_by_number),
+        Read(block::transaction_count_by_number),
     ),
     (
         "eth_getBlockTransactionCountByHash",
-        Blocking(block::transaction_count_by_hash),
+        Read(block::transaction_count_by_hash),
     ),
-    ("eth_getBlockReceipts", Blocking(block::receipts)),
+    ("eth_getBlockReceipts", Read(block::receipts)),
     (
         "eth_getUncleCountByBlockNumber",
-        Blocking(block::uncle_count_by_number),
+        Read(block::uncle_count_by_number),
     ),
     (
         "eth_getUncleCountByBlockHash",
-        Blocking(block::uncle_count_by_hash),
+        Read(block::uncle_count_by_hash),
     ),
     (
         "eth_getUncleByBlockNumberAndIndex",
-        Blocking(block::uncle_by_number),
+        Read(block::uncle_by_number),
     ),
     (
         "eth_getUncleByBlockHashAndIndex",
-        Blocking(block::uncle_by_hash),
+        Read(block::uncle_by_hash),
     ),
-    ("eth_getTransactionByHash", Blocking(transaction::by_hash)),
+    ("eth_getTransactionByHash", Read(transaction::by_hash)),
     (
         "eth_getTransactionByBlockNumberAndIndex",
-        Blocking(transaction::by_block_number),
+        Read(transaction::by_block_number),
     ),
     (
         "eth_getTransactionByBlockHashAndIndex",
-        Blocking(transaction::by_block_hash),
+        Read(transaction::by_block_hash),
     ),
     (
         "eth_getRawTransactionByHash",
-        Blocking(transaction::raw_by_hash),
+        Read(transaction::raw_by_hash),
     ),
-    ("eth_getTransactionReceipt", Blocking(transaction::receipt)),
-    ("eth_sendRawTransaction", Blocking(submit::send_raw)),
+    ("eth_getTransactionReceipt", Read(transaction::receipt)),
+    ("eth_sendRawTransaction", Read(submit::send_raw)),
     ("eth_sendRawTransactionSync", Waiting(submit::send_raw_sync)),
-    ("eth_getLogs", Blocking(logs::get_logs)),
+    ("eth_getLogs", Run(logs::get_logs)),
     ("eth_newFilter", Quick(filters::new_filter)),
     ("eth_newBlockFilter", Quick(filters::new_block_filter)),
     (
         "eth_newPendingTransactionFilter",
         Quick(filters::new_pending_filter),
     ),
-    ("eth_getFilterChanges", Blocking(filters::changes)),
-    ("eth_getFilterLogs", Blocking(filters::logs)),
+    ("eth_getFilterChanges", Run(filters::changes)),
+    ("eth_getFilterLogs", Run(filters::logs)),
     ("eth_uninstallFilter", Quick(filters::uninstall)),
     ("pars_engineStats", Quick(pars::engine_stats)),
-    ("pars_engineDevices", Blocking(pars::engine_devices)),
+    ("pars_engineDevices", Read(pars::engine_devices)),
     ("pars_precompiles", Quick(pars::precompiles)),
 ];
 
@@ -131,21 +132,27 @@ pub(crate) fn register(module: &mut RpcModule<Shared>) -> Result<(), RpcError> {
                 let args = Args::parse(params.as_str())?;
                 answer(shared, &args)
             }),
-            Blocking(answer) => {
-                module.register_async_method(name, move |params, shared, _| async move {
-                    shared
-                        .blocking(move |shared| {
-                            let args = Args::parse(params.as_str())?;
-                            answer(shared, &args)
-                        })
-                        .await
-                })
-            }
+            Read(answer) => blocking(module, name, Weight::Read, answer),
+            Run(answer) => blocking(module, name, Weight::Run, answer),
             Waiting(answer) => {
                 module.register_async_method(name, move |params, shared, _| answer(shared, params))
             }
         };
-        added.map_err(|error| RpcError::Methods(error.to_string()))?;
+        added
+            .map(drop)
+            .map_err(|error| RpcError::Methods(error.to_string()))?;
     }
     Ok(())
+}
+
+fn blocking<'a>(
+    module: &'a mut RpcModule<Shared>,
+    name: &'static str,
+    weight: Weight,
+    answer: fn(&Shared, &Args<'_>) -> Answer,
+) -> Result<&'a mut MethodCallback, RegisterMethodError> {
+    module.register_async_method(name, move |params, shared, _| async move {
+        let work = move |shared: &Shared| answer(shared, &Args::parse(params.as_str())?);
+        shared.blocking(weight, work).await
+    })
 }

@@ -11,7 +11,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::transaction::receipt_of;
-use crate::context::{Answer, ChainEvent, Shared, answer};
+use crate::context::{Answer, ChainEvent, Shared, Weight, answer};
 use crate::error::{Fault, code};
 use crate::params::Args;
 
@@ -52,10 +52,12 @@ pub(super) fn send_raw_sync(
         };
         // Before the transaction is handed in, so that its block cannot be missed.
         let events = shared.node.events.subscribe();
-        let hash = shared.blocking(move |shared| submit(shared, &raw)).await?;
+        let hash = shared
+            .blocking(Weight::Read, move |shared| submit(shared, &raw))
+            .await?;
         let mined = tokio::time::timeout(timeout, wait_for_block(events, hash)).await;
         let receipt = shared
-            .blocking(move |shared| receipt_of(shared, &hash))
+            .blocking(Weight::Read, move |shared| receipt_of(shared, &hash))
             .await?;
         match (receipt, mined) {
             (Some(receipt), _) => answer(&receipt),
