@@ -4,10 +4,11 @@
 
 mod common;
 
-use alloy_primitives::B256;
+use alloy_consensus::{SignableTransaction, TxLegacy};
+use alloy_primitives::{B256, Signature, TxKind};
 use common::*;
 use pars_store::{
-    Store, StoreError, StoreOptions,
+    FjallOptions, Store, StoreError, StoreOptions,
     backend::{Backend, Batch, Table, fjall::Fjall},
 };
 use std::{
@@ -168,6 +169,92 @@ fn a_folder_that_cannot_be_made_is_an_error() {
     fs::write(&file, b"x").unwrap();
     let error = Store::open(&file.join("data"), &genesis_of(&genesis_model())).unwrap_err();
     assert!(matches!(error, StoreError::Io { .. }), "{error}");
+}
+
+const FULL: &str = "PARS_STORE_TEST_FULL";
+
+/// Not a test of its own: the process of the test below that runs out of room.
+#[test]
+fn child_that_fills_the_disk() {
+    let Some(dir) = std::env::var_os(FULL) else {
+        return;
+    };
+    // One journal for all blocks, which then grows over the size that it reserves at once.
+    let options = StoreOptions {
+        engine: FjallOptions {
+            table_buffer_bytes: 1 << 30,
+            ..Default::default()
+        },
+        ..Default::default()
+    };
+    let genesis = genesis_of(&genesis_model());
+    let store = Store::open_with(Path::new(&dir), &genesis, &options).unwrap();
+    let mut model = genesis_model();
+    loop {
+        let bundle = execute(&store, &mut model, &[Op::Pay(0, 1)]);
+        let mut commit = commit_of(&store, bundle, 1);
+        let large = TxLegacy {
+            nonce: commit.block.header.number,
+            to: TxKind::Create,
+            input: vec![1; 4 << 20].into(),
+            ..Default::default()
+        };
+        commit.block.transactions[0] = large.into_signed(Signature::test_signature()).into();
+        let before = store.head();
+        match store.commit(commit.clone()) {
+            Ok(()) => println!("committed {}", store.head().number),
+            Err(error) => {
+                assert!(matches!(error, StoreError::DiskFull { .. }), "{error}");
+                // Nothing of the block is to be seen, and no further one is taken.
+                assert_eq!(store.head(), before);
+                assert_eq!(store.block(before.number + 1).unwrap(), None);
+                store.commit(commit).unwrap_err();
+                println!("refused {}: {error}", before.number + 1);
+                return;
+            }
+        }
+    }
+}
+
+/// A limit of 66 MiB on the size of files stands for a full disk: a write fails in the middle.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_is_an_error_and_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    // The signal that comes with the failing write is ignored, so that the error is seen.
+    let child = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 135168; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "child_that_fills_the_disk", "--nocapture"])
+        .env(FULL, dir.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&child.stdout);
+    assert!(
+        child.status.success(),
+        "{text}{}",
+        String::from_utf8_lossy(&child.stderr)
+    );
+    let refused = text.lines().find(|line| line.contains("refused")).unwrap();
+    println!("{refused}");
+    assert!(refused.contains("no space left"), "{refused}");
+    let committed = text
+        .lines()
+        .filter(|line| line.contains("committed"))
+        .count() as u64;
+    assert!(committed > 3, "{committed}");
+    // With room again everything is there.
+    let store = Store::open(dir.path(), &genesis_of(&genesis_model())).unwrap();
+    assert_eq!(store.head().number, committed);
+    store.verify_state().unwrap();
+    let mut model = genesis_model();
+    for _ in 0..committed {
+        let scratch = Store::in_memory(&genesis_of(&model)).unwrap();
+        execute(&scratch, &mut model, &[Op::Pay(0, 1)]);
+    }
+    check_state(&store, committed, &model);
+    let bundle = execute(&store, &mut model, &[Op::Pay(0, 1)]);
+    store.commit(commit_of(&store, bundle, 3)).unwrap();
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -116,7 +116,9 @@ fn engine_error(doing: &'static str, error: fjall::Error) -> StoreError {
     if io.is_some_and(|io| {
         matches!(
             io.kind(),
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
+            std::io::ErrorKind::StorageFull
+                | std::io::ErrorKind::QuotaExceeded
+                | std::io::ErrorKind::FileTooLarge
         )
     }) {
         return StoreError::DiskFull { doing };

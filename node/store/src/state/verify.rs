@@ -154,7 +154,7 @@ fn walk(nodes: StoredNodes<'_>, root: B256) -> Result<u64, StoreError> {
             Node::Leaf { .. } => {}
             Node::Extension { path: rest, child } => open.push((path.join(&rest), Some(child))),
             Node::Branch { children, .. } => {
-                for (nibble, child) in (0u8..).zip(children.into_iter()) {
+                for (nibble, child) in (0u8..).zip(*children) {
                     if let Some(child) = child {
                         let mut path = path;
                         path.push(nibble);
