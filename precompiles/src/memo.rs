@@ -74,6 +74,8 @@ pub struct BatchReport {
     pub repeated: usize,
     /// Of these, questions the memo had the answer to.
     pub known: usize,
+    /// Of these, questions larger than the whole memo, which are left to the CPU.
+    pub too_large: usize,
     /// Questions the engine answered, all in one batch.
     pub answered: usize,
     /// Time the engine took.
@@ -128,6 +130,8 @@ impl Memo {
                 report.repeated += 1;
             } else if self.touch(&question) {
                 report.known += 1;
+            } else if cost(&question) > self.max_bytes {
+                report.too_large += 1;
             } else {
                 open.push(question);
             }

@@ -38,6 +38,8 @@ pub struct Function {
     pub signature: &'static str,
     /// What it does with secrets.
     pub class: Class,
+    /// What it costs, in words for people.
+    pub gas: &'static str,
 }
 
 /// What a function does with secrets. In a transaction everything is public; classes `Secret` and `Generate` give a

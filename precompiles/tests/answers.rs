@@ -134,7 +134,9 @@ fn a_memo_that_forgets_changes_nothing() {
     let size: usize = questions.iter().map(Question::size).sum();
     for max_bytes in [0, 1, 10_000, size / 2, size] {
         let memo = Memo::new(max_bytes);
-        memo.answer(&engine, questions.clone()).unwrap();
+        let report = memo.answer(&engine, questions.clone()).unwrap();
+        assert_eq!(report.answered + report.too_large, questions.len());
+        assert_eq!(report.answered > 0, max_bytes >= 10_000);
         let stats = memo.stats();
         assert!(stats.bytes <= max_bytes, "{stats:?}");
         assert_eq!(run_with(&call(&batch), &memo), cold);

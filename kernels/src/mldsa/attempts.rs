@@ -10,6 +10,7 @@
 //! visible in time; both are independent of the key for honest keys.
 
 use super::{
+    super::keccak,
     job::Message,
     params::{D, N, ParameterSet, Params, Q, RHO_LEN},
     portable::{
@@ -110,13 +111,16 @@ impl Attempts {
         let (s1, rest) = rest.split_at(params.l * s_len);
         let (s2, t0) = rest.split_at(params.k * s_len);
 
+        // Key hash and message are public, and the message may be long: the fast sponge, which wipes nothing.
         let mu = match message {
             Message::Pure { context, message } => {
                 let len = u8::try_from(context.len())
                     .map_err(|_| SecretKeyError::ContextTooLong { len: context.len() })?;
-                *shake256(&[tr, &[0, len], context, message])
+                keccak::Shake256::digest(&[tr, &[0, len], context, message])
             }
-            Message::Formatted { prefix, message } => *shake256(&[tr, prefix, message]),
+            Message::Formatted { prefix, message } => {
+                keccak::Shake256::digest(&[tr, prefix, message])
+            }
             Message::Mu(mu) => *mu,
         };
         let s1 = short_polys(s1, s_len, eta)?;
@@ -137,6 +141,11 @@ impl Attempts {
             mask_seed: shake256(&[key, rnd, &mu]),
             made: 0,
         })
+    }
+
+    /// The message representative μ = SHAKE256(tr ‖ M′, 64), line 6 of FIPS 204, Algorithm 7. Public.
+    pub const fn mu(&self) -> &[u8; LONG_LEN] {
+        &self.mu
     }
 
     /// Number of attempts made so far.

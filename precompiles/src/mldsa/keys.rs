@@ -31,18 +31,13 @@ pub fn generate(set: ParameterSet, seed: &[u8; 32]) -> Result<KeyPair, Failed> {
     })
 }
 
-/// ML-DSA.Sign (FIPS 204, Algorithm 2), deterministic. The key's s1 and s2 must be known to be in range and an attempt
-/// to succeed: the library checks neither before it runs.
-pub fn sign(
-    set: ParameterSet,
-    secret_key: &[u8],
-    message: &[u8],
-    context: &[u8],
-) -> Result<Vec<u8>, Failed> {
+/// ML-DSA.Sign (FIPS 204, Algorithm 2), deterministic, of the message whose representative is `mu`. The key's s1 and s2
+/// must be known to be in range and an attempt to succeed: the library checks neither before it runs.
+pub fn sign(set: ParameterSet, secret_key: &[u8], mu: &[u8; 64]) -> Result<Vec<u8>, Failed> {
     guarded(|| match set {
-        ParameterSet::MlDsa44 => sign_in::<MlDsa44>(secret_key, message, context),
-        ParameterSet::MlDsa65 => sign_in::<MlDsa65>(secret_key, message, context),
-        ParameterSet::MlDsa87 => sign_in::<MlDsa87>(secret_key, message, context),
+        ParameterSet::MlDsa44 => sign_in::<MlDsa44>(secret_key, mu),
+        ParameterSet::MlDsa65 => sign_in::<MlDsa65>(secret_key, mu),
+        ParameterSet::MlDsa87 => sign_in::<MlDsa87>(secret_key, mu),
     })
 }
 
@@ -61,19 +56,13 @@ fn generate_in<P: MlDsaParams>(seed: &[u8; 32]) -> KeyPair {
     pair
 }
 
-fn sign_in<P: MlDsaParams>(
-    secret_key: &[u8],
-    message: &[u8],
-    context: &[u8],
-) -> Result<Vec<u8>, Failed> {
+fn sign_in<P: MlDsaParams>(secret_key: &[u8], mu: &[u8; 64]) -> Result<Vec<u8>, Failed> {
     let mut encoded =
         ml_dsa::ExpandedSigningKeyBytes::<P>::try_from(secret_key).map_err(|_| Failed)?;
     #[expect(deprecated, reason = "the interface speaks of expanded keys")]
     let key = ExpandedSigningKey::<P>::from_expanded(&encoded);
     encoded.zeroize();
-    key.sign_deterministic(message, context)
-        .map(|signature| signature.encode().to_vec())
-        .map_err(|_| Failed)
+    Ok(key.sign_mu_deterministic(&(*mu).into()).encode().to_vec())
 }
 
 /// `work`, with a panic turned into a value.

@@ -42,13 +42,13 @@ const VERIFY_BATCH: [u8; 4] = [0x10, 0x7f, 0x91, 0xa1];
 /// The functions of `IMLDSA`.
 #[rustfmt::skip]
 pub const FUNCTIONS: &[Function] = &[
-    Function { selector: KEY_GEN,             signature: "keyGen(uint8)",                              class: Class::Generate },
-    Function { selector: SIGN,                signature: "sign(bytes,bytes)",                          class: Class::Secret },
-    Function { selector: VERIFY,              signature: "verify(bytes,bytes,bytes)",                  class: Class::Verify },
-    Function { selector: KEY_GEN_FROM_SEED,   signature: "keyGenFromSeed(uint8,bytes32)",              class: Class::Generate },
-    Function { selector: SIGN_WITH_CONTEXT,   signature: "signWithContext(bytes,bytes,bytes)",         class: Class::Secret },
-    Function { selector: VERIFY_WITH_CONTEXT, signature: "verifyWithContext(bytes,bytes,bytes,bytes)", class: Class::Verify },
-    Function { selector: VERIFY_BATCH,        signature: "verifyBatch(bytes[],bytes[],bytes[])",       class: Class::Verify },
+    Function { selector: KEY_GEN,             signature: "keyGen(uint8)",                              class: Class::Generate, gas: prices::KEY_GEN_GAS },
+    Function { selector: SIGN,                signature: "sign(bytes,bytes)",                          class: Class::Secret,   gas: prices::SIGN_GAS },
+    Function { selector: VERIFY,              signature: "verify(bytes,bytes,bytes)",                  class: Class::Verify,   gas: prices::VERIFY_GAS },
+    Function { selector: KEY_GEN_FROM_SEED,   signature: "keyGenFromSeed(uint8,bytes32)",              class: Class::Generate, gas: prices::KEY_GEN_GAS },
+    Function { selector: SIGN_WITH_CONTEXT,   signature: "signWithContext(bytes,bytes,bytes)",         class: Class::Secret,   gas: prices::SIGN_GAS },
+    Function { selector: VERIFY_WITH_CONTEXT, signature: "verifyWithContext(bytes,bytes,bytes,bytes)", class: Class::Verify,   gas: prices::VERIFY_GAS },
+    Function { selector: VERIFY_BATCH,        signature: "verifyBatch(bytes[],bytes[],bytes[])",       class: Class::Verify,   gas: prices::VERIFY_BATCH_GAS },
 ];
 
 /// The contract at one address of one chain.

@@ -45,7 +45,7 @@ pub fn sign(
             break commitment_hash;
         }
     };
-    let signature = keys::sign(set, secret_key, message, context)
+    let signature = keys::sign(set, secret_key, attempts.mu())
         .map_err(|_| Exit::Fault("ML-DSA signing failed"))?;
     if !signature.starts_with(&commitment_hash) {
         return Err(Exit::Fault("two ways of ML-DSA signing disagree"));

@@ -223,6 +223,7 @@ fn all_forms_of_a_message_agree() {
     };
     let tr = &key[64..128];
     let mu = shake256(&[tr, b"\0\x03ctxtext"]);
+    assert_eq!(Attempts::new(&key, pure, &[0; 32]).unwrap().mu(), &*mu);
     let expected = run(&key, pure, &[0; 32]);
     assert_eq!(run(&key, formatted, &[0; 32]), expected);
     assert_eq!(run(&key, Message::Mu(&mu), &[0; 32]), expected);
