@@ -10,7 +10,7 @@ use crate::{
     block,
     codec::{self, SCHEMA_VERSION, meta},
     lock::{FolderLock, in_use},
-    state::{self, EmptyAccounts, StateReport, TrieUpdates},
+    state::{self, CodeCache, EmptyAccounts, StateReport, TrieUpdates},
 };
 use alloy_consensus::{Header, ReceiptEnvelope, TxEnvelope};
 use alloy_primitives::{B256, KECCAK256_EMPTY, keccak256};
@@ -56,6 +56,7 @@ pub struct Store {
     genesis_hash: B256,
     head: RwLock<Arc<Head>>,
     committing: Mutex<()>,
+    codes: Arc<CodeCache>,
     // Last, so that it is given back after the engine has closed its files.
     _lock: Option<FolderLock>,
 }
@@ -183,6 +184,7 @@ impl Store {
             genesis_hash: wanted,
             head: RwLock::new(Arc::new(head)),
             committing: Mutex::new(()),
+            codes: Arc::default(),
             _lock: lock,
         })
     }
@@ -286,7 +288,12 @@ impl Store {
         if number > head {
             return Err(StoreError::UnknownBlock { number, head });
         }
-        Ok(StateView::new(snapshot, number, head))
+        Ok(StateView::new(
+            snapshot,
+            number,
+            head,
+            Arc::clone(&self.codes),
+        ))
     }
 
     /// The state after the last accepted block.
@@ -297,7 +304,12 @@ impl Store {
     pub fn head_state(&self) -> Result<StateView, StoreError> {
         let snapshot = self.backend.snapshot();
         let (head, _) = read_head_record(&*snapshot)?;
-        Ok(StateView::new(snapshot, head, head))
+        Ok(StateView::new(
+            snapshot,
+            head,
+            head,
+            Arc::clone(&self.codes),
+        ))
     }
 
     /// The state root when `state` is applied on top of the head, and the changes that lead

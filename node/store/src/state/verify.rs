@@ -35,7 +35,7 @@ pub struct StateReport {
 pub(crate) fn verify(snapshot: &Arc<dyn Snapshot>, head: &Head) -> Result<StateReport, StoreError> {
     let number = head.number;
     let wrong = |reason: String| StoreError::InconsistentState { number, reason };
-    let view = StateView::new(Arc::clone(snapshot), number, number);
+    let view = StateView::new(Arc::clone(snapshot), number, number, Arc::default());
     let snapshot = &**snapshot;
     let mut report = StateReport {
         number,

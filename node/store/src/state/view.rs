@@ -1,6 +1,6 @@
 //! The state after one block, consistent for as long as the view lives.
 
-use super::{read_account, read_slot};
+use super::{CodeCache, read_account, read_slot};
 use crate::{
     StoreError,
     backend::{Record, Snapshot, Table},
@@ -28,6 +28,7 @@ pub struct StateView {
     number: u64,
     /// The block of the snapshot's flat state.
     head: u64,
+    codes: Arc<CodeCache>,
 }
 
 impl fmt::Debug for StateView {
@@ -40,11 +41,17 @@ impl fmt::Debug for StateView {
 }
 
 impl StateView {
-    pub(crate) fn new(snapshot: Arc<dyn Snapshot>, number: u64, head: u64) -> Self {
+    pub(crate) fn new(
+        snapshot: Arc<dyn Snapshot>,
+        number: u64,
+        head: u64,
+        codes: Arc<CodeCache>,
+    ) -> Self {
         Self {
             snapshot,
             number,
             head,
+            codes,
         }
     }
 
@@ -149,9 +156,11 @@ impl DatabaseRef for StateView {
     }
 
     fn code_by_hash_ref(&self, code_hash: B256) -> Result<Bytecode, StoreError> {
-        let code = self.code(&code_hash)?;
-        Bytecode::new_raw_checked(code).map_err(|error| {
-            StoreError::corrupt(Table::Code, code_hash.as_slice(), error.to_string())
+        self.codes.get_or(&code_hash, || {
+            let code = self.code(&code_hash)?;
+            Bytecode::new_raw_checked(code).map_err(|error| {
+                StoreError::corrupt(Table::Code, code_hash.as_slice(), error.to_string())
+            })
         })
     }
 
