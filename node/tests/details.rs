@@ -655,3 +655,73 @@ fn a_stream_of_transactions_adds_up() {
         assert_eq!(transactions, 10 * EACH);
     });
 }
+
+#[test]
+fn the_pool_shows_what_waits() {
+    with_node(config(), |rpc| {
+        let alice = Wallet::development(0);
+        // Nonce 1 waits for nonce 0.
+        let waiting = rpc.send(&alice.transfer(1, SOMEONE, 5));
+        assert_eq!(
+            rpc.call("txpool_status", json!([])),
+            json!({"pending": "0x0", "queued": "0x1"})
+        );
+        let sender = alice.address.to_string();
+        let content = rpc.call("txpool_content", json!([]));
+        assert_eq!(content["pending"], json!({}));
+        assert_eq!(content["queued"][&sender]["1"]["value"], "0x5");
+        let own = rpc.call("txpool_contentFrom", json!([alice.address]));
+        assert_eq!(own["queued"], content["queued"][&sender]);
+        let line = rpc.call("txpool_inspect", json!([]))["queued"][&sender]["1"].clone();
+        assert_eq!(
+            line,
+            format!("{SOMEONE}: 5 wei + 1000000 gas × 100000000000 wei")
+        );
+        rpc.mine(&alice.transfer(0, SOMEONE, 1));
+        rpc.receipt(&waiting);
+        assert_eq!(
+            rpc.call("txpool_status", json!([])),
+            json!({"pending": "0x0", "queued": "0x0"})
+        );
+    });
+}
+
+#[test]
+fn raw_bytes_hash_to_what_they_are() {
+    with_node(config(), |rpc| {
+        let alice = Wallet::development(0);
+        let raw = alice.transfer(0, SOMEONE, 1);
+        let receipt = rpc.mine(&raw);
+        let bytes = |method: &str, params: Value| -> Bytes {
+            rpc.call(method, params).as_str().unwrap().parse().unwrap()
+        };
+        let header = bytes("debug_getRawHeader", json!(["0x1"]));
+        assert_eq!(
+            json!(alloy_primitives::keccak256(&header)),
+            receipt["blockHash"]
+        );
+        let block = bytes("debug_getRawBlock", json!([receipt["blockHash"]]));
+        assert!(
+            block
+                .windows(header.len())
+                .any(|window| window == header.as_ref())
+        );
+        let size = rpc.call("eth_getBlockByNumber", json!(["0x1", false]))["size"].clone();
+        assert_eq!(number(&size), block.len() as u64);
+        assert_eq!(
+            bytes(
+                "debug_getRawTransaction",
+                json!([receipt["transactionHash"]])
+            ),
+            raw
+        );
+        assert_eq!(
+            rpc.call("debug_getRawReceipts", json!(["0x1"]))
+                .as_array()
+                .unwrap()
+                .len(),
+            1
+        );
+        assert_eq!(rpc.refused("debug_getRawBlock", json!(["0x9"])).0, -32000);
+    });
+}

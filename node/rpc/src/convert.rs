@@ -38,7 +38,6 @@ pub(crate) fn mined_transaction(
         block_number: Some(place.header.number),
         base_fee: place.header.base_fee_per_gas,
         block_timestamp: Some(place.header.timestamp),
-        ..TransactionInfo::default()
     };
     rpc::Transaction::from_transaction(Recovered::new_unchecked(transaction.clone(), sender), info)
 }

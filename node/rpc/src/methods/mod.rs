@@ -10,9 +10,11 @@ mod fee;
 mod filters;
 pub(crate) mod logs;
 mod pars;
+mod raw;
 mod state;
 mod submit;
 mod transaction;
+mod txpool;
 
 use std::sync::Arc;
 
@@ -119,6 +121,14 @@ pub(crate) const METHODS: &[(&str, Handler)] = &[
     ("eth_getFilterChanges", Run(filters::changes)),
     ("eth_getFilterLogs", Run(filters::logs)),
     ("eth_uninstallFilter", Quick(filters::uninstall)),
+    ("txpool_status", Quick(txpool::status)),
+    ("txpool_content", Run(txpool::content)),
+    ("txpool_contentFrom", Read(txpool::content_from)),
+    ("txpool_inspect", Run(txpool::inspect)),
+    ("debug_getRawHeader", Read(raw::header)),
+    ("debug_getRawBlock", Read(raw::whole_block)),
+    ("debug_getRawReceipts", Read(raw::receipts)),
+    ("debug_getRawTransaction", Read(raw::transaction)),
     ("pars_engineStats", Quick(pars::engine_stats)),
     ("pars_engineDevices", Read(pars::engine_devices)),
     ("pars_precompiles", Quick(pars::precompiles)),
