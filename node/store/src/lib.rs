@@ -22,7 +22,7 @@
 //!
 //! # How it works
 //!
-//! - The storage engine ([fjall](::fjall)) is behind the small trait [`backend::Backend`]; an
+//! - The storage engine ([fjall]) is behind the small trait [`backend::Backend`]; an
 //!   ordered map in memory has the same contract.
 //! - State is kept flat, by address and slot, for reading at the speed of one look-up. The
 //!   Merkle-Patricia tries are kept beside it as nodes by path; a block rewrites the nodes on
