@@ -6,9 +6,10 @@ mod common;
 
 use alloy_sol_types::SolCall;
 use common::{IMLDSA, call, mldsa, returned, run, run_with};
-use pars_engine::{Engine, GpuPolicy};
+use pars_engine::{DeviceState, Engine, GpuPolicy, Routing};
 use pars_kernels::mldsa::{ParameterSet, Representative, VerifyJob, known_answers};
 use pars_precompiles::{Collector, Memo, Question};
+use std::time::Duration;
 
 fn cpu_engine(max_batch: usize) -> Engine {
     Engine::builder()
@@ -96,7 +97,20 @@ fn the_engine_and_its_absence_give_one_outcome() {
         expected
     );
 
+    // Software adapters too, and the device even where the CPU is quicker.
+    let device = Engine::builder()
+        .gpu(GpuPolicy::Any)
+        .routing(Routing::PreferDevice)
+        .build()
+        .unwrap();
+    device.wait_ready(Duration::from_secs(120));
+    let adapters = device.devices().adapters;
+    let in_use = adapters
+        .iter()
+        .any(|adapter| adapter.state == DeviceState::Ready);
+    println!("adapters: {adapters:?}");
     for engine in [
+        device.clone(),
         cpu_engine(1),
         cpu_engine(2),
         cpu_engine(1000),
@@ -122,7 +136,16 @@ fn the_engine_and_its_absence_give_one_outcome() {
         let report = memo.answer(&engine, questions.clone()).unwrap();
         assert_eq!(report.known + report.repeated, questions.len());
         assert_eq!(report.answered, 0);
+        assert_eq!(engine.stats().mismatches(), 0);
     }
+    let stats = device.stats();
+    let backends = &stats.kernel("mldsa/verify").unwrap().backends;
+    let by_device: u64 = backends
+        .iter()
+        .skip(1)
+        .map(|backend| backend.answered)
+        .sum();
+    assert_eq!(by_device > 0, in_use, "{backends:?}");
 }
 
 #[test]
