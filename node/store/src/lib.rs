@@ -41,6 +41,7 @@
 pub mod backend;
 mod block;
 pub mod codec;
+mod commit;
 mod error;
 mod genesis;
 mod lock;

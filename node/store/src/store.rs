@@ -9,15 +9,15 @@ use crate::{
     },
     block,
     codec::{self, SCHEMA_VERSION, meta},
+    commit,
     lock::{FolderLock, in_use},
     state::{self, CodeCache, EmptyAccounts, StateReport, TrieUpdates},
 };
 use alloy_consensus::{Header, ReceiptEnvelope, TxEnvelope};
-use alloy_primitives::{B256, KECCAK256_EMPTY, keccak256};
+use alloy_primitives::{B256, keccak256};
 use parking_lot::{Mutex, RwLock};
 use revm::database::BundleState;
 use std::{
-    collections::BTreeMap,
     fs,
     path::Path,
     sync::Arc,
@@ -277,6 +277,28 @@ impl Store {
         block::read_location(&*self.backend.snapshot(), hash)
     }
 
+    /// The transaction with this hash, with its block's number and its index there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::header`].
+    pub fn transaction(&self, hash: &B256) -> Result<Option<(TxEnvelope, u64, usize)>, StoreError> {
+        let snapshot = self.backend.snapshot();
+        let Some((number, index)) = block::read_location(&*snapshot, hash)? else {
+            return Ok(None);
+        };
+        let block = block::read_block(&*snapshot, number)?;
+        let transaction = block.and_then(|block| block.transactions.into_iter().nth(index));
+        match transaction {
+            Some(transaction) => Ok(Some((transaction, number, index))),
+            None => Err(StoreError::corrupt(
+                Table::TxLookup,
+                hash.as_slice(),
+                format!("block {number} has no transaction {index}"),
+            )),
+        }
+    }
+
     /// The state after block `number`.
     ///
     /// # Errors
@@ -352,7 +374,7 @@ impl Store {
         let _one_at_a_time = self.committing.lock();
         let head = Arc::clone(&self.head.read());
         let snapshot = self.backend.snapshot();
-        check(&commit, &head, &*snapshot)?;
+        commit::check(&commit, &head, &*snapshot)?;
         let BlockCommit {
             block,
             receipts,
@@ -361,7 +383,7 @@ impl Store {
         } = commit;
         let mut batch = Batch::new();
         state::write_state(&mut batch, block.header.number, &tries);
-        for (code_hash, code) in codes(&state) {
+        for (code_hash, code) in commit::codes(&state) {
             batch.put(Table::Code, *code_hash, code);
         }
         block::write_block(&mut batch, &block, &receipts);
@@ -498,124 +520,4 @@ fn read_head(snapshot: &dyn Snapshot) -> Result<Head, StoreError> {
         hash,
         header,
     })
-}
-
-/// The new code that execution has left, by its hash.
-fn codes(state: &BundleState) -> BTreeMap<B256, Vec<u8>> {
-    let contracts = state.contracts.iter().map(|(hash, code)| (*hash, code));
-    let infos = state.state.values().filter_map(|account| {
-        let info = account.info.as_ref()?;
-        let changed = account
-            .original_info
-            .as_ref()
-            .is_none_or(|original| original.code_hash != info.code_hash);
-        Some((info.code_hash, info.code.as_ref().filter(|_| changed)?))
-    });
-    contracts
-        .chain(infos)
-        .filter(|(hash, _)| *hash != KECCAK256_EMPTY && !hash.is_zero())
-        .map(|(hash, code)| (hash, code.original_byte_slice().to_vec()))
-        .collect()
-}
-
-/// Whether the parts of a commit belong together and follow the head.
-fn check(commit: &BlockCommit, head: &Head, snapshot: &dyn Snapshot) -> Result<(), StoreError> {
-    let BlockCommit {
-        block,
-        receipts,
-        state,
-        tries,
-    } = commit;
-    let header = &block.header;
-    let number = header.number;
-    if header.parent_hash != head.hash || number.checked_sub(1) != Some(head.number) {
-        return Err(StoreError::NotOnHead {
-            number,
-            parent: header.parent_hash,
-            head_number: head.number,
-            head_hash: head.hash,
-        });
-    }
-    let wrong = |reason: String| Err(StoreError::InvalidCommit { number, reason });
-    let hash = header.hash_slow();
-    if block.hash != hash {
-        return wrong(format!("its hash is {hash}, not {}", block.hash));
-    }
-    let (transactions, senders) = (block.transactions.len(), block.senders.len());
-    if transactions != senders || transactions != receipts.len() {
-        return wrong(format!(
-            "{transactions} transactions, {senders} senders, {} receipts",
-            receipts.len()
-        ));
-    }
-    if tries.parent() != head.hash {
-        return wrong(format!(
-            "its trie updates were computed on block {}, the head is {}",
-            tries.parent(),
-            head.hash
-        ));
-    }
-    if tries.root() != header.state_root {
-        return wrong(format!(
-            "its state root is {}, its trie updates give {}",
-            header.state_root,
-            tries.root()
-        ));
-    }
-    let codes = codes(state);
-    for delta in tries.deltas() {
-        let info = state.state.get(&delta.address).map(|a| a.info.as_ref());
-        let same = match (info, &delta.after) {
-            (None, _) => false,
-            (Some(info), None) => info.is_none_or(|info| info.is_empty()),
-            (Some(info), Some(after)) => {
-                info.is_some_and(|info| info.nonce == after.nonce && info.balance == after.balance)
-            }
-        };
-        if !same {
-            return wrong(format!(
-                "its state and its trie updates differ in account {}",
-                delta.address
-            ));
-        }
-        if let Some(after) = &delta.after {
-            let code = after.code_hash;
-            let known = code == KECCAK256_EMPTY
-                || delta.before.is_some_and(|before| before.code_hash == code)
-                || codes.contains_key(&code)
-                || snapshot.get(Table::Code, code.as_slice())?.is_some();
-            if !known {
-                return Err(StoreError::commit_without_code(
-                    number,
-                    &delta.address,
-                    &code,
-                ));
-            }
-        }
-    }
-    Ok(())
-}
-
-impl Store {
-    /// The transaction with this hash, with its block's number and its index there.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::header`].
-    pub fn transaction(&self, hash: &B256) -> Result<Option<(TxEnvelope, u64, usize)>, StoreError> {
-        let snapshot = self.backend.snapshot();
-        let Some((number, index)) = block::read_location(&*snapshot, hash)? else {
-            return Ok(None);
-        };
-        let block = block::read_block(&*snapshot, number)?;
-        let transaction = block.and_then(|block| block.transactions.into_iter().nth(index));
-        match transaction {
-            Some(transaction) => Ok(Some((transaction, number, index))),
-            None => Err(StoreError::corrupt(
-                Table::TxLookup,
-                hash.as_slice(),
-                format!("block {number} has no transaction {index}"),
-            )),
-        }
-    }
 }
