@@ -7,8 +7,9 @@ use std::{
     time::Duration,
 };
 
-/// What can go wrong on a device. After [`Lost`](Self::Lost) or [`Timeout`](Self::Timeout) the device is of no use:
-/// open another. No error says anything about the verdict of a job.
+/// What can go wrong on a device. After [`Lost`](Self::Lost) the device is of no use: open another. After
+/// [`Timeout`](Self::Timeout) it may be busy for as long again, because work that runs cannot be called back. No error
+/// says anything about the verdict of a job.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GpuError {
     /// The driver gave the device up, or it was destroyed.
