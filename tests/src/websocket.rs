@@ -14,6 +14,9 @@ pub const CLOSE: u8 = 8;
 /// Kind of a frame that wants an echo.
 pub const PING: u8 = 9;
 
+/// Kind of a frame that is the echo.
+pub const PONG: u8 = 10;
+
 /// An open WebSocket connection.
 #[derive(Debug)]
 pub struct WebSocket(pub TcpStream);
