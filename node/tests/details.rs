@@ -353,6 +353,36 @@ fn pending_transactions_and_the_pending_block() {
             rpc.call("eth_getBlockTransactionCountByNumber", json!(["pending"])),
             "0x1"
         );
+        // The state after the pending block, too.
+        let balance = |block: &str| rpc.call("eth_getBalance", json!([SOMEONE, block]));
+        assert_eq!(
+            (balance("pending"), balance("latest")),
+            (json!("0x1"), json!("0x0"))
+        );
+        let contract = alice.address.create(1);
+        rpc.send(&alice.sign(create(1, deploy(&logger()))));
+        rpc.send(&alice.sign(call(2, contract, Bytes::new())));
+        assert_eq!(
+            rpc.call("eth_getCode", json!([contract, "pending"])),
+            json!(Bytes::from(logger()))
+        );
+        assert_eq!(rpc.call("eth_getCode", json!([contract, "latest"])), "0x");
+        assert_eq!(
+            rpc.call("eth_getStorageAt", json!([contract, "0x0", "pending"])),
+            json!(topic(42))
+        );
+        let number_of = hex!("4360005260206000f3");
+        let overrides = json!({SOMEONE.to_string(): {"code": Bytes::from(number_of.to_vec())}});
+        let answer = rpc.call("eth_call", json!([{"to": SOMEONE}, "pending", overrides]));
+        assert_eq!(answer, json!(topic(1)));
+        let gas =
+            |block: &str| number(&rpc.call("eth_estimateGas", json!([{"to": contract}, block])));
+        assert_eq!(gas("latest"), 21_000);
+        assert!(gas("pending") > 21_000);
+        assert_eq!(
+            rpc.call("eth_getTransactionCount", json!([alice.address, "pending"])),
+            "0x3"
+        );
         assert_eq!(rpc.block_number(), 0);
         let again = alice.transfer(0, SOMEONE, 1);
         assert_eq!(

@@ -216,3 +216,25 @@ fn origins_are_checked_for_websockets_too() {
         assert_eq!(upgrade("https://evil.example"), "HTTP/1.1 403");
     });
 }
+
+#[test]
+fn requests_in_work_are_limited_on_a_connection() {
+    let mut config = config();
+    config.rpc.max_in_flight = 2;
+    with_node(config, |rpc| {
+        let mut socket = WebSocket::connect(rpc);
+        // Two that wait for a block that never comes, and one too many.
+        let alice = Wallet::development(0);
+        for id in 1..4 {
+            let params = json!([alice.transfer(id, SOMEONE, 1), 1500]);
+            let request = json!({"jsonrpc": "2.0", "id": id, "method": "eth_sendRawTransactionSync", "params": params});
+            socket.send(&request.to_string());
+        }
+        let first = socket.receive().unwrap();
+        assert_eq!(first["error"]["code"], -32005, "{first}");
+        for _ in 0..2 {
+            assert_eq!(socket.receive().unwrap()["error"]["code"], 4);
+        }
+        assert_eq!(socket.ask("eth_chainId", json!([]))["result"], "0x17f5");
+    });
+}

@@ -26,6 +26,8 @@ pub struct RpcConfig {
     pub max_connections: usize,
     /// Most subscriptions on one connection.
     pub max_subscriptions: u32,
+    /// Most requests in work on one connection; a WebSocket client may send many without waiting.
+    pub max_in_flight: usize,
     /// Messages that wait for a slow WebSocket reader before senders have to wait.
     pub message_buffer: u32,
     /// How long a subscription waits for a slow reader before the connection is closed.
@@ -64,6 +66,7 @@ impl Default for RpcConfig {
             max_batch: 100,
             max_connections: 1024,
             max_subscriptions: 128,
+            max_in_flight: 512,
             message_buffer: 1024,
             slow_subscriber: Duration::from_secs(10),
             request_timeout: Duration::from_secs(60),

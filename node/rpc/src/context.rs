@@ -12,13 +12,14 @@ use parking_lot::Mutex;
 use pars_engine::Engine;
 use pars_evm::{BlockAttributes, ChainSpec, Executor};
 use pars_pool::Pool;
-use pars_store::{Block, Head, StateView, Store};
+use pars_store::{Block, Head, Store};
 use serde::Serialize;
 use tokio::sync::{Notify, Semaphore, broadcast};
 
 use crate::config::RpcConfig;
 use crate::error::Fault;
 use crate::filter::Filters;
+use crate::pending::{PendingBlock, StateAt};
 
 /// The node's parts as the RPC server needs them. Everything is shared; a clone is cheap.
 #[derive(Clone)]
@@ -86,6 +87,8 @@ pub(crate) struct Shared {
     pub(crate) filters: Mutex<Filters>,
     /// The suggested tip and the head it was computed for.
     pub(crate) tip: Mutex<Option<(B256, U256)>>,
+    /// What building on the head would give now.
+    pub(crate) pending: PendingBlock,
     /// Method names, for `rpc_modules`.
     pub(crate) methods: Vec<&'static str>,
     reads: Arc<Semaphore>,
@@ -111,6 +114,7 @@ impl Shared {
             config,
             filters,
             tip: Mutex::new(None),
+            pending: PendingBlock::default(),
             methods,
             reads,
             runs,
@@ -187,20 +191,22 @@ impl Shared {
 
     /// The header and the state after the block that `id` names. Unlike [`Self::block`] an unknown
     /// block is an error: there is no state to answer from.
-    pub(crate) fn state(&self, id: BlockId) -> Result<(Header, StateView), Fault> {
+    pub(crate) fn state(&self, id: BlockId) -> Result<(Header, StateAt), Fault> {
+        if id.is_pending() {
+            return self.pending.state(&self.node);
+        }
         let unknown = || match id {
             BlockId::Hash(_) => Fault::server("header for hash not found"),
             BlockId::Number(_) => Fault::server("header not found"),
         };
+        let store = &self.node.store;
         let number = self.number_of(id)?.ok_or_else(unknown)?;
-        let header = self
-            .node
-            .store
+        let header = store
             .header(number)
             .map_err(store_fault)?
             .ok_or_else(unknown)?;
-        let state = self.node.store.state(number).map_err(store_fault)?;
-        Ok((header, state))
+        let state = store.state(number).map_err(store_fault)?;
+        Ok((header, state.into()))
     }
 
     /// Now, for filters. Kept here so that the state machines have no clock.

@@ -21,6 +21,7 @@ mod gate;
 mod ingress;
 mod methods;
 mod params;
+mod pending;
 mod polite;
 mod server;
 mod subscribe;

@@ -1,11 +1,15 @@
 //! The RPC layer in front of the methods: errors in the words tools know.
 
+use std::sync::Arc;
+
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use jsonrpsee::MethodResponse;
 use jsonrpsee::core::middleware::{Batch, BatchEntry, Notification, RpcServiceT};
 use jsonrpsee::core::server::{BatchResponseBuilder, Methods};
 use jsonrpsee::types::{ErrorObjectOwned, Request};
+
+use tokio::sync::Semaphore;
 
 use crate::error::{Fault, code};
 use crate::gate::Origin;
@@ -19,6 +23,8 @@ pub(crate) struct Polite<S> {
     pub(crate) inner: S,
     pub(crate) methods: Methods,
     pub(crate) max_response_bytes: usize,
+    /// Requests that may still come into work on this connection.
+    pub(crate) in_flight: Arc<Semaphore>,
 }
 
 impl<S> Polite<S> {
@@ -61,12 +67,24 @@ where
     type BatchResponse = MethodResponse;
 
     fn call<'a>(&self, request: Request<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
-        match self.refusal(&request) {
+        let refusal = self.refusal(&request);
+        let place = Arc::clone(&self.in_flight).try_acquire_owned().ok();
+        let busy =
+            || Fault::limit("too many requests at a time on this connection; wait for answers");
+        match refusal.or_else(|| place.is_none().then(busy)) {
             Some(fault) => {
                 let response = MethodResponse::error(request.id(), ErrorObjectOwned::from(fault));
                 std::future::ready(response).left_future()
             }
-            None => self.inner.call(request).right_future(),
+            None => {
+                let answer = self.inner.call(request);
+                let held = async move {
+                    let response = answer.await;
+                    drop(place);
+                    response
+                };
+                held.right_future()
+            }
         }
     }
 

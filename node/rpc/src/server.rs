@@ -233,10 +233,12 @@ impl Acceptor {
             .build();
         let methods = self.methods.clone();
         let max_response_bytes = config.max_response_bytes as usize;
+        let in_flight = Arc::new(Semaphore::new(config.max_in_flight.max(1)));
         let rpc = RpcServiceBuilder::new().layer_fn(move |inner| Polite {
             inner,
             methods: methods.clone(),
             max_response_bytes,
+            in_flight: Arc::clone(&in_flight),
         });
         let http = ServiceBuilder::new()
             .layer(GateLayer {

@@ -5,7 +5,6 @@ use alloy_primitives::{B256, U64};
 use alloy_rpc_types_eth::Index;
 use serde_json::Value;
 
-use super::call::pending_block;
 use crate::context::{Answer, Shared, answer};
 use crate::convert;
 use crate::error::Fault;
@@ -54,7 +53,7 @@ fn get(shared: &Shared, id: BlockId, full: bool) -> Answer {
 /// The block that would be built now. It has no hash and no nonce yet, and its transactions have no
 /// block.
 fn pending(shared: &Shared, full: bool) -> Answer {
-    let block = convert::block(pending_block(shared)?.block, full);
+    let block = convert::block(shared.pending.get(&shared.node)?.block.clone(), full);
     let mut value = serde_json::to_value(&block).map_err(Fault::internal)?;
     for field in ["hash", "nonce"] {
         if let Some(slot) = value.get_mut(field) {
@@ -108,7 +107,7 @@ pub(super) fn transaction_count_by_hash(shared: &Shared, args: &Args<'_>) -> Ans
 
 fn transaction_count(shared: &Shared, id: BlockId) -> Answer {
     let block = if id.is_pending() {
-        Some(pending_block(shared)?.block)
+        Some(shared.pending.get(&shared.node)?.block.clone())
     } else {
         shared.block(id)?
     };

@@ -1,4 +1,4 @@
-//! Calls that change nothing, and the block that would be built now.
+//! Calls that change nothing.
 
 use alloy_consensus::Header;
 use alloy_eips::eip2930::AccessListResult;
@@ -6,17 +6,17 @@ use alloy_primitives::{U64, U256};
 use alloy_rpc_types_eth::state::StateOverride;
 use alloy_rpc_types_eth::{BlockOverrides, TransactionInput, TransactionRequest};
 use pars_evm::{CallError, CallOptions, CallOutcome};
-use pars_store::{BlockCommit, StateView};
 
 use super::block::block_id;
 use crate::context::{Answer, Shared, answer};
 use crate::error::{Fault, code};
 use crate::params::Args;
+use crate::pending::StateAt;
 
 /// A call as a client describes it, and the block and state it runs in.
 struct Question {
     header: Header,
-    state: StateView,
+    state: StateAt,
     request: TransactionRequest,
     options: CallOptions,
 }
@@ -37,11 +37,6 @@ fn question(shared: &Shared, args: &Args<'_>, most: usize) -> Result<Question, F
         ..CallOptions::default()
     };
     let (header, state) = shared.state(id)?;
-    let header = if id.is_pending() {
-        pending_header(shared, &header)
-    } else {
-        header
-    };
     Ok(Question {
         header,
         state,
@@ -113,33 +108,4 @@ fn call_fault(error: CallError) -> Fault {
         CallError::State(_) => Fault::new(code::INTERNAL, error.to_string()),
         other => Fault::server(other.to_string()),
     }
-}
-
-/// The header that the block after `parent` would have, as far as a call can see it.
-fn pending_header(shared: &Shared, parent: &Header) -> Header {
-    let head = shared.head();
-    let attributes = (shared.node.attributes)(&head);
-    Header {
-        parent_hash: head.hash,
-        number: parent.number.saturating_add(1),
-        timestamp: attributes.timestamp.max(parent.timestamp),
-        beneficiary: attributes.beneficiary,
-        mix_hash: attributes.prev_randao,
-        base_fee_per_gas: Some(shared.node.spec.next_base_fee(parent)),
-        gas_limit: shared.node.spec.next_gas_limit(parent),
-        ..parent.clone()
-    }
-}
-
-/// What building on the head would give now, with the transactions of the pool. Nothing is kept.
-pub(super) fn pending_block(shared: &Shared) -> Result<BlockCommit, Fault> {
-    let node = &shared.node;
-    let head = node.store.head();
-    let candidates = node.best_transactions(&head.header);
-    let attributes = (node.attributes)(&head);
-    let executed = node
-        .executor
-        .build(&node.store, candidates, attributes)
-        .map_err(Fault::internal)?;
-    Ok(executed.commit)
 }

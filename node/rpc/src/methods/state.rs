@@ -1,5 +1,6 @@
 //! Accounts: balance, nonce, code, storage.
 
+use alloy_eips::BlockId;
 use alloy_primitives::{Address, B256, U64, U256};
 use alloy_serde::JsonStorageKey;
 
@@ -27,6 +28,11 @@ pub(super) fn transaction_count(shared: &Shared, args: &Args<'_>) -> Answer {
         shared.node.pool.lock().pending_nonce(&address)
     } else {
         None
+    };
+    let id = if id.is_pending() {
+        BlockId::latest()
+    } else {
+        id
     };
     let (_, state) = shared.state(id)?;
     let account = state.account(&address).map_err(store_fault)?;

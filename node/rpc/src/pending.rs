@@ -1,0 +1,157 @@
+//! The block that building on the head would give now, and the state after it.
+//!
+//! This is what `pending` means: not a guess from the pool, but the very build a proposer would
+//! make. It is kept until the head, the usable transactions or the second change.
+
+use std::sync::Arc;
+
+use alloy_consensus::Header;
+use alloy_primitives::{Address, B256, Bytes, U256};
+use parking_lot::Mutex;
+use pars_store::{BlockCommit, StateView, StoreError};
+use revm::DatabaseRef;
+use revm::bytecode::Bytecode;
+use revm::state::AccountInfo;
+
+use crate::context::{RpcContext, store_fault};
+use crate::error::Fault;
+
+/// The last build of the pending block.
+#[derive(Debug, Default)]
+pub(crate) struct PendingBlock(Mutex<Option<Kept>>);
+
+#[derive(Debug)]
+struct Kept {
+    parent: B256,
+    timestamp: u64,
+    candidates: Vec<B256>,
+    commit: Arc<BlockCommit>,
+}
+
+impl PendingBlock {
+    /// The pending block with its receipts and changes. Nothing of it is written. Blocking.
+    pub(crate) fn get(&self, node: &RpcContext) -> Result<Arc<BlockCommit>, Fault> {
+        let head = node.store.head();
+        let transactions = node.best_transactions(&head.header);
+        let attributes = (node.attributes)(&head);
+        let timestamp = attributes.timestamp;
+        let candidates: Vec<_> = transactions
+            .iter()
+            .map(|transaction| *transaction.tx_hash())
+            .collect();
+        if let Some(kept) = &*self.0.lock()
+            && (kept.parent, kept.timestamp) == (head.hash, timestamp)
+            && kept.candidates == candidates
+        {
+            return Ok(Arc::clone(&kept.commit));
+        }
+        let executed = node
+            .executor
+            .build(&node.store, transactions, attributes)
+            .map_err(Fault::internal)?;
+        let commit = Arc::new(executed.commit);
+        let parent = commit.block.header.parent_hash;
+        *self.0.lock() = Some(Kept {
+            parent,
+            timestamp,
+            candidates,
+            commit: Arc::clone(&commit),
+        });
+        Ok(commit)
+    }
+
+    /// Header of the pending block, and the state after it. Blocking.
+    pub(crate) fn state(&self, node: &RpcContext) -> Result<(Header, StateAt), Fault> {
+        let commit = self.get(node)?;
+        let header = commit.block.header.clone();
+        let parent = node
+            .store
+            .state(header.number.saturating_sub(1))
+            .map_err(store_fault)?;
+        Ok((
+            header,
+            StateAt {
+                stored: parent,
+                built: Some(commit),
+            },
+        ))
+    }
+}
+
+/// The state after an accepted block, or after the pending one.
+#[derive(Debug)]
+pub(crate) struct StateAt {
+    stored: StateView,
+    /// Changes on top of the stored state.
+    built: Option<Arc<BlockCommit>>,
+}
+
+impl StateAt {
+    /// The account at `address`.
+    pub(crate) fn account(&self, address: &Address) -> Result<Option<AccountInfo>, StoreError> {
+        self.basic_ref(*address)
+    }
+
+    /// The code of the account at `address`; empty where there is none.
+    pub(crate) fn code_of(&self, address: &Address) -> Result<Bytes, StoreError> {
+        match self.account(address)? {
+            Some(account) => Ok(self.code_by_hash_ref(account.code_hash)?.original_bytes()),
+            None => Ok(Bytes::new()),
+        }
+    }
+
+    /// The value of a slot, zero where it was never set.
+    pub(crate) fn storage(&self, address: &Address, slot: &U256) -> Result<U256, StoreError> {
+        self.storage_ref(*address, *slot)
+    }
+}
+
+impl From<StateView> for StateAt {
+    fn from(stored: StateView) -> Self {
+        Self {
+            stored,
+            built: None,
+        }
+    }
+}
+
+impl DatabaseRef for StateAt {
+    type Error = StoreError;
+
+    fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, StoreError> {
+        match self
+            .built
+            .as_ref()
+            .and_then(|built| built.state.account(&address))
+        {
+            Some(changed) => Ok(changed.account_info()),
+            None => self.stored.basic_ref(address),
+        }
+    }
+
+    fn code_by_hash_ref(&self, code_hash: B256) -> Result<Bytecode, StoreError> {
+        match self
+            .built
+            .as_ref()
+            .and_then(|built| built.state.bytecode(&code_hash))
+        {
+            Some(code) => Ok(code),
+            None => self.stored.code_by_hash_ref(code_hash),
+        }
+    }
+
+    fn storage_ref(&self, address: Address, slot: U256) -> Result<U256, StoreError> {
+        let changed = self
+            .built
+            .as_ref()
+            .and_then(|built| built.state.account(&address));
+        match changed.and_then(|account| account.storage_slot(slot)) {
+            Some(value) => Ok(value),
+            None => self.stored.storage_ref(address, slot),
+        }
+    }
+
+    fn block_hash_ref(&self, number: u64) -> Result<B256, StoreError> {
+        self.stored.block_hash_ref(number)
+    }
+}
