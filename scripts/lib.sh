@@ -62,10 +62,11 @@ need_linker() {
 # A Vulkan loader and a driver: any GPU's, or Mesa's software one.
 need_vulkan() {
     local missing=()
-    if ! ldconfig -p 2>/dev/null | grep -q 'libvulkan\.so\.1' && ! /sbin/ldconfig -p 2>/dev/null | grep -q 'libvulkan\.so\.1'; then
+    if ! PATH="$PATH:/sbin:/usr/sbin" ldconfig -p 2>/dev/null | grep 'libvulkan\.so\.1' >/dev/null; then
         missing+=(libvulkan1)
     fi
-    if ! ls /usr/share/vulkan/icd.d/*lvp*.json /etc/vulkan/icd.d/*lvp*.json >/dev/null 2>&1; then
+    if ! compgen -G '/usr/share/vulkan/icd.d/*lvp*.json' >/dev/null &&
+        ! compgen -G '/etc/vulkan/icd.d/*lvp*.json' >/dev/null; then
         missing+=(mesa-vulkan-drivers)
     fi
     if [ "${#missing[@]}" -gt 0 ]; then

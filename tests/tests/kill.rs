@@ -29,7 +29,7 @@ use pars_tests::{
 };
 use serde_json::{Value, json};
 
-/// How often the node is killed.
+/// How often the node is killed; `PARS_TEST_KILLS` asks for more.
 const KILLS: usize = 12;
 /// Senders at the same time.
 const SENDERS: usize = 3;
@@ -45,7 +45,9 @@ fn nothing_accepted_is_lost() {
     let seen = Seen::default();
     let mut node = DevNode::start(&data);
     let mut ledger = Ledger::genesis(&mut node.rpc());
-    for round in 1..=KILLS {
+    let kills =
+        std::env::var("PARS_TEST_KILLS").map_or(KILLS, |text| text.parse().expect("a number"));
+    for round in 1..=kills {
         let stop = Arc::new(AtomicBool::new(false));
         let senders: Vec<_> = (0..SENDERS)
             .map(|index| {
@@ -81,7 +83,7 @@ fn nothing_accepted_is_lost() {
         );
     }
     assert!(
-        seen.lock().unwrap().len() > KILLS,
+        seen.lock().unwrap().len() > kills,
         "too few receipts were seen for the test to mean anything"
     );
 
