@@ -9,11 +9,12 @@ use pars_engine::fault::{Fault, FaultScript};
 use pars_engine::{
     BackendStats, DeviceState, Engine, EngineBuilder, GpuPolicy, MlDsaVerify, Routing, VerifyJob,
 };
-use support::{Toy, ToyJob, reference};
+use support::{Toy, ToyJob, quiet_workers, reference};
 
 const LONG: Duration = Duration::from_secs(30);
 
 fn scripted(script: FaultScript) -> EngineBuilder {
+    quiet_workers();
     Engine::builder()
         .gpu(GpuPolicy::Off)
         .without_standard_kernels()

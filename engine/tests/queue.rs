@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 use pars_engine::{
     Engine, EngineBuilder, EngineError, GpuPolicy, MlDsaVerify, SubmitError, Ticket,
 };
-use support::{Hold, PANICS, Toy, ToyJob, reference};
+use support::{Hold, PANICS, Toy, ToyJob, quiet_workers, reference};
 
 fn toy() -> EngineBuilder {
+    quiet_workers();
     Engine::builder()
         .gpu(GpuPolicy::Off)
         .without_standard_kernels()

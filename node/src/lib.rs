@@ -19,6 +19,7 @@
 
 pub mod accounts;
 pub mod cli;
+pub mod ctl;
 mod node;
 mod producer;
 mod schedule;

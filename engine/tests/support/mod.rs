@@ -10,6 +10,23 @@ use pars_engine::Kernel;
 #[allow(dead_code)]
 pub static ALIVE: AtomicUsize = AtomicUsize::new(0);
 
+/// Keeps panics of the engine's own threads, which tests cause on purpose, out of the output.
+#[allow(dead_code)]
+pub fn quiet_workers() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !std::thread::current()
+                .name()
+                .is_some_and(|name| name.starts_with("pars-"))
+            {
+                usual(panic);
+            }
+        }));
+    });
+}
+
 /// Answers `reference(number)`, after the time that the job asks for.
 pub struct Toy;
 

@@ -1,0 +1,248 @@
+//! Random schedules of submissions, cancellations and device faults, each from a seed, against a
+//! reference that is a map and a loop: every ticket is answered once and rightly, none is lost, and
+//! no bound is passed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod support;
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use pars_engine::fault::FaultScript;
+use pars_engine::{Engine, EngineError, GpuPolicy, Routing, SubmitError, Ticket};
+use proptest::prelude::*;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use support::{ALIVE, PANICS, Toy, ToyJob, quiet_workers, reference};
+
+const LONG: Duration = Duration::from_secs(60);
+
+/// The order of things in one run.
+#[derive(Clone, Debug)]
+struct Schedule {
+    seed: u64,
+    cpu_threads: usize,
+    queue_jobs: usize,
+    queue_bytes: usize,
+    max_batch: usize,
+    max_wait_us: u64,
+    prefer_device: bool,
+    devices: Vec<(u64, u16)>,
+    callers: usize,
+    steps: usize,
+}
+
+fn schedules() -> impl Strategy<Value = Schedule> {
+    (
+        (
+            any::<u64>(),
+            1..4usize,
+            1..200usize,
+            500..20_000usize,
+            1..100usize,
+        ),
+        (prop_oneof![3 => Just(0), 1 => 1..500u64], any::<bool>()),
+        prop::collection::vec((any::<u64>(), 0..400u16), 0..3),
+        (1..5usize, 1..60usize),
+    )
+        .prop_map(|(a, b, devices, c)| Schedule {
+            seed: a.0,
+            cpu_threads: a.1,
+            queue_jobs: a.2,
+            queue_bytes: a.3,
+            max_batch: a.4,
+            max_wait_us: b.0,
+            prefer_device: b.1,
+            devices,
+            callers: c.0,
+            steps: c.1,
+        })
+}
+
+/// What the reference says of a job.
+fn expected(number: u64) -> Result<u64, EngineError> {
+    if number == PANICS {
+        let message =
+            "assertion `left != right` failed: thirteen\n  left: 13000013\n right: 13000013";
+        return Err(EngineError::Panicked {
+            kernel: "toy",
+            message: message.to_owned(),
+        });
+    }
+    Ok(reference(number))
+}
+
+fn job(random: &mut StdRng) -> ToyJob {
+    let number = if random.random_range(0..100) == 0 {
+        PANICS
+    } else {
+        random.random()
+    };
+    ToyJob::new(number)
+        .spin(if random.random_range(0..10) == 0 {
+            random.random_range(0..100)
+        } else {
+            0
+        })
+        .group(random.random_range(0..3))
+        .bytes(random.random_range(0..400))
+}
+
+/// What one caller did, to be added up.
+#[derive(Default)]
+struct Tally {
+    submitted: u64,
+    refused: u64,
+}
+
+/// One caller's life: submits, drops, waits, calls; keeps what is open in a map.
+fn live(engine: &Engine, seed: u64, steps: usize) -> Tally {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut open: HashMap<usize, (u64, Ticket<u64>)> = HashMap::new();
+    let mut tally = Tally::default();
+    for step in 0..steps {
+        match random.random_range(0..10) {
+            0..=4 => {
+                let job = job(&mut random);
+                let number = job.number;
+                match engine.submit::<Toy>(job) {
+                    Ok(ticket) => {
+                        tally.submitted += 1;
+                        open.insert(step, (number, ticket));
+                    }
+                    Err(SubmitError::QueueFull { job, state }) => {
+                        tally.refused += 1;
+                        assert_eq!(job.number, number);
+                        assert!(state.jobs <= state.max_jobs && state.bytes <= state.max_bytes);
+                    }
+                    Err(other) => panic!("{other}"),
+                }
+            }
+            5 => {
+                let key = open.keys().next().copied();
+                drop(key.and_then(|key| open.remove(&key)));
+            }
+            6 => {
+                let key = open.keys().next().copied();
+                if let Some((number, ticket)) = key.and_then(|key| open.remove(&key)) {
+                    assert_eq!(ticket.wait(), expected(number));
+                }
+            }
+            7 => {
+                let job = job(&mut random);
+                let number = job.number;
+                tally.submitted += 1;
+                assert_eq!(engine.call_blocking::<Toy>(job), expected(number));
+            }
+            8 => {
+                let jobs: Vec<_> = (0..random.random_range(0..50))
+                    .map(|_| ToyJob::new(random.random()).group(random.random_range(0..3)))
+                    .collect();
+                let answers: Vec<_> = jobs.iter().map(|job| reference(job.number)).collect();
+                tally.submitted += u64::try_from(jobs.len()).unwrap();
+                assert_eq!(engine.call_many_blocking::<Toy>(jobs).unwrap(), answers);
+            }
+            _ => {
+                let queue = engine.queue();
+                assert!(queue.jobs <= queue.max_jobs && queue.bytes <= queue.max_bytes);
+                std::thread::sleep(Duration::from_micros(random.random_range(0..200)));
+            }
+        }
+    }
+    for (number, ticket) in open.into_values() {
+        assert_eq!(ticket.wait(), expected(number));
+    }
+    tally
+}
+
+fn run(schedule: &Schedule) {
+    quiet_workers();
+    let mut builder = Engine::builder()
+        .gpu(GpuPolicy::Off)
+        .without_standard_kernels()
+        .kernel::<Toy>()
+        .cpu_threads(schedule.cpu_threads)
+        .queue_jobs(schedule.queue_jobs)
+        .queue_bytes(schedule.queue_bytes)
+        .max_batch(schedule.max_batch)
+        .max_wait(Duration::from_micros(schedule.max_wait_us))
+        .routing(if schedule.prefer_device {
+            Routing::PreferDevice
+        } else {
+            Routing::Measured
+        })
+        .audit_per_batch(usize::MAX)
+        .device_retries(100, Duration::from_micros(100));
+    for (seed, per_thousand) in &schedule.devices {
+        builder = builder.faulty_device(
+            FaultScript::new()
+                .seeded(*seed, *per_thousand)
+                .max_batch(40),
+        );
+    }
+    let engine = builder.build().unwrap();
+    if schedule.seed % 2 == 0 {
+        assert!(engine.wait_ready(LONG));
+    }
+    let tallies: Vec<Tally> = std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..schedule.callers)
+            .map(|caller| {
+                let (engine, seed) = (&engine, schedule.seed.wrapping_add(caller as u64));
+                scope.spawn(move || live(engine, seed, schedule.steps))
+            })
+            .collect();
+        callers
+            .into_iter()
+            .map(|caller| caller.join().unwrap())
+            .collect()
+    });
+    // Cancelled jobs may still be on their way through a batch.
+    assert!(engine.shutdown(LONG));
+    let stats = engine.stats();
+    let kernel = &stats.kernels[0];
+    assert_eq!(
+        kernel.submitted,
+        tallies.iter().map(|tally| tally.submitted).sum::<u64>()
+    );
+    assert_eq!(
+        kernel.refused,
+        tallies.iter().map(|tally| tally.refused).sum::<u64>()
+    );
+    assert_eq!(
+        kernel.submitted,
+        kernel.answered() + kernel.cancelled,
+        "{kernel:?}"
+    );
+    assert_eq!(
+        (stats.queue.jobs, stats.queue.bytes, kernel.shut_down),
+        (0, 0, 0)
+    );
+    assert!(stats.queue.peak_jobs <= schedule.queue_jobs);
+    assert!(stats.queue.peak_bytes <= schedule.queue_bytes);
+    for backend in &kernel.backends {
+        assert!(
+            backend.backend == "cpu"
+                || backend.batch_sizes.max() <= 40.min(schedule.max_batch as u64)
+        );
+    }
+    drop(engine);
+    assert_eq!(ALIVE.load(Ordering::SeqCst), 0, "a job outlived its engine");
+}
+
+/// Number of schedules: `PARS_MODEL_SEEDS`, else a few hundred.
+fn cases() -> u32 {
+    std::env::var("PARS_MODEL_SEEDS")
+        .ok()
+        .and_then(|seeds| seeds.parse().ok())
+        .unwrap_or(300)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_ticket_is_answered_once_and_rightly(schedule in schedules()) {
+        run(&schedule);
+    }
+}

@@ -1,0 +1,147 @@
+//! The commands of `parsctl`.
+
+mod bench;
+mod devices;
+mod selftest;
+mod table;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use pars_engine::{Engine, GpuPolicy, Routing};
+
+/// How long devices may take to open and to compile their kernels.
+const START_LIMIT: Duration = Duration::from_secs(300);
+
+/// Looks after a Pars node.
+#[derive(Debug, Parser)]
+#[command(name = "parsctl", version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The compute engine: what it finds, whether it computes rightly, how fast it is.
+    #[command(subcommand)]
+    Engine(EngineCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum EngineCommand {
+    /// Show adapters, back ends and CPU features, which of them are used, and why.
+    Devices(devices::Options),
+    /// Run every kernel's known answers on every back end. Ends with exit code 1 on a failure.
+    Selftest(selftest::Options),
+    /// Measure every path quickly: verifications a second at several batch sizes.
+    Bench(bench::Options),
+}
+
+/// Which adapters a command looks at.
+#[derive(Clone, Debug, Args)]
+struct Adapters {
+    /// Use software adapters (such as lavapipe) as well as hardware.
+    #[arg(long, short)]
+    all: bool,
+    /// Use only adapters whose name contains this text; `off` uses none.
+    #[arg(long, value_name = "NAME", conflicts_with = "all", env = "PARS_GPU")]
+    gpu: Option<String>,
+}
+
+impl Adapters {
+    fn policy(&self) -> GpuPolicy {
+        match self.gpu.as_deref() {
+            _ if self.all => GpuPolicy::Any,
+            None | Some("auto") => GpuPolicy::Auto,
+            Some("any") => GpuPolicy::Any,
+            Some("off") => GpuPolicy::Off,
+            Some(name) => GpuPolicy::Named(name.to_owned()),
+        }
+    }
+}
+
+/// What keeps a command from doing its work.
+#[derive(Debug, thiserror::Error)]
+enum CtlError {
+    #[error(transparent)]
+    Build(#[from] pars_engine::BuildError),
+    #[error(transparent)]
+    Engine(#[from] pars_engine::EngineError),
+    #[error("the devices were not ready within {} s; look at the driver, or use --gpu off", START_LIMIT.as_secs())]
+    NotReady,
+    #[error("the engine gave a wrong verdict on {path}, batch of {batch}: do not use this machine")]
+    WrongVerdict { path: String, batch: usize },
+    #[error("could not sign test data: {0}")]
+    TestData(String),
+    #[error("could not write: {0}")]
+    Output(#[from] io::Error),
+    #[error("could not write JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// Runs a command line; the exit code says whether all was well.
+pub fn run(cli: Cli) -> ExitCode {
+    let mut out = io::stdout().lock();
+    let result = match cli.command {
+        Command::Engine(EngineCommand::Devices(options)) => devices::run(&options, &mut out),
+        Command::Engine(EngineCommand::Selftest(options)) => selftest::run(&options, &mut out),
+        Command::Engine(EngineCommand::Bench(options)) => bench::run(&options, &mut out),
+    };
+    let flushed = out.flush().map_err(CtlError::from);
+    match result.and_then(|code| flushed.map(|()| code)) {
+        Ok(code) => code,
+        // The reader of a pipe has seen enough.
+        Err(CtlError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("parsctl: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An engine whose devices have all come to a result.
+fn ready_engine(policy: GpuPolicy, routing: Routing) -> Result<Engine, CtlError> {
+    let engine = Engine::builder().gpu(policy).routing(routing).build()?;
+    if engine.wait_ready(START_LIMIT) {
+        Ok(engine)
+    } else {
+        Err(CtlError::NotReady)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn policies_are_read() {
+        let policy = |arguments: &[&str]| {
+            let all = ["parsctl", "engine", "devices"].iter().chain(arguments);
+            match Cli::try_parse_from(all).map(|cli| cli.command) {
+                Ok(Command::Engine(EngineCommand::Devices(options))) => {
+                    Some(options.adapters.policy())
+                }
+                _ => None,
+            }
+        };
+        assert_eq!(policy(&[]), Some(GpuPolicy::Auto));
+        assert_eq!(policy(&["--all"]), Some(GpuPolicy::Any));
+        assert_eq!(policy(&["--gpu", "off"]), Some(GpuPolicy::Off));
+        assert_eq!(
+            policy(&["--gpu", "H100"]),
+            Some(GpuPolicy::Named("H100".into()))
+        );
+        assert_eq!(policy(&["--gpu", "H100", "--all"]), None);
+    }
+}
