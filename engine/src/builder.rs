@@ -218,6 +218,7 @@ impl EngineBuilder {
                 });
             }
         }
+        lanes.iter().for_each(|lane| lane.measure_cpu());
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(config.cpu_threads)
             .thread_name(|index| format!("pars-cpu-{index}"))

@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
+use crate::cpu::{self, typical};
 use crate::error::{DeviceError, panic_text};
 use crate::fault::ScriptedDevice;
 use crate::kernel::{Accelerator, Kernel};
-use crate::lane::{DeviceTurn, Entry, Lane, book_batch, run_one, typical};
+use crate::lane::{DeviceTurn, Lane, book_batch};
+use crate::queue::Entry;
 use crate::report::{AdapterSummary, Cost, SelfTestReport};
 use crate::ticket::Answer;
 
@@ -156,21 +158,7 @@ impl<K: Kernel> Opened<K> {
             self.time(&batch(size))?;
             long = self.time(&batch(size))?;
         }
-        let jobs_more = u32::try_from(size - small).unwrap_or(u32::MAX);
-        if jobs_more == 0 {
-            let jobs = u32::try_from(small.max(1)).unwrap_or(u32::MAX);
-            return Ok(Cost {
-                fixed: Duration::ZERO,
-                job: short / jobs,
-            });
-        }
-        let job = long.saturating_sub(short) / jobs_more;
-        let fixed =
-            short.saturating_sub(job.saturating_mul(u32::try_from(small).unwrap_or(u32::MAX)));
-        Ok(Cost {
-            fixed,
-            job: job.max(Duration::from_nanos(1)),
-        })
+        Ok(cpu::line((small, short), (size, long)))
     }
 
     /// Which answers of a batch the CPU has to look at, in order, each once.
@@ -295,22 +283,34 @@ impl<K: Kernel> Opened<K> {
     }
 }
 
-/// The CPU's answers to some jobs of a batch.
+/// The CPU's answers to some jobs of a batch, in the order of the indices.
 fn recompute<K: Kernel>(
-    cpu: &rayon::ThreadPool,
+    pool: &rayon::ThreadPool,
     batch: &[Entry<K>],
     indices: &[usize],
 ) -> Vec<Recomputed<K::Output>> {
-    let one = |index: &usize| {
-        batch.get(*index).map(|entry| Recomputed {
+    let some = |indices: &[usize]| {
+        let jobs: Vec<_> = indices
+            .iter()
+            .filter_map(|index| batch.get(*index))
+            .map(|entry| &entry.job)
+            .collect();
+        let answers = cpu::run::<K>(&jobs);
+        let some = indices.iter().zip(answers);
+        some.map(|(index, answer)| Recomputed {
             index: *index,
-            answer: run_one::<K>(&entry.job),
+            answer,
         })
+        .collect::<Vec<_>>()
     };
     if indices.len() <= RECOMPUTE_ALONE {
-        indices.iter().filter_map(one).collect()
+        some(indices)
     } else {
-        cpu.install(|| indices.par_iter().filter_map(one).collect())
+        let share = indices
+            .len()
+            .div_ceil(pool.current_num_threads())
+            .min(K::CPU_CHUNK.max(1));
+        pool.install(|| indices.par_chunks(share).flat_map_iter(some).collect())
     }
 }
 

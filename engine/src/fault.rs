@@ -58,6 +58,7 @@ pub struct FaultScript {
     in_self_test: Option<Fault>,
     max_batch: usize,
     opens: u64,
+    slow: Duration,
 }
 
 impl Default for FaultScript {
@@ -76,6 +77,7 @@ impl FaultScript {
             in_self_test: None,
             max_batch: 1_024,
             opens: u64::MAX,
+            slow: Duration::ZERO,
         }
     }
 
@@ -120,6 +122,13 @@ impl FaultScript {
     #[must_use]
     pub const fn opens(mut self, times: u64) -> Self {
         self.opens = times;
+        self
+    }
+
+    /// Makes every batch take this much longer, those of the self-test too.
+    #[must_use]
+    pub const fn slow(mut self, time: Duration) -> Self {
+        self.slow = time;
         self
     }
 
@@ -232,6 +241,9 @@ impl<K: Kernel> Accelerator<K> for Scripted<K> {
         };
         if device.lost.load(Ordering::SeqCst) {
             return Err(DeviceError::Lost("lost before".to_owned()));
+        }
+        if device.script.slow > Duration::ZERO {
+            std::thread::sleep(device.script.slow);
         }
         let right = |job: &&K::Job| Some(K::run_cpu(job));
         match fault {

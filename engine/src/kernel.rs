@@ -20,6 +20,9 @@ pub trait Kernel: Sized + Send + Sync + 'static {
     type Output: Clone + PartialEq + fmt::Debug + Send + Sync + 'static;
     /// Name in reports and statistics, such as `mldsa/verify`. Unique within an engine.
     const NAME: &'static str;
+    /// Jobs that the CPU path likes to have together, such as the lanes of its vectors. 1 where it
+    /// gains nothing from company.
+    const CPU_CHUNK: usize = 1;
 
     /// Bytes that the job holds while it waits; the queue's byte bound counts them.
     fn job_bytes(job: &Self::Job) -> usize;
@@ -33,8 +36,8 @@ pub trait Kernel: Sized + Send + Sync + 'static {
     /// Does one job on the calling thread. A panic in here becomes the error of this job alone.
     fn run_cpu(job: &Self::Job) -> Self::Output;
 
-    /// Does several jobs on the calling thread: an output for each, in order, equal to that of
-    /// [`run_cpu`](Self::run_cpu). A kernel whose CPU path shares vector lanes between jobs does so here.
+    /// Does several jobs on the calling thread, an output for each, in order; equal to
+    /// [`run_cpu`](Self::run_cpu) of each. A kernel that gains from company writes its own.
     fn run_cpu_batch(jobs: &[&Self::Job]) -> Vec<Self::Output> {
         jobs.iter().map(|job| Self::run_cpu(job)).collect()
     }

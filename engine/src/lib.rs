@@ -30,6 +30,7 @@
 mod adapters;
 mod builder;
 mod config;
+mod cpu;
 mod device;
 mod engine;
 mod error;
@@ -40,7 +41,9 @@ mod gpu_faults;
 mod kernel;
 mod lane;
 mod mldsa;
+mod queue;
 mod report;
+mod routing;
 mod shared;
 mod signal;
 mod stats;

@@ -172,8 +172,8 @@ pub struct Cost {
 pub struct RouteReport {
     /// Name of the kernel.
     pub kernel: &'static str,
-    /// Measured cost of one job on one CPU thread.
-    pub cpu_job: Duration,
+    /// Measured cost on one CPU thread.
+    pub cpu: Cost,
     /// Measured costs of the adapters that are ready: adapter's name, cost, and the smallest batch
     /// that goes there (`None`: no batch does, the CPU is always quicker).
     pub devices: Vec<(String, Cost, Option<usize>)>,

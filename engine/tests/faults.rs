@@ -278,16 +278,17 @@ fn several_devices_work_side_by_side_and_outlive_each_other() {
 
 #[test]
 fn measured_routing_leaves_a_slow_device_alone() {
-    // The scripted device answers one job after another by the CPU path; two threads beat it.
-    let engine = ready(
-        scripted(FaultScript::new())
-            .routing(Routing::Measured)
-            .cpu_threads(2),
-    );
-    ask(&engine, 0..1);
+    let script = FaultScript::new().slow(Duration::from_millis(2));
+    let engine = ready(scripted(script).routing(Routing::Measured));
+    ask(&engine, 0..500);
     let route = &engine.devices().routes[0];
-    assert_eq!(route.devices.len(), 1);
-    assert_eq!(engine.stats().kernels[0].answered(), 1);
+    assert_eq!(route.why, "nothing to scripted device: the CPU is quicker");
+    assert!(
+        route.devices[0].1.fixed >= Duration::from_millis(1),
+        "{route:?}"
+    );
+    assert_eq!(device(&engine).batches, 0);
+    assert_eq!(engine.stats().kernels[0].backends[0].answered, 500);
 }
 
 #[test]

@@ -182,7 +182,7 @@ fn run(schedule: &Schedule) {
         );
     }
     let engine = builder.build().unwrap();
-    if schedule.seed % 2 == 0 {
+    if schedule.seed.is_multiple_of(2) {
         assert!(engine.wait_ready(LONG));
     }
     let tallies: Vec<Tally> = std::thread::scope(|scope| {

@@ -73,7 +73,7 @@ impl Path {
     fn verify(&self, jobs: &[VerifyJob]) -> Result<Vec<bool>, CtlError> {
         Ok(match self {
             Self::Portable => jobs.iter().map(mldsa::portable::verify).collect(),
-            Self::Direct => jobs.iter().map(mldsa::verify).collect(),
+            Self::Direct => mldsa::verify_batch(&jobs.iter().collect::<Vec<_>>()),
             Self::Engine { engine, .. } => {
                 engine.call_many_blocking::<MlDsaVerify>(jobs.to_vec())?
             }

@@ -70,7 +70,13 @@ fn text(report: &DeviceReport, out: &mut dyn Write) -> Result<(), CtlError> {
     writeln!(out, "GPU policy: {}", report.policy)?;
     for route in &report.routes {
         writeln!(out, "{}: {}", route.kernel, route.why)?;
-        writeln!(out, "  one job on one CPU thread: {}", time(route.cpu_job))?;
+        let cpu = route.cpu;
+        writeln!(
+            out,
+            "  one CPU thread: {} a batch and {} a job",
+            time(cpu.fixed),
+            time(cpu.job)
+        )?;
         for (name, cost, _) in &route.devices {
             writeln!(
                 out,
@@ -146,7 +152,8 @@ fn json(report: &DeviceReport) -> Value {
                 })
                 .collect();
             json!({
-                "kernel": route.kernel, "cpu_job_seconds": route.cpu_job.as_secs_f64(),
+                "kernel": route.kernel, "cpu_batch_seconds": route.cpu.fixed.as_secs_f64(),
+                "cpu_job_seconds": route.cpu.job.as_secs_f64(),
                 "devices": devices, "why": route.why,
             })
         })
