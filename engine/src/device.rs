@@ -10,7 +10,7 @@ use crate::cpu::{self, typical};
 use crate::error::{DeviceError, panic_text};
 use crate::fault::ScriptedDevice;
 use crate::kernel::{Accelerator, Kernel};
-use crate::lane::{DeviceTurn, Lane, book_batch};
+use crate::lane::{DeviceTurn, Lane, Outlook, book_batch};
 use crate::queue::Entry;
 use crate::report::{AdapterSummary, Cost, SelfTestReport};
 use crate::ticket::Answer;
@@ -65,10 +65,8 @@ pub(crate) enum Turn {
     Ran,
     /// A batch failed here and was answered by the CPU; the device must not be used further.
     Failed(DeviceError),
-    /// There is work that the CPU does sooner.
-    LeftToCpu,
-    /// Nothing before this moment, or before the next submission.
-    Nothing(Option<Instant>),
+    /// No batch.
+    Nothing(Outlook),
 }
 
 /// A kernel opened on a device, its types hidden.
@@ -380,8 +378,7 @@ impl<K: Kernel> OnDevice for Opened<K> {
                 self.lane.device_idle(self.slot);
                 turn
             }
-            DeviceTurn::LeftToCpu => Turn::LeftToCpu,
-            DeviceTurn::Nothing(until) => Turn::Nothing(until),
+            DeviceTurn::Nothing(outlook) => Turn::Nothing(outlook),
         }
     }
 }

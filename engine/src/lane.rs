@@ -13,7 +13,7 @@ use crate::device::{OnDevice, OpenDevice, Opened};
 use crate::error::{DeviceError, EngineError};
 use crate::gate::Gate;
 use crate::kernel::Kernel;
-use crate::queue::{Entry, Queue};
+use crate::queue::{Entry, Head, Queue};
 use crate::report::{Cost, RouteReport, SelfTestReport};
 use crate::routing::Routes;
 use crate::stats::{BackendStats, KernelStats};
@@ -27,16 +27,25 @@ struct Desk<K: Kernel> {
     queue: Queue<K>,
     routes: Routes,
     closed: bool,
+    /// Counts the changes of the queue.
+    version: u64,
 }
 
 /// What a device finds when it looks for work.
 pub(crate) enum DeviceTurn<K: Kernel> {
     /// A batch to run.
     Batch(Vec<Entry<K>>),
-    /// There is work, but the CPU does it sooner.
-    LeftToCpu,
-    /// Nothing before this moment, or before the next submission.
-    Nothing(Option<Instant>),
+    /// No batch.
+    Nothing(Outlook),
+}
+
+/// What a device without a batch may expect.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Outlook {
+    /// There is work that the CPU does sooner.
+    pub(crate) left_to_cpu: bool,
+    /// When the next batch is due, if one is waiting to be.
+    pub(crate) due: Option<Instant>,
 }
 
 /// What became of jobs that were queued.
@@ -72,6 +81,9 @@ pub(crate) trait AnyLane: Any + Send + Sync {
     /// Does one turn's worth of jobs on the calling thread. `false` if there was nothing to do.
     fn cpu_turn(&self) -> bool;
     fn cpu_has_work(&self) -> bool;
+    /// Whether there is work that a free device has not seen as it is now. Whoever takes or leaves
+    /// a part of the work changes who should do the rest; a device that declined has to look again.
+    fn devices_should_look(&self) -> bool;
     /// When the oldest job makes a batch due, if any job waits.
     fn due_at(&self) -> Option<Instant>;
     fn cancel(&self, position: Position);
@@ -98,6 +110,7 @@ impl<K: Kernel> Lane<K> {
                 queue: Queue::default(),
                 routes,
                 closed: false,
+                version: 0,
             }),
             books: Mutex::new(books),
             gate,
@@ -133,6 +146,7 @@ impl<K: Kernel> Lane<K> {
             });
             tickets.push(Ticket::new(claim, me.clone(), position));
         }
+        desk.version += 1;
         // Counted before a worker can count the answer.
         self.books.lock().submitted += u64::try_from(count).unwrap_or(u64::MAX);
         let turn = self
@@ -151,16 +165,9 @@ impl<K: Kernel> Lane<K> {
     }
 
     /// Whether a batch of this group may start, or when it may.
-    fn due(
-        &self,
-        desk: &Desk<K>,
-        group: u64,
-        oldest: Instant,
-        now: Instant,
-    ) -> Result<(), Instant> {
-        let at = oldest + self.config.max_wait;
-        let full = desk.queue.group_len(group) >= self.config.max_batch;
-        if at <= now || desk.closed || full {
+    fn due(&self, desk: &Desk<K>, head: &Head, now: Instant) -> Result<(), Instant> {
+        let at = head.accepted + self.config.max_wait;
+        if at <= now || desk.closed || head.len >= self.config.max_batch {
             Ok(())
         } else {
             Err(at)
@@ -170,29 +177,33 @@ impl<K: Kernel> Lane<K> {
     /// How many jobs of which group a CPU thread should take now. `None` if there is nothing, or if
     /// it is better left to a device.
     fn cpu_turn_size(&self, desk: &Desk<K>, now: Instant) -> Option<(u64, usize)> {
-        let (group, oldest) = desk.queue.oldest()?;
-        self.due(desk, group, oldest, now).ok()?;
-        let size = desk.routes.cpu_turn(desk.queue.group_len(group), now)?;
-        Some((group, size))
+        desk.queue
+            .by_age()
+            .iter()
+            .filter(|head| self.due(desk, head, now).is_ok())
+            .find_map(|head| Some((head.group, desk.routes.cpu_turn(head.len, now)?)))
     }
 
     /// The next batch for the device in `slot`.
     pub(crate) fn device_turn(&self, slot: usize) -> DeviceTurn<K> {
         let now = Instant::now();
         let mut desk = self.desk.lock();
-        let Some((group, oldest)) = desk.queue.oldest() else {
-            return DeviceTurn::Nothing(None);
-        };
-        if let Err(at) = self.due(&desk, group, oldest, now) {
-            return DeviceTurn::Nothing(Some(at));
+        let mut outlook = Outlook::default();
+        for head in desk.queue.by_age() {
+            if let Err(at) = self.due(&desk, &head, now) {
+                outlook.due = [outlook.due, Some(at)].into_iter().flatten().min();
+            } else if let Some(most) = desk.routes.device_turn(slot, head.len) {
+                let batch = desk.queue.take(head.group, most);
+                desk.version += 1;
+                desk.routes.started(slot, batch.len(), now);
+                return DeviceTurn::Batch(batch);
+            } else {
+                outlook.left_to_cpu = true;
+            }
         }
-        let waiting = desk.queue.group_len(group);
-        let Some(most) = desk.routes.device_turn(slot, waiting) else {
-            return DeviceTurn::LeftToCpu;
-        };
-        let batch = desk.queue.take(group, most);
-        desk.routes.started(slot, batch.len(), now);
-        DeviceTurn::Batch(batch)
+        let version = desk.version;
+        desk.routes.looked(slot, version);
+        DeviceTurn::Nothing(outlook)
     }
 
     pub(crate) fn device_idle(&self, slot: usize) {
@@ -272,6 +283,7 @@ impl<K: Kernel> AnyLane for Lane<K> {
             let Some((group, size)) = self.cpu_turn_size(&desk, start) else {
                 return false;
             };
+            desk.version += 1;
             desk.queue.take(group, size)
         };
         let jobs: Vec<&K::Job> = batch.iter().map(|entry| &entry.job).collect();
@@ -287,14 +299,24 @@ impl<K: Kernel> AnyLane for Lane<K> {
             .is_some()
     }
 
+    fn devices_should_look(&self) -> bool {
+        let desk = self.desk.lock();
+        desk.queue.len() > 0 && desk.routes.behind(desk.version)
+    }
+
     fn due_at(&self) -> Option<Instant> {
         let oldest = self.desk.lock().queue.oldest();
-        oldest.map(|(_, accepted)| accepted + self.config.max_wait)
+        oldest.map(|accepted| accepted + self.config.max_wait)
     }
 
     fn cancel(&self, position: Position) {
-        let Some(entry) = self.desk.lock().queue.remove(position) else {
-            return;
+        let entry = {
+            let mut desk = self.desk.lock();
+            let Some(entry) = desk.queue.remove(position) else {
+                return;
+            };
+            desk.version += 1;
+            entry
         };
         self.books.lock().cancelled += 1;
         let bytes = entry.bytes;

@@ -16,6 +16,16 @@ pub(crate) struct Entry<K: Kernel> {
     pub(crate) accepted: Instant,
 }
 
+/// A group, by its first job.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Head {
+    pub(crate) group: u64,
+    /// When its first job was accepted.
+    pub(crate) accepted: Instant,
+    /// Jobs in the group.
+    pub(crate) len: usize,
+}
+
 /// The jobs of one kernel that wait.
 pub(crate) struct Queue<K: Kernel> {
     /// Group, then order of arrival.
@@ -39,10 +49,6 @@ impl<K: Kernel> Queue<K> {
         self.len
     }
 
-    pub(crate) fn group_len(&self, group: u64) -> usize {
-        self.groups.get(&group).map_or(0, BTreeMap::len)
-    }
-
     pub(crate) fn push(&mut self, entry: Entry<K>) -> Position {
         let position = Position {
             group: K::group(&entry.job),
@@ -57,16 +63,28 @@ impl<K: Kernel> Queue<K> {
         position
     }
 
-    /// The group whose first job has waited longest, and since when that job waits.
-    pub(crate) fn oldest(&self) -> Option<(u64, Instant)> {
-        self.groups
-            .iter()
-            .filter_map(|(group, jobs)| {
-                let (sequence, entry) = jobs.first_key_value()?;
-                Some((*sequence, *group, entry.accepted))
-            })
-            .min_by_key(|(sequence, ..)| *sequence)
-            .map(|(_, group, accepted)| (group, accepted))
+    /// When the job arrived that has waited longest.
+    pub(crate) fn oldest(&self) -> Option<Instant> {
+        self.heads().map(|(_, head)| head.accepted).min()
+    }
+
+    /// The groups that have jobs, the one whose first job has waited longest first.
+    pub(crate) fn by_age(&self) -> Vec<Head> {
+        let mut heads: Vec<_> = self.heads().collect();
+        heads.sort_unstable_by_key(|(sequence, _)| *sequence);
+        heads.into_iter().map(|(_, head)| head).collect()
+    }
+
+    fn heads(&self) -> impl Iterator<Item = (u64, Head)> + '_ {
+        self.groups.iter().filter_map(|(group, jobs)| {
+            let (sequence, entry) = jobs.first_key_value()?;
+            let head = Head {
+                group: *group,
+                accepted: entry.accepted,
+                len: jobs.len(),
+            };
+            Some((*sequence, head))
+        })
     }
 
     /// Takes the oldest jobs of a group.

@@ -19,6 +19,8 @@ struct Slot {
     max_batch: usize,
     /// When the batch that runs there now should be done.
     busy_until: Option<Instant>,
+    /// The version of the queue in which the device found nothing for itself.
+    looked: u64,
 }
 
 /// The routes of one kernel.
@@ -69,6 +71,7 @@ impl Routes {
             cost: None,
             max_batch: 1,
             busy_until: None,
+            looked: 0,
         };
         self.slots.push(slot);
     }
@@ -103,6 +106,22 @@ impl Routes {
         {
             slot.busy_until = Some(now + time(cost, jobs));
         }
+    }
+
+    /// The device found nothing for itself.
+    pub(crate) fn looked(&mut self, slot: usize, version: u64) {
+        if let Some(slot) = self.slots.get_mut(slot) {
+            slot.looked = version;
+        }
+    }
+
+    /// Whether a free device has not looked at this version of the queue.
+    pub(crate) fn behind(&self, version: u64) -> bool {
+        let mut free = self
+            .slots
+            .iter()
+            .filter(|slot| slot.cost.is_some() && slot.busy_until.is_none());
+        free.any(|slot| slot.looked != version)
     }
 
     /// Estimated time of `jobs` jobs over all CPU threads.

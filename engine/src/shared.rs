@@ -134,9 +134,16 @@ impl Shared {
             }
             self.drains.fetch_sub(1, Ordering::SeqCst);
             // A job that came after the last look found this task still counted.
-            if !self.lanes.iter().any(|lane| lane.cpu_has_work()) || !self.one_more_drain() {
+            if self.lanes.iter().any(|lane| lane.cpu_has_work()) {
+                if self.one_more_drain() {
+                    continue;
+                }
                 return;
             }
+            if self.lanes.iter().any(|lane| lane.devices_should_look()) {
+                self.signal.raise();
+            }
+            return;
         }
     }
 
@@ -386,9 +393,9 @@ impl Owner {
                 match kernel.turn(&self.shared.pool) {
                     Turn::Ran => ran = true,
                     Turn::Failed(error) => return End::Failed(error),
-                    Turn::LeftToCpu => left_to_cpu = true,
-                    Turn::Nothing(until) => {
-                        again = [again, until].into_iter().flatten().min();
+                    Turn::Nothing(outlook) => {
+                        left_to_cpu |= outlook.left_to_cpu;
+                        again = [again, outlook.due].into_iter().flatten().min();
                     }
                 }
             }

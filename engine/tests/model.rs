@@ -6,7 +6,9 @@
 mod support;
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use pars_engine::fault::FaultScript;
@@ -16,7 +18,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use support::{ALIVE, PANICS, Toy, ToyJob, quiet_workers, reference};
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(20);
 
 /// The order of things in one run.
 #[derive(Clone, Debug)]
@@ -156,6 +158,36 @@ fn live(engine: &Engine, seed: u64, steps: usize) -> Tally {
     tally
 }
 
+/// Ends the process with the schedule's text if a run hangs.
+struct Watchdog {
+    /// Its drop ends the watch.
+    _done: mpsc::Sender<()>,
+}
+
+impl Watchdog {
+    fn watch(schedule: &Schedule, engine: &Engine) -> Self {
+        let text = format!("{schedule:?}");
+        let engine = engine.clone();
+        let (done, wait) = mpsc::channel::<()>();
+        std::thread::spawn(move || {
+            if wait.recv_timeout(LONG) == Err(mpsc::RecvTimeoutError::Timeout) {
+                let (stats, devices) = (engine.stats(), engine.devices());
+                let text = format!(
+                    "the run hangs
+{text}
+{stats:?}
+{devices:?}
+"
+                );
+                // Past the capture of the test's output: the process ends here.
+                let _ = std::io::stderr().write_all(text.as_bytes());
+                std::process::abort();
+            }
+        });
+        Self { _done: done }
+    }
+}
+
 fn run(schedule: &Schedule) {
     quiet_workers();
     let mut builder = Engine::builder()
@@ -182,6 +214,7 @@ fn run(schedule: &Schedule) {
         );
     }
     let engine = builder.build().unwrap();
+    let _watchdog = Watchdog::watch(schedule, &engine);
     if schedule.seed.is_multiple_of(2) {
         assert!(engine.wait_ready(LONG));
     }
