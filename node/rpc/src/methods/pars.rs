@@ -99,7 +99,7 @@ pub(super) fn engine_devices(shared: &Shared, args: &Args<'_>) -> Answer {
     let routes: Vec<_> = report
         .routes
         .iter()
-        .map(|route| json!({ "kernel": route.kernel, "cpuJobMicros": micros(route.cpu_job), "why": route.why }))
+        .map(|route| json!({ "kernel": route.kernel, "cpuJobMicros": micros(route.cpu.job), "why": route.why }))
         .collect();
     answer(&json!({
         "cpu": {
