@@ -3,7 +3,7 @@
 
 mod support;
 
-use alloy_primitives::Bytes;
+use alloy_primitives::{B256, Bytes, U256};
 use serde_json::{Value, json};
 use support::*;
 
@@ -110,6 +110,10 @@ fn log_queries_have_limits() {
         assert_eq!(rpc.refused("eth_getLogs", both).0, -32602);
         let unknown = rpc.refused("eth_getLogs", json!([{"blockHash": topic(1)}]));
         assert_eq!(unknown, (-32000, "unknown block".to_owned()));
+        let many: Vec<B256> = (0..1001).map(|index| B256::from(U256::from(index))).collect();
+        for method in ["eth_getLogs", "eth_newFilter"] {
+            assert_eq!(rpc.refused(method, json!([{"topics": [many]}])).0, -32602);
+        }
         // A poll that hits the limit goes on next time and loses nothing.
         let mut polled = Vec::new();
         for _ in 0..3 {

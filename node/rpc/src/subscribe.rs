@@ -16,6 +16,7 @@ use crate::context::{ChainEvent, Json, Shared};
 use crate::convert;
 use crate::error::{Fault, RpcError, code};
 use crate::gate::Origin;
+use crate::methods::logs::check_size;
 use crate::params::Args;
 
 /// What a client subscribed to.
@@ -38,7 +39,11 @@ impl Kind {
         args.at_most(2)?;
         match name.as_str() {
             "newHeads" => Ok(Self::NewHeads),
-            "logs" => Ok(Self::Logs(Box::new(args.optional(1)?.unwrap_or_default()))),
+            "logs" => {
+                let filter = args.optional(1)?.unwrap_or_default();
+                check_size(&filter)?;
+                Ok(Self::Logs(Box::new(filter)))
+            }
             "newPendingTransactions" => Ok(Self::PendingTransactions {
                 full: args.optional(1)?.unwrap_or(false),
             }),

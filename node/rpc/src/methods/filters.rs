@@ -4,7 +4,7 @@ use alloy_primitives::{B256, U128};
 use alloy_rpc_types_eth::{Filter, FilterBlockOption};
 use serde_json::value::to_raw_value;
 
-use super::logs::{check_range, query, scan};
+use super::logs::{check_range, check_size, query, scan};
 use crate::context::{Answer, Shared, answer, store_fault};
 use crate::convert;
 use crate::error::Fault;
@@ -19,6 +19,7 @@ pub(super) fn new_filter(shared: &Shared, args: &Args<'_>) -> Answer {
     args.at_most(1)?;
     let filter: Filter = args.required(0)?;
     check_range(&filter)?;
+    check_size(&filter)?;
     install(shared, Kind::Logs(Box::new(filter)))
 }
 

@@ -11,7 +11,31 @@ use crate::params::Args;
 /// `eth_getLogs`
 pub(super) fn get_logs(shared: &Shared, args: &Args<'_>) -> Answer {
     args.at_most(1)?;
-    answer(&query(shared, &args.required(0)?)?)
+    let filter = args.required(0)?;
+    check_size(&filter)?;
+    answer(&query(shared, &filter)?)
+}
+
+/// Most addresses of a filter, and most alternatives for one topic (geth's limits).
+const MOST_ALTERNATIVES: usize = 1000;
+
+/// Refuses a filter that is larger than anybody needs.
+pub(crate) fn check_size(filter: &Filter) -> Result<(), Fault> {
+    if filter.address.len() > MOST_ALTERNATIVES {
+        return Err(Fault::invalid_params(format!(
+            "exceed max addresses: {MOST_ALTERNATIVES}"
+        )));
+    }
+    if filter
+        .topics
+        .iter()
+        .any(|topic| topic.len() > MOST_ALTERNATIVES)
+    {
+        return Err(Fault::invalid_params(format!(
+            "exceed max topics: {MOST_ALTERNATIVES} a position"
+        )));
+    }
+    Ok(())
 }
 
 /// Refuses a filter whose two block numbers are the wrong way round.

@@ -64,7 +64,7 @@ pub(crate) const METHODS: &[(&str, Handler)] = &[
     ("eth_createAccessList", Run(call::create_access_list)),
     ("eth_gasPrice", Read(fee::gas_price)),
     ("eth_maxPriorityFeePerGas", Read(fee::max_priority_fee)),
-    ("eth_feeHistory", Read(fee::history)),
+    ("eth_feeHistory", Run(fee::history)),
     ("eth_blobBaseFee", Quick(fee::blob_base_fee)),
     ("eth_getBlockByNumber", Read(block::by_number)),
     ("eth_getBlockByHash", Read(block::by_hash)),
@@ -165,4 +165,35 @@ fn blocking<'a>(
         let work = move |shared: &Shared| answer(shared, &Args::parse(params.as_str())?);
         shared.blocking(weight, work).await
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::METHODS;
+    use std::collections::BTreeSet;
+
+    /// The table in the README is this table.
+    #[test]
+    fn the_readme_lists_every_method() {
+        let readme = include_str!("../../README.md");
+        let told: BTreeSet<_> = readme
+            .lines()
+            .filter(|line| line.starts_with('|'))
+            .flat_map(|line| line.split('`'))
+            .filter(|word| {
+                word.contains('_')
+                    && word
+                        .chars()
+                        .all(|char| char.is_ascii_alphanumeric() || char == '_')
+            })
+            .collect();
+        let mut known: BTreeSet<_> = METHODS.iter().map(|(name, _)| *name).collect();
+        known.extend(["eth_subscribe", "eth_unsubscribe"]);
+        assert_eq!(told, known);
+        assert_eq!(
+            METHODS.len() + 2,
+            known.len(),
+            "a method is in the table twice"
+        );
+    }
 }
