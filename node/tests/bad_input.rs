@@ -156,8 +156,8 @@ fn a_transaction_of_the_largest_size_fits_the_body_limit() {
 #[test]
 fn half_requests_time_out_and_hold_nobody_up() {
     let mut config = config();
-    config.rpc.request_timeout = Duration::from_millis(300);
-    config.rpc.idle_timeout = Duration::from_millis(600);
+    config.rpc.request_timeout = Duration::from_secs(1);
+    config.rpc.idle_timeout = Duration::from_millis(1500);
     with_node(config, |rpc| {
         let halves: [&[u8]; 4] = [
             b"",
@@ -175,12 +175,12 @@ fn half_requests_time_out_and_hold_nobody_up() {
             .collect();
         let began = Instant::now();
         alive(rpc);
-        assert!(began.elapsed() < Duration::from_millis(300));
+        assert!(began.elapsed() < Duration::from_secs(1));
         for (stream, half) in open.iter_mut().zip(halves) {
             let mut answer = String::new();
             let _ = stream.read_to_string(&mut answer);
             assert!(
-                began.elapsed() < Duration::from_secs(5),
+                began.elapsed() < Duration::from_secs(10),
                 "{}",
                 String::from_utf8_lossy(half)
             );

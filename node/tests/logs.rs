@@ -110,7 +110,9 @@ fn log_queries_have_limits() {
         assert_eq!(rpc.refused("eth_getLogs", both).0, -32602);
         let unknown = rpc.refused("eth_getLogs", json!([{"blockHash": topic(1)}]));
         assert_eq!(unknown, (-32000, "unknown block".to_owned()));
-        let many: Vec<B256> = (0..1001).map(|index| B256::from(U256::from(index))).collect();
+        let many: Vec<B256> = (0..1001)
+            .map(|index| B256::from(U256::from(index)))
+            .collect();
         for method in ["eth_getLogs", "eth_newFilter"] {
             assert_eq!(rpc.refused(method, json!([{"topics": [many]}])).0, -32602);
         }

@@ -154,7 +154,7 @@ impl Shared {
     }
 
     /// The number of the accepted block that `id` names; `None` if there is no such block.
-    /// `pending` names the head here: callers that can do better look for it first.
+    /// `pending` names the head here; [`Self::block`] and [`Self::state`] know it better.
     pub(crate) fn number_of(&self, id: BlockId) -> Result<Option<u64>, Fault> {
         let head = self.head().number;
         Ok(match id {
@@ -176,6 +176,9 @@ impl Shared {
 
     /// The block that `id` names; `None` if there is none.
     pub(crate) fn block(&self, id: BlockId) -> Result<Option<Block>, Fault> {
+        if id.is_pending() {
+            return Ok(Some(self.pending.get(&self.node)?.block.clone()));
+        }
         match self.number_of(id)? {
             Some(number) => self.node.store.block(number).map_err(store_fault),
             None => Ok(None),

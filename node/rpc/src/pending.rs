@@ -12,6 +12,8 @@ use pars_store::{BlockCommit, StateView, StoreError};
 use revm::DatabaseRef;
 use revm::bytecode::Bytecode;
 use revm::state::AccountInfo;
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::context::{RpcContext, store_fault};
 use crate::error::Fault;
@@ -75,6 +77,33 @@ impl PendingBlock {
                 built: Some(commit),
             },
         ))
+    }
+}
+
+/// `value` (a block, a header, or parts of one) as JSON without what only a finished block has: its
+/// hash and nonce, and every reference to its hash.
+pub(crate) fn unsealed(value: &impl Serialize) -> Result<Value, Fault> {
+    let mut value = serde_json::to_value(value).map_err(Fault::internal)?;
+    if value.get("parentHash").is_some() {
+        clear(&mut value, "hash");
+        clear(&mut value, "nonce");
+    }
+    clear_references(&mut value);
+    Ok(value)
+}
+
+fn clear_references(value: &mut Value) {
+    clear(value, "blockHash");
+    match value {
+        Value::Array(values) => values.iter_mut().for_each(clear_references),
+        Value::Object(members) => members.values_mut().for_each(clear_references),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn clear(value: &mut Value, member: &str) {
+    if let Some(member) = value.get_mut(member) {
+        *member = Value::Null;
     }
 }
 

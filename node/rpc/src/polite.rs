@@ -1,6 +1,7 @@
 //! The RPC layer in front of the methods: errors in the words tools know.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -16,6 +17,10 @@ use crate::gate::Origin;
 
 /// Characters of an unknown method's name that are repeated in the answer.
 const LONGEST_NAME: usize = 100;
+
+/// A client can learn a subscription's id, and use it to unsubscribe, before the server behind has
+/// noted the subscription. An id that is not known is therefore looked for once more after this.
+const SUBSCRIPTION_SETTLES: Duration = Duration::from_millis(20);
 
 /// Answers requests for methods that are not there, or not there over HTTP, and passes the rest on.
 #[derive(Clone)]
@@ -77,9 +82,20 @@ where
                 std::future::ready(response).left_future()
             }
             None => {
+                let again = (request.method_name() == "eth_unsubscribe")
+                    .then(|| (self.inner.clone(), request.clone()));
                 let answer = self.inner.call(request);
                 let held = async move {
                     let response = answer.await;
+                    let response = match again {
+                        Some((inner, request))
+                            if response.as_json().get().contains(r#""result":false"#) =>
+                        {
+                            tokio::time::sleep(SUBSCRIPTION_SETTLES).await;
+                            inner.call(request).await
+                        }
+                        _ => response,
+                    };
                     drop(place);
                     response
                 };

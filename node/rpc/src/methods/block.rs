@@ -9,6 +9,7 @@ use crate::context::{Answer, Shared, answer};
 use crate::convert;
 use crate::error::Fault;
 use crate::params::Args;
+use crate::pending::unsealed;
 
 /// The block parameter at `position`; absent means the newest block.
 pub(super) fn block_id(args: &Args<'_>, position: usize) -> Result<BlockId, Fault> {
@@ -44,33 +45,12 @@ pub(super) fn by_hash(shared: &Shared, args: &Args<'_>) -> Answer {
 }
 
 fn get(shared: &Shared, id: BlockId, full: bool) -> Answer {
+    let block = shared.block(id)?.map(|block| convert::block(block, full));
     if id.is_pending() {
-        return pending(shared, full);
+        answer(&unsealed(&block)?)
+    } else {
+        answer(&block)
     }
-    answer(&shared.block(id)?.map(|block| convert::block(block, full)))
-}
-
-/// The block that would be built now. It has no hash and no nonce yet, and its transactions have no
-/// block.
-fn pending(shared: &Shared, full: bool) -> Answer {
-    let block = convert::block(shared.pending.get(&shared.node)?.block.clone(), full);
-    let mut value = serde_json::to_value(&block).map_err(Fault::internal)?;
-    for field in ["hash", "nonce"] {
-        if let Some(slot) = value.get_mut(field) {
-            *slot = Value::Null;
-        }
-    }
-    for transaction in value
-        .get_mut("transactions")
-        .and_then(Value::as_array_mut)
-        .into_iter()
-        .flatten()
-    {
-        if let Some(slot) = transaction.get_mut("blockHash") {
-            *slot = Value::Null;
-        }
-    }
-    answer(&value)
 }
 
 /// `eth_getHeaderByNumber`
@@ -86,11 +66,14 @@ pub(super) fn header_by_hash(shared: &Shared, args: &Args<'_>) -> Answer {
 }
 
 fn header(shared: &Shared, id: BlockId) -> Answer {
-    answer(
-        &shared
-            .block(id)?
-            .map(|block| convert::header(&block.header, block.hash)),
-    )
+    let header = shared
+        .block(id)?
+        .map(|block| convert::header(&block.header, block.hash));
+    if id.is_pending() {
+        answer(&unsealed(&header)?)
+    } else {
+        answer(&header)
+    }
 }
 
 /// `eth_getBlockTransactionCountByNumber`
@@ -106,18 +89,25 @@ pub(super) fn transaction_count_by_hash(shared: &Shared, args: &Args<'_>) -> Ans
 }
 
 fn transaction_count(shared: &Shared, id: BlockId) -> Answer {
-    let block = if id.is_pending() {
-        Some(shared.pending.get(&shared.node)?.block.clone())
-    } else {
-        shared.block(id)?
-    };
-    answer(&block.map(|block| U64::from(block.transactions.len())))
+    answer(
+        &shared
+            .block(id)?
+            .map(|block| U64::from(block.transactions.len())),
+    )
 }
 
 /// `eth_getBlockReceipts`
 pub(super) fn receipts(shared: &Shared, args: &Args<'_>) -> Answer {
     args.at_most(1)?;
-    let Some(block) = shared.block(args.required(0)?)? else {
+    let id: BlockId = args.required(0)?;
+    if id.is_pending() {
+        let built = shared.pending.get(&shared.node)?;
+        return answer(&unsealed(&convert::receipts(
+            &built.block,
+            built.receipts.clone(),
+        ))?);
+    }
+    let Some(block) = shared.block(id)? else {
         return answer(&Value::Null);
     };
     let stored = shared.receipts(block.header.number)?;

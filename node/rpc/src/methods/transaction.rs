@@ -10,6 +10,7 @@ use crate::context::{Answer, Shared, answer, store_fault};
 use crate::convert;
 use crate::error::Fault;
 use crate::params::Args;
+use crate::pending::unsealed;
 
 /// The block that holds the transaction and its position in it.
 fn find(shared: &Shared, hash: &B256) -> Result<Option<(Block, usize)>, Fault> {
@@ -71,7 +72,12 @@ pub(super) fn by_block_hash(shared: &Shared, args: &Args<'_>) -> Answer {
 
 fn at(shared: &Shared, id: BlockId, index: Index) -> Answer {
     let block = shared.block(id)?;
-    answer(&block.and_then(|block| convert::transaction_at(&block, index.into())))
+    let transaction = block.and_then(|block| convert::transaction_at(&block, index.into()));
+    if id.is_pending() {
+        answer(&unsealed(&transaction)?)
+    } else {
+        answer(&transaction)
+    }
 }
 
 /// `eth_getTransactionReceipt`
