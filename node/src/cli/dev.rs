@@ -14,7 +14,8 @@ use pars_engine::GpuPolicy;
 use pars_evm::ChainSpec;
 use pars_rpc::Cors;
 
-use super::{banner, logging, signals};
+use super::signals::StopSignals;
+use super::{banner, logging};
 use crate::accounts::{self, DEV_MNEMONIC};
 use crate::{Node, NodeConfig, Pace};
 
@@ -205,6 +206,7 @@ pub(super) fn run(options: Options) -> Result<(), Box<dyn Error>> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
+        let mut signals = StopSignals::install()?;
         let mut node = Node::start(config).await?;
         if !options.silent {
             // Calls are answered already; the banner can wait a moment to say which adapter is used.
@@ -224,7 +226,7 @@ pub(super) fn run(options: Options) -> Result<(), Box<dyn Error>> {
             tracing::warn!(address = %options.http_addr, "listening beyond this machine: everybody who can reach it can spend the funded accounts");
         }
         let failed = tokio::select! {
-            reason = signals::stop_requested() => {
+            reason = signals.next() => {
                 tracing::info!(reason = reason?, "stopping");
                 None
             }
@@ -233,7 +235,7 @@ pub(super) fn run(options: Options) -> Result<(), Box<dyn Error>> {
         // A second Ctrl-C does not wait.
         let stopped = tokio::select! {
             stopped = node.stop() => stopped,
-            _ = signals::stop_requested() => return Err("stopped without waiting for requests in work".into()),
+            _ = signals.next() => return Err("stopped without waiting for requests in work".into()),
         };
         match failed {
             Some(error) => Err(error.into()),
