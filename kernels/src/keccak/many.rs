@@ -11,6 +11,21 @@ pub struct Sponge {
 }
 
 impl Sponge {
+    /// SHA3-224 (FIPS 202, section 6.1); take 28 bytes of output.
+    pub const SHA3_224: Self = Self {
+        rate: 144,
+        suffix: 0x06,
+    };
+    /// SHA3-384 (FIPS 202, section 6.1); take 48 bytes of output.
+    pub const SHA3_384: Self = Self {
+        rate: 104,
+        suffix: 0x06,
+    };
+    /// Keccak-512 with the original padding; take 64 bytes of output.
+    pub const KECCAK512: Self = Self {
+        rate: 72,
+        suffix: 0x01,
+    };
     /// SHAKE128 (FIPS 202, section 6.2).
     pub const SHAKE128: Self = Self {
         rate: 168,
@@ -47,8 +62,9 @@ impl Sponge {
         self.hash_many_at(level(), messages, outputs);
     }
 
-    /// [`Self::hash_many`] by the code of a given level; a level the processor lacks falls to portable code.
-    pub(crate) fn hash_many_at(&self, level: Level, messages: &[[&[u8]; 2]], outputs: &mut [u8]) {
+    /// [`Self::hash_many`] by the code of one level, for tests and benchmarks; a level that this processor lacks is
+    /// replaced by the portable one. Equal outputs on every level.
+    pub fn hash_many_at(&self, level: Level, messages: &[[&[u8]; 2]], outputs: &mut [u8]) {
         match level.available() {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the level was found on this processor.
