@@ -19,6 +19,9 @@ const FILES: [(&str, Sponge); 8] = [
     ("keccak_512", Sponge::KECCAK512),
 ];
 
+/// A message and its digest.
+type Case = (Vec<u8>, Vec<u8>);
+
 fn levels() -> impl Iterator<Item = Level> {
     Level::ALL.into_iter().filter(|level| level.is_available())
 }
@@ -37,7 +40,7 @@ fn known_messages_in_one_batch() {
     for (name, sponge) in FILES {
         let Some(vectors) = file(name) else { continue };
         // Messages of one output length share a batch.
-        let mut batches: BTreeMap<usize, Vec<(Vec<u8>, Vec<u8>)>> = BTreeMap::new();
+        let mut batches: BTreeMap<usize, Vec<Case>> = BTreeMap::new();
         for group in ["short", "long", "variable_out"] {
             for case in vectors.get(group).map(list).unwrap_or_default() {
                 let mut message = bytes(&case["msg"]);
