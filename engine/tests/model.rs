@@ -18,7 +18,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use support::{ALIVE, PANICS, Toy, ToyJob, quiet_workers, reference};
 
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(60);
 
 /// The order of things in one run.
 #[derive(Clone, Debug)]

@@ -1,0 +1,153 @@
+//! ML-DSA verification from bytes: our paths and four peers in one run.
+//!
+//! Ids are `mldsa<set>/verify/<who>/<batch>`. Every who starts from the bytes of public key, message
+//! and signature, every signature has its own key, and every verdict is asserted.
+//!
+//! | who | what |
+//! |---|---|
+//! | `pars-portable` | the portable kernel, one after another, on the calling thread |
+//! | `direct` | the kernel at this CPU's best level, the batch at once, on the calling thread |
+//! | `pars-engine` | the engine on the CPU, all its threads |
+//! | `pars-gpu` | the GPU kernel called directly, on the first adapter (named in the output) |
+//! | `ml-dsa`, `aws-lc-rs`, `libcrux-ml-dsa`, `pqcrypto-mldsa` | the peers, one after another, on the calling thread |
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod peers;
+mod signed;
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::measurement::WallTime;
+use criterion::{
+    BenchmarkGroup, BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group,
+    criterion_main,
+};
+use pars_engine::{Engine, GpuPolicy, MlDsaVerify};
+use pars_kernels::gpu::{Adapter, DeviceType, adapters};
+use pars_kernels::mldsa::gpu::{BatchVerifier, GpuVerdict};
+use pars_kernels::mldsa::{self, ParameterSet, VerifyJob};
+
+use signed::Signed;
+
+/// Batch sizes on the CPU and on hardware adapters.
+const BATCHES: [usize; 3] = [1, 64, 1_024];
+
+/// Batch sizes on software adapters, which need about a millisecond a signature.
+const SOFTWARE_BATCHES: [usize; 2] = [1, 64];
+
+/// How long a device may take.
+const GPU_TIMEOUT: Duration = Duration::from_secs(60);
+
+type Group<'a> = BenchmarkGroup<'a, WallTime>;
+
+/// Benches one way to verify. The function gives the number of valid signatures.
+fn bench(
+    group: &mut Group<'_>,
+    who: &str,
+    batches: &[usize],
+    signed: &[Signed],
+    mut valid: impl FnMut(&[&Signed]) -> usize,
+) {
+    for &size in batches {
+        let batch: Vec<&Signed> = signed.iter().cycle().take(size).collect();
+        group.throughput(Throughput::Elements(u64::try_from(size).unwrap()));
+        group.bench_with_input(BenchmarkId::new(who, size), &batch, |bencher, batch| {
+            bencher.iter(|| assert_eq!(valid(black_box(batch)), size, "{who} refused a signature"));
+        });
+    }
+}
+
+fn jobs(batch: &[&Signed]) -> Vec<VerifyJob> {
+    batch
+        .iter()
+        .map(|one| VerifyJob::pure(&one.public_key, b"", &one.message, &one.signature).unwrap())
+        .collect()
+}
+
+fn count(verdicts: &[bool]) -> usize {
+    verdicts.iter().filter(|valid| **valid).count()
+}
+
+/// The adapter to measure: hardware before software.
+fn adapter() -> Option<Adapter> {
+    let mut found = adapters();
+    found.sort_by_key(|adapter| match adapter.info().device_type {
+        DeviceType::Discrete => 0,
+        DeviceType::Integrated | DeviceType::Virtual => 1,
+        DeviceType::Other => 2,
+        DeviceType::Cpu => 3,
+    });
+    found.into_iter().next()
+}
+
+fn verify(criterion: &mut Criterion) {
+    println!("cpu: {}", pars_kernels::cpu::features());
+    let engine = Engine::builder().gpu(GpuPolicy::Off).build().unwrap();
+    println!("pars-engine: {} CPU threads", engine.devices().cpu.threads);
+    let mut gpu = match adapter() {
+        None => {
+            println!("pars-gpu: no adapter on this machine, not measured");
+            None
+        }
+        Some(adapter) => {
+            println!("pars-gpu: {}", adapter.info());
+            let software = adapter.info().device_type == DeviceType::Cpu;
+            let device = adapter.open(GPU_TIMEOUT).unwrap();
+            Some((BatchVerifier::new(&device).unwrap(), software))
+        }
+    };
+    for set in ParameterSet::ALL {
+        let signed = signed::signed(set);
+        let peers = peers::of(set);
+        let number = set.to_string().replace("ML-DSA-", "");
+        let mut group = criterion.benchmark_group(format!("mldsa{number}/verify"));
+        group
+            .sampling_mode(SamplingMode::Flat)
+            .sample_size(10)
+            .warm_up_time(Duration::from_millis(150))
+            .measurement_time(Duration::from_millis(600));
+        bench(&mut group, "pars-portable", &BATCHES, &signed, |batch| {
+            jobs(batch)
+                .iter()
+                .filter(|job| mldsa::portable::verify(job))
+                .count()
+        });
+        bench(&mut group, "direct", &BATCHES, &signed, |batch| {
+            let jobs = jobs(batch);
+            count(&mldsa::verify_batch(&jobs.iter().collect::<Vec<_>>()))
+        });
+        bench(&mut group, "pars-engine", &BATCHES, &signed, |batch| {
+            count(
+                &engine
+                    .call_many_blocking::<MlDsaVerify>(jobs(batch))
+                    .unwrap(),
+            )
+        });
+        if let Some((verifier, software)) = &mut gpu {
+            let batches: &[usize] = if *software {
+                &SOFTWARE_BATCHES
+            } else {
+                &BATCHES
+            };
+            bench(&mut group, "pars-gpu", batches, &signed, |batch| {
+                let jobs = jobs(batch);
+                let verdicts = verifier.verify(&jobs.iter().collect::<Vec<_>>()).unwrap();
+                verdicts
+                    .iter()
+                    .filter(|verdict| **verdict == GpuVerdict::Valid)
+                    .count()
+            });
+        }
+        for peer in peers {
+            bench(&mut group, peer.who, &BATCHES, &signed, |batch| {
+                batch.iter().filter(|one| (peer.verify)(one)).count()
+            });
+        }
+        group.finish();
+    }
+}
+
+criterion_group!(benches, verify);
+criterion_main!(benches);

@@ -1,0 +1,90 @@
+//! The peers, each from bytes.
+
+use aws_lc_rs::signature::{self as aws, UnparsedPublicKey};
+use libcrux_ml_dsa::{ml_dsa_44, ml_dsa_65, ml_dsa_87};
+use ml_dsa::{EncodedSignature, EncodedVerifyingKey, MlDsaParams, Signature, VerifyingKey};
+use pars_kernels::mldsa::ParameterSet;
+use pqcrypto_mldsa::{mldsa44, mldsa65, mldsa87};
+use pqcrypto_traits::sign::{DetachedSignature, PublicKey};
+
+use crate::signed::Signed;
+
+/// Another implementation.
+pub struct Peer {
+    pub who: &'static str,
+    pub verify: fn(&Signed) -> bool,
+}
+
+fn rust_crypto<P: MlDsaParams>(one: &Signed) -> bool {
+    let key = EncodedVerifyingKey::<P>::try_from(one.public_key.as_slice()).unwrap();
+    let signature = EncodedSignature::<P>::try_from(one.signature.as_slice()).unwrap();
+    Signature::<P>::decode(&signature).is_some_and(|signature| {
+        VerifyingKey::<P>::decode(&key).verify_with_context(&one.message, b"", &signature)
+    })
+}
+
+macro_rules! peers {
+    ($params:ident, $aws:ident, $libcrux:ident, $key:ident, $signature:ident, $pqclean:ident) => {
+        [
+            Peer {
+                who: "ml-dsa",
+                verify: rust_crypto::<ml_dsa::$params>,
+            },
+            Peer {
+                who: "aws-lc-rs",
+                verify: |one| {
+                    UnparsedPublicKey::new(&aws::$aws, &one.public_key)
+                        .verify(&one.message, &one.signature)
+                        .is_ok()
+                },
+            },
+            Peer {
+                who: "libcrux-ml-dsa",
+                verify: |one| {
+                    let key = $libcrux::$key::new(one.public_key.as_slice().try_into().unwrap());
+                    let signature =
+                        $libcrux::$signature::new(one.signature.as_slice().try_into().unwrap());
+                    $libcrux::verify(&key, &one.message, b"", &signature).is_ok()
+                },
+            },
+            Peer {
+                who: "pqcrypto-mldsa",
+                verify: |one| {
+                    let key = $pqclean::PublicKey::from_bytes(&one.public_key).unwrap();
+                    let signature =
+                        $pqclean::DetachedSignature::from_bytes(&one.signature).unwrap();
+                    $pqclean::verify_detached_signature(&signature, &one.message, &key).is_ok()
+                },
+            },
+        ]
+    };
+}
+
+pub fn of(set: ParameterSet) -> [Peer; 4] {
+    match set {
+        ParameterSet::MlDsa44 => peers!(
+            MlDsa44,
+            ML_DSA_44,
+            ml_dsa_44,
+            MLDSA44VerificationKey,
+            MLDSA44Signature,
+            mldsa44
+        ),
+        ParameterSet::MlDsa65 => peers!(
+            MlDsa65,
+            ML_DSA_65,
+            ml_dsa_65,
+            MLDSA65VerificationKey,
+            MLDSA65Signature,
+            mldsa65
+        ),
+        ParameterSet::MlDsa87 => peers!(
+            MlDsa87,
+            ML_DSA_87,
+            ml_dsa_87,
+            MLDSA87VerificationKey,
+            MLDSA87Signature,
+            mldsa87
+        ),
+    }
+}
