@@ -63,3 +63,8 @@ pub use report::{
 };
 pub use stats::{BackendStats, EngineStats, Histogram, KernelStats};
 pub use ticket::Ticket;
+
+/// The examples of the README, compiled and run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use pars_engine::fault::FaultScript;
@@ -160,8 +161,8 @@ fn live(engine: &Engine, seed: u64, steps: usize) -> Tally {
 
 /// Ends the process with the schedule's text if a run hangs.
 struct Watchdog {
-    /// Its drop ends the watch.
-    _done: mpsc::Sender<()>,
+    done: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Watchdog {
@@ -169,7 +170,7 @@ impl Watchdog {
         let text = format!("{schedule:?}");
         let engine = engine.clone();
         let (done, wait) = mpsc::channel::<()>();
-        std::thread::spawn(move || {
+        let thread = std::thread::spawn(move || {
             if wait.recv_timeout(LONG) == Err(mpsc::RecvTimeoutError::Timeout) {
                 let (stats, devices) = (engine.stats(), engine.devices());
                 let text = format!(
@@ -184,7 +185,20 @@ impl Watchdog {
                 std::process::abort();
             }
         });
-        Self { _done: done }
+        Self {
+            done: Some(done),
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Watchdog {
+    /// Ends the watch, and with it the thread's hold on the engine.
+    fn drop(&mut self) {
+        self.done = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
     }
 }
 
@@ -214,7 +228,7 @@ fn run(schedule: &Schedule) {
         );
     }
     let engine = builder.build().unwrap();
-    let _watchdog = Watchdog::watch(schedule, &engine);
+    let watchdog = Watchdog::watch(schedule, &engine);
     if schedule.seed.is_multiple_of(2) {
         assert!(engine.wait_ready(LONG));
     }
@@ -259,6 +273,7 @@ fn run(schedule: &Schedule) {
                 || backend.batch_sizes.max() <= 40.min(schedule.max_batch as u64)
         );
     }
+    drop(watchdog);
     drop(engine);
     assert_eq!(ALIVE.load(Ordering::SeqCst), 0, "a job outlived its engine");
 }
