@@ -138,6 +138,13 @@ fn pending_transactions_and_the_pending_block() {
         let receipts = rpc.call("eth_getBlockReceipts", json!(["pending"]));
         assert_eq!(receipts[0]["transactionHash"], json!(hash));
         assert_eq!(receipts[0]["blockHash"], Value::Null);
+        assert_eq!(
+            rpc.call("debug_getRawReceipts", json!(["pending"]))
+                .as_array()
+                .unwrap()
+                .len(),
+            1
+        );
         // The state after the pending block, too.
         let balance = |block: &str| rpc.call("eth_getBalance", json!([SOMEONE, block]));
         assert_eq!(

@@ -41,7 +41,13 @@ pub(super) fn whole_block(shared: &Shared, args: &Args<'_>) -> Answer {
 
 /// `debug_getRawReceipts`: each receipt as it is in the receipts trie.
 pub(super) fn receipts(shared: &Shared, args: &Args<'_>) -> Answer {
-    let receipts = shared.receipts(block(shared, args)?.header.number)?;
+    let block = block(shared, args)?;
+    let pending = args.required::<BlockId>(0)?.is_pending();
+    let receipts = if pending {
+        shared.pending.get(&shared.node)?.receipts.clone()
+    } else {
+        shared.receipts(block.header.number)?
+    };
     answer(
         &receipts
             .iter()
