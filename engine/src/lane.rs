@@ -370,3 +370,60 @@ pub(crate) fn book_batch<K: Kernel>(
             .record_time(start.saturating_duration_since(entry.accepted));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mldsa::MlDsaVerify;
+
+    /// The device is quicker for one job, two CPU threads are quicker for two: once the CPU has
+    /// taken one of two, the other is the device's, which has declined before and must look again.
+    #[test]
+    fn a_device_that_declined_is_told_when_the_rest_is_its_own() {
+        let config = Arc::new(Config {
+            cpu_threads: 2,
+            ..Config::default()
+        });
+        let gate = Arc::new(Gate::new(10, 1 << 20));
+        let lane = Arc::new(Lane::<MlDsaVerify>::new(Arc::clone(&gate), config));
+        let any: Arc<dyn AnyLane> = lane.clone();
+        let micros = |job| Cost {
+            fixed: Duration::ZERO,
+            job: Duration::from_micros(job),
+        };
+        lane.add_slot("device");
+        lane.desk.lock().routes.set_cpu(micros(147));
+        lane.ready_slot(0, micros(127), 64);
+        let jobs: Vec<_> = MlDsaVerify::known_answers().into_iter().take(2).collect();
+        let expected: Vec<_> = jobs.iter().map(|(_, answer)| Ok(*answer)).collect();
+        let sized = jobs
+            .into_iter()
+            .map(|(job, _)| (job, 1))
+            .collect::<Vec<_>>();
+        assert_eq!(gate.admit_some([1, 1].into_iter()), 2);
+        let Ok(pushed) = lane.push(&any, sized) else {
+            panic!("the lane is open");
+        };
+        assert_eq!(pushed.for_cpu, 2);
+        assert!(lane.devices_should_look());
+        let declined = lane.device_turn(0);
+        assert!(matches!(
+            declined,
+            DeviceTurn::Nothing(Outlook {
+                left_to_cpu: true,
+                due: None
+            })
+        ));
+        assert!(!lane.devices_should_look());
+        assert!(lane.cpu_turn());
+        assert!(!lane.cpu_has_work() && lane.devices_should_look());
+        let DeviceTurn::Batch(batch) = lane.device_turn(0) else {
+            panic!("the rest is the device's");
+        };
+        let answers = expected.iter().skip(1).cloned().collect();
+        lane.answer(batch, answers);
+        let got: Vec<_> = pushed.tickets.into_iter().map(Ticket::wait).collect();
+        assert_eq!(got, expected);
+        assert_eq!(gate.state().jobs, 0);
+    }
+}
