@@ -59,6 +59,7 @@ pub(crate) struct Pushed<T> {
 pub(crate) struct Lane<K: Kernel> {
     desk: Mutex<Desk<K>>,
     books: Mutex<KernelStats>,
+    state: K::State,
     gate: Arc<Gate>,
     config: Arc<Config>,
 }
@@ -94,7 +95,7 @@ pub(crate) trait AnyLane: Any + Send + Sync {
 }
 
 impl<K: Kernel> Lane<K> {
-    pub(crate) fn new(gate: Arc<Gate>, config: Arc<Config>) -> Self {
+    pub(crate) fn new(gate: Arc<Gate>, config: Arc<Config>, state: K::State) -> Self {
         let cpu = BackendStats {
             backend: "cpu".to_owned(),
             ..BackendStats::default()
@@ -113,9 +114,15 @@ impl<K: Kernel> Lane<K> {
                 version: 0,
             }),
             books: Mutex::new(books),
+            state,
             gate,
             config,
         }
+    }
+
+    /// What the kernel keeps between batches.
+    pub(crate) fn state(&self) -> &K::State {
+        &self.state
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -287,7 +294,7 @@ impl<K: Kernel> AnyLane for Lane<K> {
             desk.queue.take(group, size)
         };
         let jobs: Vec<&K::Job> = batch.iter().map(|entry| &entry.job).collect();
-        let answers = cpu::run::<K>(&jobs);
+        let answers = cpu::run::<K>(&self.state, &jobs);
         let time = start.elapsed();
         self.book(0, |cpu| book_batch(cpu, &batch, start, time, batch.len()));
         self.answer(batch, answers);
@@ -341,6 +348,7 @@ impl<K: Kernel> AnyLane for Lane<K> {
         let queued = self.desk.lock().queue.len();
         KernelStats {
             queued,
+            cache: K::cache_stats(&self.state),
             ..self.books.lock().clone()
         }
     }
