@@ -15,6 +15,8 @@ pub struct Features {
     pub avx512_vbmi: bool,
     /// x86-64: compress-store of bytes and 16-bit words.
     pub avx512_vbmi2: bool,
+    /// x86-64: products of 52-bit integers.
+    pub avx512_ifma: bool,
     /// x86-64: bit deposit and extract.
     pub bmi2: bool,
     /// aarch64: 128-bit vectors.
@@ -32,6 +34,7 @@ impl Features {
             avx512: has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl"),
             avx512_vbmi: has!("avx512vbmi"),
             avx512_vbmi2: has!("avx512vbmi2"),
+            avx512_ifma: has!("avx512ifma"),
             bmi2: has!("bmi2"),
             ..Self::default()
         }
@@ -62,6 +65,7 @@ impl fmt::Display for Features {
             (self.avx512, "avx512"),
             (self.avx512_vbmi, "avx512-vbmi"),
             (self.avx512_vbmi2, "avx512-vbmi2"),
+            (self.avx512_ifma, "avx512-ifma"),
             (self.bmi2, "bmi2"),
             (self.neon, "neon"),
             (self.sha3, "sha3"),

@@ -5,6 +5,8 @@
 //! |---|---|
 //! | [`keccak`] | Keccak-f\[1600\] over lanes, SHAKE128 and SHAKE256 |
 //! | [`mldsa`] | ML-DSA verification (FIPS 204), portable and on a GPU |
+//! | [`field`] | prime fields of 256 bits: BN254's scalar and base field |
+//! | [`poseidon`] | Poseidon and Poseidon2 over BN254: hashes, Merkle roots and paths |
 //! | [`cpu`] | what this processor can do, found once at run time |
 //! | `gpu` | adapters and devices (feature `gpu`) |
 
@@ -17,7 +19,9 @@ extern crate self as pars_kernels;
 struct Readme;
 
 pub mod cpu;
+pub mod field;
 #[cfg(feature = "gpu")]
 pub mod gpu;
 pub mod keccak;
 pub mod mldsa;
+pub mod poseidon;

@@ -1,0 +1,229 @@
+#![allow(unsafe_code)]
+use super::{lanes::Lanes, *};
+use ark_ff::{BigInteger, PrimeField};
+use proptest::prelude::*;
+
+/// The field of secp256k1's coordinates: a modulus without a free bit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Secp256k1;
+
+impl Prime for Secp256k1 {
+    const NAME: &'static str = "secp256k1 base field";
+    const MODULUS: [u64; 4] = [0xffff_fffe_ffff_fc2f, u64::MAX, u64::MAX, u64::MAX];
+}
+
+/// 256-bit numbers, those at the edges of limbs and fields often.
+fn numbers() -> impl Strategy<Value = [u64; 4]> {
+    let limb = prop_oneof![
+        3 => any::<u64>(),
+        1 => Just(0u64),
+        1 => Just(u64::MAX),
+        1 => Just((1 << 52) - 1),
+    ];
+    prop_oneof![
+        8 => prop::array::uniform4(limb),
+        1 => prop::sample::select(vec![[0; 4], [1, 0, 0, 0], [u64::MAX; 4]]),
+    ]
+}
+
+fn element<P: Prime>(limbs: [u64; 4]) -> Element<P> {
+    let bytes: Vec<u8> = limbs
+        .iter()
+        .rev()
+        .flat_map(|limb| limb.to_be_bytes())
+        .collect();
+    Element::reduce_bytes_be(&bytes.try_into().unwrap())
+}
+
+fn to_ark<P: Prime, A: PrimeField>(value: Element<P>) -> A {
+    A::from_be_bytes_mod_order(&value.to_bytes_be())
+}
+
+fn equal<P: Prime, A: PrimeField>(ours: Element<P>, theirs: A) -> bool {
+    ours.to_bytes_be()[..] == theirs.into_bigint().to_bytes_be()[..]
+}
+
+fn agrees_with_ark<P: Prime, A: PrimeField>(a: [u64; 4], b: [u64; 4]) {
+    let (x, y) = (element::<P>(a), element::<P>(b));
+    let (u, v): (A, A) = (to_ark(x), to_ark(y));
+    assert!(equal(x, u) && equal(y, v), "encoding");
+    assert!(equal(x + y, u + v), "{x} + {y}");
+    assert!(equal(x - y, u - v), "{x} - {y}");
+    assert!(equal(x * y, u * v), "{x} * {y}");
+    assert!(equal(-x, -u), "- {x}");
+    assert!(equal(x.double(), u.double()));
+    assert!(equal(x.power(&b), u.pow(b)), "{x} ^ {b:?}");
+    match (x.inverse(), u.inverse()) {
+        (Some(ours), Some(theirs)) => assert!(equal(ours, theirs), "1 / {x}"),
+        (ours, theirs) => assert!(ours.is_none() && theirs.is_none(), "1 / {x}"),
+    }
+    let xs = [x, y, x, y, x];
+    let ys = [y, y, x, -x, x + y];
+    let sum = u * v + v * v + u * u - v * u + u * (u + v);
+    assert!(equal(Element::dot(&xs, &ys), sum), "dot of {x} and {y}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn scalar_field_agrees_with_ark(a in numbers(), b in numbers()) {
+        agrees_with_ark::<bn254::Scalar, ark_bn254::Fr>(a, b);
+    }
+
+    #[test]
+    fn base_field_agrees_with_ark(a in numbers(), b in numbers()) {
+        agrees_with_ark::<bn254::Base, ark_bn254::Fq>(a, b);
+    }
+
+    #[test]
+    fn a_modulus_without_free_bits_obeys_the_laws(a in numbers(), b in numbers(), c in numbers()) {
+        let (x, y, z) = (element::<Secp256k1>(a), element::<Secp256k1>(b), element::<Secp256k1>(c));
+        prop_assert_eq!((x + y) * z, x * z + y * z);
+        prop_assert_eq!((x * y) * z, x * (y * z));
+        prop_assert_eq!(x - y + y, x);
+        prop_assert_eq!(Element::dot(&[x, y, z], &[y, z, x]), x * y + y * z + z * x);
+        prop_assert_eq!(x.inverse().map_or(Element::ONE, |inverse| inverse * x), Element::ONE);
+    }
+
+    #[test]
+    fn eight_lanes_agree_with_one(
+        a in prop::collection::vec(numbers(), 16),
+        b in prop::collection::vec(numbers(), 16),
+    ) {
+        eight_lanes::<bn254::Scalar>(&a, &b, true);
+        eight_lanes::<bn254::Base>(&a, &b, true);
+        eight_lanes::<Secp256k1>(&a, &b, false);
+    }
+}
+
+/// Runs the vector operations where the processor has them. Sums of many terms need the room that BN254 leaves.
+fn eight_lanes<P: Prime>(a: &[[u64; 4]], b: &[[u64; 4]], roomy: bool) {
+    #[cfg(target_arch = "x86_64")]
+    if crate::cpu::Level::Avx512.is_available() && crate::cpu::features().avx512_ifma {
+        let list = |numbers: &[[u64; 4]]| {
+            numbers
+                .iter()
+                .map(|limbs| element::<P>(*limbs))
+                .collect::<Vec<_>>()
+        };
+        let (a, b) = (list(a), list(b));
+        // SAFETY: the sets were found.
+        unsafe { ifma_operations::<P>(&a, &b, roomy) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (a, b, roomy);
+}
+
+/// # Safety
+/// AVX-512 F, BW, DQ, VL and IFMA; sixteen elements each.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512ifma")]
+unsafe fn ifma_operations<P: Prime>(a: &[Element<P>], b: &[Element<P>], roomy: bool) {
+    use super::ifma::X8;
+    assert!(a.len() == 16 && b.len() == 16);
+    let mut out = [Element::<P>::ZERO; 16];
+    let get = |at: usize, out: &[Element<P>; 16]| out[2 * at];
+    // SAFETY: sixteen elements are eight pairs.
+    unsafe {
+        // Every second element: the stride of a state of two words.
+        let x = X8::<P>::load(a.as_ptr(), 2);
+        let y = X8::<P>::load(b.as_ptr().add(1), 2);
+        x.store(out.as_mut_ptr(), 2);
+        for i in 0..8 {
+            assert_eq!(get(i, &out), a[2 * i], "load and store");
+        }
+        x.multiply(y).store(out.as_mut_ptr(), 2);
+        for i in 0..8 {
+            assert_eq!(get(i, &out), a[2 * i] * b[2 * i + 1], "product");
+        }
+        x.pow5().store(out.as_mut_ptr(), 2);
+        for i in 0..8 {
+            assert_eq!(get(i, &out), a[2 * i].power(&[5, 0, 0, 0]), "fifth power");
+        }
+        let constant = X8::<P>::constant(b[0]);
+        X8::<P>::splat(&constant).store(out.as_mut_ptr(), 2);
+        assert_eq!(out[0], b[0], "constant");
+        if !roomy {
+            return;
+        }
+        X8::dot(&[x, y], &[constant, X8::<P>::constant(b[1])], &constant, x)
+            .store(out.as_mut_ptr(), 2);
+        for i in 0..8 {
+            let expected = a[2 * i] * b[0] + b[2 * i + 1] * b[1] + b[0] + a[2 * i];
+            assert_eq!(get(i, &out), expected, "dot");
+        }
+        // Below 80 p: four loads of 16 p and fifteen constants, carries left in the limbs.
+        let mut sum = x.plus(x).plus(y).plus(y);
+        for _ in 0..15 {
+            sum = sum.plus_constant(&constant);
+        }
+        let expected = |i: usize| (a[2 * i] + b[2 * i + 1]).double() + b[0] * Element::from_u64(15);
+        sum.shrink()
+            .multiply(sum.shrink())
+            .store(out.as_mut_ptr(), 2);
+        for i in 0..8 {
+            assert_eq!(get(i, &out), expected(i).square(), "shrink");
+        }
+        sum.settle().store(out.as_mut_ptr(), 2);
+        for i in 0..8 {
+            assert_eq!(get(i, &out), expected(i), "settle");
+        }
+        let few = x.plus_constant(&constant).settle();
+        few.pow5().store(out.as_mut_ptr(), 2);
+        for i in 0..8 {
+            assert_eq!(
+                get(i, &out),
+                (a[2 * i] + b[0]).power(&[5, 0, 0, 0]),
+                "fifth power of a sum"
+            );
+        }
+    }
+}
+
+#[test]
+fn only_numbers_below_the_modulus_are_elements() {
+    fn check<P: Prime>() {
+        let minus_one = (-Element::<P>::ONE).to_bytes_be();
+        assert_eq!(Element::<P>::from_bytes_be(&minus_one), Ok(-Element::ONE));
+        let mut modulus = [0; 32];
+        for (chunk, limb) in modulus.chunks_exact_mut(8).zip(P::MODULUS.iter().rev()) {
+            chunk.copy_from_slice(&limb.to_be_bytes());
+        }
+        let error = NotCanonical { field: P::NAME };
+        let refused = Err(error);
+        assert_eq!(Element::<P>::from_bytes_be(&modulus), refused);
+        assert_eq!(Element::<P>::from_bytes_be(&[0xff; 32]), refused);
+        assert_eq!(Element::<P>::from_limbs(P::MODULUS), refused);
+        assert_eq!(Element::<P>::reduce_bytes_be(&modulus), Element::ZERO);
+        assert!(error.to_string().contains(P::NAME));
+    }
+    check::<bn254::Scalar>();
+    check::<bn254::Base>();
+    check::<Secp256k1>();
+}
+
+#[test]
+fn batch_inversion_equals_one_by_one() {
+    let mut elements: Vec<Fr> = (0..40u64).map(|i| Fr::from_u64(i * i * (i % 7))).collect();
+    let expected: Vec<Fr> = elements
+        .iter()
+        .map(|x| x.inverse().unwrap_or(Fr::ZERO))
+        .collect();
+    assert!(
+        expected.iter().filter(|x| x.is_zero()).count() > 3,
+        "zeros stay zeros"
+    );
+    batch_inverse(&mut elements);
+    assert_eq!(elements, expected);
+    batch_inverse::<bn254::Scalar>(&mut []);
+}
+
+#[test]
+fn numbers_print_as_hexadecimal() {
+    let text = Fr::from_u64(0xabc).to_string();
+    assert!(
+        text.starts_with("0x000") && text.ends_with("abc") && text.len() == 66,
+        "{text}"
+    );
+}

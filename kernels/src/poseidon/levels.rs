@@ -1,0 +1,195 @@
+//! Batches of states through the permutation of each level.
+#![allow(unsafe_code)]
+// Plain loops over limbs and words: closures of iterators are not compiled for the instruction set of their caller.
+#![allow(clippy::needless_range_loop)]
+
+use super::{
+    parameters::{Dense, Dense2, WIDTHS},
+    permute::{MAX_WIDTH, Schedule2, poseidon, poseidon2},
+    schedule::Schedule,
+};
+#[cfg(target_arch = "x86_64")]
+use crate::field::ifma::X8;
+use crate::{
+    cpu::{Level, features},
+    field::{Fr, bn254::Scalar, lanes::Lanes},
+};
+use std::sync::OnceLock;
+
+/// A permutation: which constants, and its width.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Permutation {
+    /// Poseidon of a width from 2 to 17.
+    Poseidon(usize),
+    /// Poseidon2 of width 3.
+    Poseidon2,
+    /// gnark's Poseidon2 of width 2.
+    Gnark,
+}
+
+impl Permutation {
+    pub(super) fn width(self) -> usize {
+        match self {
+            Self::Poseidon(width) => width,
+            Self::Poseidon2 => 3,
+            Self::Gnark => 2,
+        }
+    }
+}
+
+/// The constants of every permutation in one representation, made when first asked for.
+struct Tables<C> {
+    poseidon: [OnceLock<Option<Schedule<C>>>; MAX_WIDTH + 1],
+    poseidon2: OnceLock<Schedule2<C>>,
+    gnark: OnceLock<Schedule2<C>>,
+}
+
+impl<C> Tables<C> {
+    const fn new() -> Self {
+        Self {
+            poseidon: [const { OnceLock::new() }; MAX_WIDTH + 1],
+            poseidon2: OnceLock::new(),
+            gnark: OnceLock::new(),
+        }
+    }
+
+    fn poseidon(&self, width: usize, to: impl Fn(Fr) -> C) -> Option<&Schedule<C>> {
+        let make = || Some(Schedule::derive(&Dense::generate(width)?)?.map(to));
+        self.poseidon.get(width)?.get_or_init(make).as_ref()
+    }
+
+    fn second(&self, gnark: bool, to: impl Fn(Fr) -> C) -> &Schedule2<C> {
+        let make = || {
+            let dense = if gnark {
+                Dense2::gnark()
+            } else {
+                Dense2::three()
+            };
+            let each = |list: &[Fr]| list.iter().map(|element| to(*element)).collect();
+            Schedule2 {
+                initial: each(&dense.initial),
+                partial: each(&dense.partial),
+                last: each(&dense.last),
+            }
+        };
+        if gnark { &self.gnark } else { &self.poseidon2 }.get_or_init(make)
+    }
+}
+
+static SCALAR: Tables<Fr> = Tables::new();
+#[cfg(target_arch = "x86_64")]
+static IFMA: Tables<[u64; 5]> = Tables::new();
+
+/// Permutes every state of `states`, `width` words each, one after another; only the first `rows` words of each are right after.
+/// Words beyond a whole state are left alone. Equal results on every level; a level that the processor lacks is replaced by portable
+/// code.
+pub(super) fn permute_many(level: Level, which: Permutation, rows: usize, states: &mut [Fr]) {
+    debug_assert!(!matches!(which, Permutation::Poseidon(width) if !WIDTHS.contains(&width)));
+    match level.available() {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the sets were found on this processor (AVX-512 as the level has F, BW, DQ and VL).
+        Level::Avx512 if features().avx512_ifma && features().bmi2 => unsafe {
+            ifma(which, rows, states)
+        },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: BMI2 was found on this processor.
+        Level::Avx2 | Level::Avx512 if features().bmi2 => unsafe { mulx(which, rows, states) },
+        _ => scalar(which, rows, states),
+    }
+}
+
+/// One state after another in portable code.
+fn scalar(which: Permutation, rows: usize, states: &mut [Fr]) {
+    // SAFETY: scalar elements need no instruction set.
+    unsafe { run::<Fr>(which, rows, states, &SCALAR) }
+}
+
+/// The portable code, compiled for processors with a product that leaves the flags alone.
+///
+/// # Safety
+/// The processor has BMI2.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "bmi2")]
+unsafe fn mulx(which: Permutation, rows: usize, states: &mut [Fr]) {
+    // SAFETY: scalar elements need no instruction set.
+    unsafe { run::<Fr>(which, rows, states, &SCALAR) }
+}
+
+/// Eight states at a time.
+///
+/// # Safety
+/// The processor has AVX-512 F, BW, DQ, VL, IFMA and BMI2.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512ifma,bmi2")]
+unsafe fn ifma(which: Permutation, rows: usize, states: &mut [Fr]) {
+    // SAFETY: the caller's promise.
+    unsafe { run::<X8<Scalar>>(which, rows, states, &IFMA) }
+}
+
+/// Loads `LANES` states at a time, permutes, stores. A last group that is not full runs beside zeros.
+///
+/// # Safety
+/// As [`Lanes`].
+#[inline(always)]
+unsafe fn run<L: Lanes<Scalar>>(
+    which: Permutation,
+    rows: usize,
+    states: &mut [Fr],
+    tables: &'static Tables<L::Constant>,
+) {
+    let width = which.width();
+    let group = width * L::LANES;
+    let mut groups = states.chunks_exact_mut(group);
+    for states in &mut groups {
+        // SAFETY: the caller's promise; the group is whole.
+        unsafe { one::<L>(which, rows, states.as_mut_ptr(), tables) };
+    }
+    let rest = groups.into_remainder();
+    let whole = rest.len() / width * width;
+    if whole > 0 {
+        let mut padded = [Fr::ZERO; MAX_WIDTH * 8];
+        padded[..whole].copy_from_slice(&rest[..whole]);
+        // SAFETY: the caller's promise; no representation has more than eight lanes.
+        unsafe { one::<L>(which, rows, padded.as_mut_ptr(), tables) };
+        rest[..whole].copy_from_slice(&padded[..whole]);
+    }
+}
+
+/// Permutes one group in place.
+///
+/// # Safety
+/// As [`Lanes`]; `states` points to `LANES` states.
+#[inline(always)]
+unsafe fn one<L: Lanes<Scalar>>(
+    which: Permutation,
+    rows: usize,
+    states: *mut Fr,
+    tables: &'static Tables<L::Constant>,
+) {
+    const { assert!(L::LANES <= 8) };
+    let width = which.width();
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut state = [L::zero(); MAX_WIDTH];
+        for i in 0..width {
+            state[i] = L::load(states.add(i), width);
+        }
+        match which {
+            Permutation::Poseidon(width) => {
+                if let Some(schedule) = tables.poseidon(width, L::constant) {
+                    // The width that trees use is compiled as a constant.
+                    if width == 3 {
+                        poseidon(3, rows, &mut state, schedule);
+                    } else {
+                        poseidon(width, rows, &mut state, schedule);
+                    }
+                }
+            }
+            Permutation::Poseidon2 => poseidon2(3, &mut state, tables.second(false, L::constant)),
+            Permutation::Gnark => poseidon2(2, &mut state, tables.second(true, L::constant)),
+        }
+        for i in 0..rows {
+            state[i].store(states.add(i), width);
+        }
+    }
+}
