@@ -13,6 +13,7 @@ use crate::error::BuildError;
 use crate::fault::{FaultScript, History, ScriptedDevice};
 use crate::gate::Gate;
 use crate::kernel::Kernel;
+use crate::keys::KeyCache;
 use crate::lane::{AnyLane, Lane};
 use crate::mldsa::MlDsaVerify;
 use crate::report::{AdapterKind, AdapterSummary, CpuReport, DeviceState};
@@ -21,20 +22,30 @@ use crate::shared::{Owner, Shared, first_report};
 /// A row of the table of kernels.
 struct Row {
     name: &'static str,
-    lane: fn(Arc<Gate>, Arc<Config>) -> Arc<dyn AnyLane>,
+    lane: Box<MakeLane>,
 }
 
+type MakeLane = dyn FnOnce(Arc<Gate>, Arc<Config>) -> Arc<dyn AnyLane> + Send;
+
 impl Row {
-    const fn of<K: Kernel>() -> Self {
+    /// A kernel, and how its state is made.
+    fn of<K: Kernel>(state: impl FnOnce(&Config) -> K::State + Send + 'static) -> Self {
         Self {
             name: K::NAME,
-            lane: |gate, config| Arc::new(Lane::<K>::new(gate, config)),
+            lane: Box::new(|gate, config| {
+                let state = state(&config);
+                Arc::new(Lane::<K>::new(gate, config, state))
+            }),
         }
     }
 }
 
 /// The kernels that every engine has.
-const KERNELS: &[Row] = &[Row::of::<MlDsaVerify>()];
+fn standard_kernels() -> Vec<Row> {
+    vec![Row::of::<MlDsaVerify>(|config| {
+        KeyCache::new(config.key_cache_bytes)
+    })]
+}
 
 /// Settings of an [`Engine`], each with a default that suits a node.
 pub struct EngineBuilder {
@@ -67,7 +78,14 @@ impl EngineBuilder {
     /// Adds a kernel to those that every engine has. A second one of the same name is ignored.
     #[must_use]
     pub fn kernel<K: Kernel>(mut self) -> Self {
-        self.added.push(Row::of::<K>());
+        self.added.push(Row::of::<K>(|_| K::State::default()));
+        self
+    }
+
+    /// [`kernel`](Self::kernel) with a state of the caller's making.
+    #[must_use]
+    pub fn kernel_with<K: Kernel>(mut self, state: K::State) -> Self {
+        self.added.push(Row::of::<K>(|_| state));
         self
     }
 
@@ -160,6 +178,14 @@ impl EngineBuilder {
         self
     }
 
+    /// Most bytes of prepared ML-DSA keys that are kept for the next signature; see [`KeyCache`].
+    /// Default: 64 MiB. With 0 none is kept.
+    #[must_use]
+    pub fn key_cache_bytes(mut self, bytes: usize) -> Self {
+        self.config.key_cache_bytes = bytes;
+        self
+    }
+
     /// Adds a device that fails on purpose, for tests. It is used whatever the GPU policy says.
     #[must_use]
     pub fn faulty_device(mut self, script: FaultScript) -> Self {
@@ -203,8 +229,13 @@ impl EngineBuilder {
         let config = Arc::new(self.config);
         let gate = Arc::new(Gate::new(config.queue_jobs, config.queue_bytes));
         let mut lanes: Vec<Arc<dyn AnyLane>> = Vec::new();
-        let standard = if self.standard { KERNELS } else { &[] };
-        for row in standard.iter().chain(&self.added) {
+        let mut rows = if self.standard {
+            standard_kernels()
+        } else {
+            Vec::new()
+        };
+        rows.extend(self.added);
+        for row in rows {
             if lanes.iter().all(|lane| lane.name() != row.name) {
                 lanes.push((row.lane)(Arc::clone(&gate), Arc::clone(&config)));
             }

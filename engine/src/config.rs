@@ -51,6 +51,7 @@ pub(crate) struct Config {
     pub(crate) confirm: bool,
     pub(crate) device_retries: u32,
     pub(crate) device_pause: Duration,
+    pub(crate) key_cache_bytes: usize,
 }
 
 impl Default for Config {
@@ -68,6 +69,7 @@ impl Default for Config {
             confirm: true,
             device_retries: 5,
             device_pause: Duration::from_secs(1),
+            key_cache_bytes: crate::keys::DEFAULT_BYTES,
         }
     }
 }

@@ -25,11 +25,8 @@ fn run_one<K: Kernel>(job: &K::Job) -> Answer<K::Output> {
 
 /// Jobs on the calling thread, together. If that panics, or gives a wrong count, each job runs by
 /// itself, and only those that panic alone have an error.
-pub(crate) fn run<K: Kernel>(jobs: &[&K::Job]) -> Vec<Answer<K::Output>> {
-    if let [job] = jobs {
-        return vec![run_one::<K>(job)];
-    }
-    match catch_unwind(AssertUnwindSafe(|| K::run_cpu_batch(jobs))) {
+pub(crate) fn run<K: Kernel>(state: &K::State, jobs: &[&K::Job]) -> Vec<Answer<K::Output>> {
+    match catch_unwind(AssertUnwindSafe(|| K::run_cpu_batch(state, jobs))) {
         Ok(outputs) if outputs.len() == jobs.len() => outputs.into_iter().map(Ok).collect(),
         _ => jobs.iter().map(|job| run_one::<K>(job)).collect(),
     }
@@ -44,7 +41,7 @@ pub(crate) fn self_test<K: Kernel>() -> SelfTestReport {
         .then(|| "the kernel has no known answers".to_owned());
     let jobs: Vec<&K::Job> = known.iter().map(|(job, _)| job).collect();
     let alone = jobs.iter().map(|job| run_one::<K>(job));
-    let together = run::<K>(&jobs);
+    let together = run::<K>(&K::State::default(), &jobs);
     for (index, (got, (_, expected))) in alone
         .zip(&known)
         .enumerate()
@@ -76,7 +73,7 @@ pub(crate) fn measure<K: Kernel>() -> Cost {
         (0..MEASUREMENTS)
             .map(|_| {
                 let start = Instant::now();
-                std::hint::black_box(run::<K>(&batch));
+                std::hint::black_box(run::<K>(&K::State::default(), &batch));
                 start.elapsed()
             })
             .min()

@@ -211,7 +211,7 @@ impl<K: Kernel> Opened<K> {
         let jobs = u64::try_from(batch.len()).unwrap_or(u64::MAX);
         let indices: Vec<usize> = (0..batch.len()).collect();
         let start = Instant::now();
-        let answers: Vec<_> = recompute(cpu, &batch, &indices)
+        let answers: Vec<_> = recompute(self.lane.state(), cpu, &batch, &indices)
             .into_iter()
             .map(|one| one.answer)
             .collect();
@@ -239,7 +239,7 @@ impl<K: Kernel> Opened<K> {
             }
         };
         let (indices, undecided, confirmed, audited) = self.pick_for_cpu(&device_answers);
-        let recomputed = recompute(cpu, &batch, &indices);
+        let recomputed = recompute(self.lane.state(), cpu, &batch, &indices);
         let wrong = recomputed.iter().find_map(|one| {
             let got = device_answers.get(one.index)?.as_ref()?;
             match &one.answer {
@@ -289,6 +289,7 @@ impl<K: Kernel> Opened<K> {
 
 /// The CPU's answers to some jobs of a batch, in the order of the indices.
 fn recompute<K: Kernel>(
+    state: &K::State,
     pool: &rayon::ThreadPool,
     batch: &[Entry<K>],
     indices: &[usize],
@@ -299,7 +300,7 @@ fn recompute<K: Kernel>(
             .filter_map(|index| batch.get(*index))
             .map(|entry| &entry.job)
             .collect();
-        let answers = cpu::run::<K>(&jobs);
+        let answers = cpu::run::<K>(state, &jobs);
         let some = indices.iter().zip(answers);
         some.map(|(index, answer)| Recomputed {
             index: *index,

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::error::DeviceError;
+use crate::stats::CacheStats;
 
 /// One hot path: what a job is, how the CPU does it, and how a device does a batch of it.
 ///
@@ -18,6 +19,10 @@ pub trait Kernel: Sized + Send + Sync + 'static {
     type Job: Send + Sync + 'static;
     /// Its answer: a pure function of the job.
     type Output: Clone + PartialEq + fmt::Debug + Send + Sync + 'static;
+    /// What the kernel keeps between batches, such as a cache; `()` where it keeps nothing. Made by
+    /// the builder, one for each engine. The default keeps nothing: with it the CPU path is tested
+    /// and measured.
+    type State: Default + Send + Sync + 'static;
     /// Name in reports and statistics, such as `mldsa/verify`. Unique within an engine.
     const NAME: &'static str;
     /// Jobs that the CPU path likes to have together, such as the lanes of its vectors. 1 where it
@@ -37,9 +42,15 @@ pub trait Kernel: Sized + Send + Sync + 'static {
     fn run_cpu(job: &Self::Job) -> Self::Output;
 
     /// Does several jobs on the calling thread, an output for each, in order; equal to
-    /// [`run_cpu`](Self::run_cpu) of each. A kernel that gains from company writes its own.
-    fn run_cpu_batch(jobs: &[&Self::Job]) -> Vec<Self::Output> {
+    /// [`run_cpu`](Self::run_cpu) of each, whatever the state holds. A kernel that gains from company
+    /// or from its state writes its own.
+    fn run_cpu_batch(_state: &Self::State, jobs: &[&Self::Job]) -> Vec<Self::Output> {
         jobs.iter().map(|job| Self::run_cpu(job)).collect()
+    }
+
+    /// What the cache in the state has done, if there is one.
+    fn cache_stats(_state: &Self::State) -> Option<CacheStats> {
+        None
     }
 
     /// Jobs with their known answers, for the self-test of every back end. Must hold at least one

@@ -59,6 +59,7 @@ pub(crate) struct Pushed<T> {
 pub(crate) struct Lane<K: Kernel> {
     desk: Mutex<Desk<K>>,
     books: Mutex<KernelStats>,
+    state: K::State,
     gate: Arc<Gate>,
     config: Arc<Config>,
 }
@@ -94,7 +95,7 @@ pub(crate) trait AnyLane: Any + Send + Sync {
 }
 
 impl<K: Kernel> Lane<K> {
-    pub(crate) fn new(gate: Arc<Gate>, config: Arc<Config>) -> Self {
+    pub(crate) fn new(gate: Arc<Gate>, config: Arc<Config>, state: K::State) -> Self {
         let cpu = BackendStats {
             backend: "cpu".to_owned(),
             ..BackendStats::default()
@@ -113,9 +114,15 @@ impl<K: Kernel> Lane<K> {
                 version: 0,
             }),
             books: Mutex::new(books),
+            state,
             gate,
             config,
         }
+    }
+
+    /// What the kernel keeps between batches.
+    pub(crate) fn state(&self) -> &K::State {
+        &self.state
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -287,7 +294,7 @@ impl<K: Kernel> AnyLane for Lane<K> {
             desk.queue.take(group, size)
         };
         let jobs: Vec<&K::Job> = batch.iter().map(|entry| &entry.job).collect();
-        let answers = cpu::run::<K>(&jobs);
+        let answers = cpu::run::<K>(&self.state, &jobs);
         let time = start.elapsed();
         self.book(0, |cpu| book_batch(cpu, &batch, start, time, batch.len()));
         self.answer(batch, answers);
@@ -341,6 +348,7 @@ impl<K: Kernel> AnyLane for Lane<K> {
         let queued = self.desk.lock().queue.len();
         KernelStats {
             queued,
+            cache: K::cache_stats(&self.state),
             ..self.books.lock().clone()
         }
     }
@@ -368,5 +376,66 @@ pub(crate) fn book_batch<K: Kernel>(
         books
             .queue_time
             .record_time(start.saturating_duration_since(entry.accepted));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mldsa::MlDsaVerify;
+
+    /// The device is quicker for one job, two CPU threads are quicker for two: once the CPU has
+    /// taken one of two, the other is the device's, which has declined before and must look again.
+    #[test]
+    fn a_device_that_declined_is_told_when_the_rest_is_its_own() {
+        let config = Arc::new(Config {
+            cpu_threads: 2,
+            ..Config::default()
+        });
+        let gate = Arc::new(Gate::new(10, 1 << 20));
+        let lane = Arc::new(Lane::<MlDsaVerify>::new(
+            Arc::clone(&gate),
+            config,
+            crate::KeyCache::default(),
+        ));
+        let any: Arc<dyn AnyLane> = lane.clone();
+        let micros = |job| Cost {
+            fixed: Duration::ZERO,
+            job: Duration::from_micros(job),
+        };
+        lane.add_slot("device");
+        lane.desk.lock().routes.set_cpu(micros(147));
+        lane.ready_slot(0, micros(127), 64);
+        let jobs: Vec<_> = MlDsaVerify::known_answers().into_iter().take(2).collect();
+        let expected: Vec<_> = jobs.iter().map(|(_, answer)| Ok(*answer)).collect();
+        let sized = jobs
+            .into_iter()
+            .map(|(job, _)| (job, 1))
+            .collect::<Vec<_>>();
+        assert_eq!(gate.admit_some([1, 1].into_iter()), 2);
+        let Ok(pushed) = lane.push(&any, sized) else {
+            panic!("the lane is open");
+        };
+        assert_eq!(pushed.for_cpu, 2);
+        assert!(lane.devices_should_look());
+        let declined = lane.device_turn(0);
+        assert!(matches!(
+            declined,
+            DeviceTurn::Nothing(Outlook {
+                left_to_cpu: true,
+                due: None
+            })
+        ));
+        assert!(!lane.devices_should_look());
+        assert!(lane.cpu_turn());
+        assert!(!lane.cpu_has_work() && lane.devices_should_look());
+        let DeviceTurn::Batch(batch) = lane.device_turn(0) else {
+            panic!("the rest is the device's");
+        };
+        let answers = expected.iter().skip(1).cloned().collect();
+        lane.answer(batch, answers);
+        let got: Vec<_> = pushed.tickets.into_iter().map(Ticket::wait).collect();
+        assert_eq!(got, expected);
+        assert_eq!(gate.state().jobs, 0);
     }
 }

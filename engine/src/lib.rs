@@ -39,6 +39,7 @@ mod gate;
 #[cfg(all(test, feature = "gpu"))]
 mod gpu_faults;
 mod kernel;
+mod keys;
 mod lane;
 mod mldsa;
 mod queue;
@@ -55,13 +56,14 @@ pub use engine::Engine;
 pub use error::{BuildError, DeviceError, EngineError, SubmitError};
 pub use gate::QueueState;
 pub use kernel::{Accelerator, Kernel};
+pub use keys::KeyCache;
 pub use mldsa::MlDsaVerify;
-pub use pars_kernels::mldsa::{InputError, Message, ParameterSet, VerifyJob};
+pub use pars_kernels::mldsa::{InputError, Message, ParameterSet, PreparedKey, VerifyJob};
 pub use report::{
     AdapterKind, AdapterReport, AdapterSummary, Cost, CpuReport, DeviceReport, DeviceState,
     RouteReport, SelfTestReport,
 };
-pub use stats::{BackendStats, EngineStats, Histogram, KernelStats};
+pub use stats::{BackendStats, CacheStats, EngineStats, Histogram, KernelStats};
 pub use ticket::Ticket;
 
 /// The examples of the README, compiled and run as tests.

@@ -7,15 +7,21 @@ use crate::error::DeviceError;
 #[cfg(feature = "gpu")]
 use crate::kernel::Accelerator;
 use crate::kernel::Kernel;
+use crate::keys::KeyCache;
+use crate::stats::CacheStats;
 
 /// ML-DSA verification (FIPS 204 Algorithms 3 and 8): job [`VerifyJob`], output "is the signature
 /// valid". One batch holds any mix of ML-DSA-44, -65 and -87.
+///
+/// On the CPU, keys that come again are kept prepared in a [`KeyCache`]; a job that carries its key
+/// ([`VerifyJob::with_key`]) does without. Devices work on fresh keys.
 #[derive(Clone, Copy, Debug)]
 pub struct MlDsaVerify;
 
 impl Kernel for MlDsaVerify {
     type Job = VerifyJob;
     type Output = bool;
+    type State = KeyCache;
     const NAME: &'static str = "mldsa/verify";
     /// Hashing shares vector lanes between signatures; from here on a job costs least.
     const CPU_CHUNK: usize = 64;
@@ -28,8 +34,24 @@ impl Kernel for MlDsaVerify {
         mldsa::verify(job)
     }
 
-    fn run_cpu_batch(jobs: &[&VerifyJob]) -> Vec<bool> {
-        mldsa::verify_batch(jobs)
+    fn run_cpu_batch(cache: &KeyCache, jobs: &[&VerifyJob]) -> Vec<bool> {
+        let cached: Vec<_> = jobs
+            .iter()
+            .map(|job| match job.key() {
+                Some(_) => None,
+                None => cache.get(job.public_key()),
+            })
+            .collect();
+        let prepared: Vec<_> = jobs
+            .iter()
+            .zip(&cached)
+            .map(|(&job, cached)| (job, job.key().or(cached.as_deref())))
+            .collect();
+        mldsa::verify_prepared(&prepared)
+    }
+
+    fn cache_stats(cache: &KeyCache) -> Option<CacheStats> {
+        Some(cache.stats())
     }
 
     fn known_answers() -> Vec<(VerifyJob, bool)> {

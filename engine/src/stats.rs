@@ -127,6 +127,25 @@ pub struct BackendStats {
     pub failures: u64,
 }
 
+/// What a kernel's cache has done, and what it holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheStats {
+    /// Look-ups that found their entry.
+    pub hits: u64,
+    /// Look-ups that did not.
+    pub misses: u64,
+    /// Entries that were let in.
+    pub admissions: u64,
+    /// Entries that had to go for others.
+    pub evictions: u64,
+    /// Entries held now.
+    pub keys: usize,
+    /// Bytes held now.
+    pub bytes: usize,
+    /// Most bytes that it may hold.
+    pub budget: usize,
+}
+
 /// What has been done for one kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KernelStats {
@@ -144,6 +163,8 @@ pub struct KernelStats {
     pub panicked: u64,
     /// Jobs waiting for a batch now.
     pub queued: usize,
+    /// The kernel's cache, if it has one.
+    pub cache: Option<CacheStats>,
     /// The CPU first, then the adapters in the order of the device report.
     pub backends: Vec<BackendStats>,
 }

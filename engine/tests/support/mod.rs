@@ -104,6 +104,7 @@ pub fn reference(number: u64) -> u64 {
 impl Kernel for Toy {
     type Job = ToyJob;
     type Output = u64;
+    type State = ();
     const NAME: &'static str = "toy";
 
     fn job_bytes(job: &ToyJob) -> usize {

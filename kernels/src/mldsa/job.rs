@@ -1,7 +1,11 @@
 //! One verification with its lengths checked.
 
-use super::params::ParameterSet;
-use std::{fmt, sync::Arc};
+use super::{PreparedKey, params::ParameterSet};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 /// Longest context string, FIPS 204 §5.3.
 const CONTEXT_MAX: usize = 255;
@@ -71,14 +75,31 @@ pub enum InputError {
 /// One ML-DSA verification: key, message and signature with all lengths checked and contents not.
 ///
 /// One heap allocation, shared by clones. Equality and hash are those of the full bytes, so a job can key a table of
-/// answers: two equal jobs have the same verdict.
-#[derive(Clone, PartialEq, Eq, Hash)]
+/// answers: two equal jobs have the same verdict. A prepared key that travels along changes neither.
+#[derive(Clone)]
 pub struct VerifyJob {
     set: ParameterSet,
     /// The bytes after the signature are μ and not M′.
     mu: bool,
     /// Public key ‖ signature ‖ (M′ or μ); the lengths of the first two follow from `set`.
     bytes: Arc<[u8]>,
+    /// The job's key, prepared.
+    key: Option<Arc<PreparedKey>>,
+}
+
+impl PartialEq for VerifyJob {
+    fn eq(&self, other: &Self) -> bool {
+        // The set follows from the lengths, but the lengths do not follow from the bytes.
+        (self.set, self.mu) == (other.set, other.mu) && self.bytes == other.bytes
+    }
+}
+
+impl Eq for VerifyJob {}
+
+impl Hash for VerifyJob {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.set, self.mu, &self.bytes).hash(state);
+    }
 }
 
 impl VerifyJob {
@@ -131,7 +152,12 @@ impl VerifyJob {
             }
             Message::Mu(mu) => (true, join(&[public_key, signature, mu])),
         };
-        Ok(Self { set, mu, bytes })
+        Ok(Self {
+            set,
+            mu,
+            bytes,
+            key: None,
+        })
     }
 
     /// [`new`](Self::new) with [`Message::Pure`].
@@ -145,6 +171,19 @@ impl VerifyJob {
         signature: &[u8],
     ) -> Result<Self, InputError> {
         Self::new(public_key, Message::Pure { context, message }, signature)
+    }
+
+    /// Hands over the job's key in prepared form, which a caller keeps who uses it often. The verdict stays that of
+    /// the job's own bytes: a prepared key that is not the job's is left aside.
+    #[must_use]
+    pub fn with_key(mut self, key: &Arc<PreparedKey>) -> Self {
+        self.key = (key.public_key() == self.public_key()).then(|| Arc::clone(key));
+        self
+    }
+
+    /// The prepared key that travels with the job, if there is one.
+    pub fn key(&self) -> Option<&PreparedKey> {
+        self.key.as_deref()
     }
 
     /// The parameter set.
@@ -171,7 +210,7 @@ impl VerifyJob {
         }
     }
 
-    /// Bytes held: key, signature and message together.
+    /// Bytes held: key, signature and message together. A prepared key is its owner's and not counted.
     pub fn size(&self) -> usize {
         self.bytes.len()
     }
@@ -229,6 +268,24 @@ mod tests {
                 message: &[7; 64],
             };
             assert_ne!(VerifyJob::new(&key, same_bytes, &signature).unwrap(), mu);
+        }
+    }
+
+    #[test]
+    fn a_prepared_key_travels_along_and_changes_nothing() {
+        for (job, valid) in crate::mldsa::known_answers() {
+            let own = Arc::new(PreparedKey::new(job.public_key()).unwrap());
+            let mut bytes = job.public_key().to_vec();
+            bytes[0] ^= 1;
+            let other = Arc::new(PreparedKey::new(&bytes).unwrap());
+            let with_own = job.clone().with_key(&own);
+            let with_other = job.clone().with_key(&other);
+            assert!(with_own.key().is_some() && with_other.key().is_none());
+            assert!(with_own == job && with_own.size() == job.size());
+            let set = std::collections::HashSet::from([job, with_own.clone()]);
+            assert_eq!(set.len(), 1);
+            assert_eq!(crate::mldsa::verify(&with_own), valid);
+            assert_eq!(crate::mldsa::verify(&with_other), valid);
         }
     }
 

@@ -33,7 +33,8 @@ pub fn verify(job: &VerifyJob) -> bool {
 /// The verdict of [`verify`] for each job, in order, by the fastest path of this processor.
 ///
 /// Hashing shares vector lanes across signatures, so a batch of 64 and more costs least for each. Any mix of
-/// parameter sets; a verdict never depends on the neighbours. Variable time.
+/// parameter sets; a verdict never depends on the neighbours. Jobs that carry their key prepared
+/// ([`VerifyJob::with_key`]) skip what depends on the key alone. Variable time.
 pub fn verify_batch(jobs: &[&VerifyJob]) -> Vec<bool> {
     verify_batch_at(level(), jobs)
 }
@@ -41,8 +42,8 @@ pub fn verify_batch(jobs: &[&VerifyJob]) -> Vec<bool> {
 /// [`verify_batch`] by the code of one level, for tests and benchmarks; a level that this processor lacks is
 /// replaced by the portable one. Equal verdicts on every level.
 pub fn verify_batch_at(level: Level, jobs: &[&VerifyJob]) -> Vec<bool> {
-    let fresh: Vec<_> = jobs.iter().map(|&job| (job, None)).collect();
-    verify_prepared_at(level, &fresh)
+    let jobs: Vec<_> = jobs.iter().map(|&job| (job, job.key())).collect();
+    verify_prepared_at(level, &jobs)
 }
 
 /// [`verify_batch`] where some or all keys are prepared. The verdict is that of the job alone: a prepared key
