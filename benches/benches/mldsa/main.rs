@@ -6,6 +6,7 @@
 //! | who | what |
 //! |---|---|
 //! | `pars-portable` | the portable kernel, one after another, on the calling thread |
+//! | `pars-avx2`, `pars-avx512` | the kernel at one level, the batch at once, on the calling thread |
 //! | `direct` | the kernel at this CPU's best level, the batch at once, on the calling thread |
 //! | `pars-engine` | the engine on the CPU, all its threads |
 //! | `pars-gpu` | the GPU kernel called directly, on the first adapter (named in the output) |
@@ -25,6 +26,7 @@ use criterion::{
     criterion_main,
 };
 use pars_engine::{Engine, GpuPolicy, MlDsaVerify};
+use pars_kernels::cpu::Level;
 use pars_kernels::gpu::{Adapter, DeviceType, adapters};
 use pars_kernels::mldsa::gpu::{BatchVerifier, GpuVerdict};
 use pars_kernels::mldsa::{self, ParameterSet, VerifyJob};
@@ -36,6 +38,9 @@ const BATCHES: [usize; 3] = [1, 64, 1_024];
 
 /// Batch sizes on software adapters, which need about a millisecond a signature.
 const SOFTWARE_BATCHES: [usize; 2] = [1, 64];
+
+/// Bytes of a message: a hash's worth and a little more.
+const MESSAGE_LEN: usize = 64;
 
 /// How long a device may take.
 const GPU_TIMEOUT: Duration = Duration::from_secs(60);
@@ -99,7 +104,7 @@ fn verify(criterion: &mut Criterion) {
         }
     };
     for set in ParameterSet::ALL {
-        let signed = signed::signed(set);
+        let signed = signed::signed(set, MESSAGE_LEN);
         let peers = peers::of(set);
         let number = set.to_string().replace("ML-DSA-", "");
         let mut group = criterion.benchmark_group(format!("mldsa{number}/verify"));
@@ -114,6 +119,24 @@ fn verify(criterion: &mut Criterion) {
                 .filter(|job| mldsa::portable::verify(job))
                 .count()
         });
+        for level in Level::ALL {
+            if level == Level::Portable || !level.is_available() {
+                continue;
+            }
+            bench(
+                &mut group,
+                &format!("pars-{level}"),
+                &BATCHES,
+                &signed,
+                |batch| {
+                    let jobs = jobs(batch);
+                    count(&mldsa::verify_batch_at(
+                        level,
+                        &jobs.iter().collect::<Vec<_>>(),
+                    ))
+                },
+            );
+        }
         bench(&mut group, "direct", &BATCHES, &signed, |batch| {
             let jobs = jobs(batch);
             count(&mldsa::verify_batch(&jobs.iter().collect::<Vec<_>>()))

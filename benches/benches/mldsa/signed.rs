@@ -6,9 +6,6 @@ use pars_kernels::mldsa::ParameterSet;
 /// Different signatures, each under its own key; larger batches repeat them.
 const SIGNATURES: u8 = 64;
 
-/// Bytes of a message: a hash's worth.
-const MESSAGE_LEN: usize = 32;
-
 /// A signed message, all in bytes; the context is empty.
 pub struct Signed {
     pub public_key: Vec<u8>,
@@ -16,19 +13,20 @@ pub struct Signed {
     pub signature: Vec<u8>,
 }
 
-pub fn signed(set: ParameterSet) -> Vec<Signed> {
+/// Signed messages of `message_len` bytes.
+pub fn signed(set: ParameterSet, message_len: usize) -> Vec<Signed> {
     match set {
-        ParameterSet::MlDsa44 => sign::<MlDsa44>(),
-        ParameterSet::MlDsa65 => sign::<MlDsa65>(),
-        ParameterSet::MlDsa87 => sign::<MlDsa87>(),
+        ParameterSet::MlDsa44 => sign::<MlDsa44>(message_len),
+        ParameterSet::MlDsa65 => sign::<MlDsa65>(message_len),
+        ParameterSet::MlDsa87 => sign::<MlDsa87>(message_len),
     }
 }
 
-fn sign<P: MlDsaParams>() -> Vec<Signed> {
+fn sign<P: MlDsaParams>(message_len: usize) -> Vec<Signed> {
     (0..SIGNATURES)
         .map(|number| {
             let key = SigningKey::<P>::from_seed(&[number; 32].into());
-            let message = vec![number; MESSAGE_LEN];
+            let message = vec![number; message_len];
             let signature = key
                 .expanded_key()
                 .sign_deterministic(&message, b"")

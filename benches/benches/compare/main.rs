@@ -1,0 +1,296 @@
+//! Ratios to the peers, measured side by side.
+//!
+//! On a machine with neighbours the speed of a core changes while a benchmark runs, so figures taken one after
+//! another mislead. Here everybody takes turns, round after round in one process and on one thread, and the 10th
+//! percentiles of each one's rounds are compared.
+//!
+//! `cargo bench -p pars-benches --bench compare` prints the tables; with `-- --save benches/results/NAME` it writes
+//! them there as Markdown, with the figures as JSON and throughput against batch size as SVG. Without `--bench`, as
+//! `cargo test` calls it, everybody takes one turn only.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod device;
+#[path = "../mldsa/peers.rs"]
+mod peers;
+mod plot;
+mod report;
+#[path = "../mldsa/signed.rs"]
+mod signed;
+
+use std::{hint::black_box, path::PathBuf, time::Instant};
+
+use pars_engine::{Engine, GpuPolicy, MlDsaVerify};
+use pars_kernels::{
+    cpu::Level,
+    keccak::Sponge,
+    mldsa::{self, ParameterSet, PreparedKey, VerifyJob},
+};
+use report::{Entry, Table};
+use signed::Signed;
+
+/// Bytes of the messages.
+const MESSAGES: [usize; 2] = [64, 1024];
+/// Signatures in a batch of the tables.
+const BATCHES: [usize; 3] = [1, 64, 1024];
+/// Time that a table takes, roughly, in seconds.
+const TABLE_SECONDS: f64 = 4.0;
+/// Fewest rounds of a table.
+const FEWEST: usize = 11;
+
+/// Somebody who can do a turn.
+struct Runner<'a> {
+    who: String,
+    turn: Box<dyn FnMut() + 'a>,
+}
+
+impl<'a> Runner<'a> {
+    fn new(who: impl Into<String>, turn: impl FnMut() + 'a) -> Self {
+        Self {
+            who: who.into(),
+            turn: Box::new(turn),
+        }
+    }
+}
+
+/// Lets everybody take turns. `items` is what a turn does.
+fn compete(quick: bool, id: &str, items: usize, mut runners: Vec<Runner<'_>>) -> Table {
+    let once = Instant::now();
+    let mut times: Vec<Vec<f64>> = runners
+        .iter_mut()
+        .map(|runner| {
+            (runner.turn)();
+            Vec::new()
+        })
+        .collect();
+    let round = once.elapsed().as_secs_f64().max(1e-6);
+    let rounds = if quick {
+        1
+    } else {
+        ((TABLE_SECONDS / round) as usize).clamp(FEWEST, 2_000)
+    };
+    for _ in 0..rounds {
+        for (runner, times) in runners.iter_mut().zip(&mut times) {
+            let start = Instant::now();
+            (runner.turn)();
+            times.push(start.elapsed().as_secs_f64() / items as f64);
+        }
+    }
+    let entries = runners
+        .iter()
+        .zip(times)
+        .map(|(runner, times)| Entry::new(&runner.who, times))
+        .collect();
+    let table = Table {
+        id: id.to_owned(),
+        items,
+        rounds,
+        entries,
+    };
+    println!("{}", table.markdown());
+    table
+}
+
+/// Levels of this processor, slowest first.
+fn levels() -> Vec<Level> {
+    Level::ALL
+        .into_iter()
+        .filter(|level| level.is_available())
+        .collect()
+}
+
+fn jobs(signed: &[Signed], size: usize) -> Vec<VerifyJob> {
+    signed
+        .iter()
+        .cycle()
+        .take(size)
+        .map(|one| VerifyJob::pure(&one.public_key, b"", &one.message, &one.signature).unwrap())
+        .collect()
+}
+
+/// Verification from bytes, with keys never seen before.
+fn fresh(quick: bool, set: ParameterSet, signed: &[Signed], len: usize, size: usize) -> Table {
+    let asked: Vec<&Signed> = signed.iter().cycle().take(size).collect();
+    let mut runners = Vec::new();
+    for level in levels() {
+        let asked = &asked;
+        runners.push(Runner::new(format!("pars-{level}"), move || {
+            let jobs: Vec<VerifyJob> = black_box(asked)
+                .iter()
+                .map(|one| {
+                    VerifyJob::pure(&one.public_key, b"", &one.message, &one.signature).unwrap()
+                })
+                .collect();
+            let verdicts = mldsa::verify_batch_at(level, &jobs.iter().collect::<Vec<_>>());
+            assert!(verdicts.iter().all(|valid| *valid));
+        }));
+    }
+    for peer in peers::of(set) {
+        let asked = &asked;
+        runners.push(Runner::new(peer.who, move || {
+            assert!(black_box(asked).iter().all(|one| (peer.verify)(one)));
+        }));
+    }
+    let id = format!("{}/verify, {len}-byte messages", name(set));
+    compete(quick, &id, size, runners)
+}
+
+/// Verification with the key prepared before; the peers that can keep no key start from its bytes.
+fn prepared(quick: bool, set: ParameterSet, signed: &[Signed], size: usize) -> Table {
+    let jobs = jobs(signed, size);
+    let keys: Vec<PreparedKey> = jobs
+        .iter()
+        .map(|job| PreparedKey::new(job.public_key()).unwrap())
+        .collect();
+    let asked: Vec<_> = jobs.iter().zip(keys.iter().map(Some)).collect();
+    let from_bytes: Vec<&Signed> = signed.iter().cycle().take(size).collect();
+    let mut runners = Vec::new();
+    for level in levels() {
+        let asked = &asked;
+        runners.push(Runner::new(format!("pars-{level}"), move || {
+            let verdicts = mldsa::verify_prepared_at(level, black_box(asked));
+            assert!(verdicts.iter().all(|valid| *valid));
+        }));
+    }
+    for peer in peers::of(set) {
+        let from_bytes = &from_bytes;
+        runners.push(Runner::new(peer.who, move || {
+            assert!(black_box(from_bytes).iter().all(|one| (peer.verify)(one)));
+        }));
+    }
+    let id = format!("{}/verify-prepared, 64-byte messages", name(set));
+    compete(quick, &id, size, runners)
+}
+
+/// Keccak-f[1600] alone: SHAKE128 of short messages, one permutation to absorb and 99 to squeeze.
+fn keccak(quick: bool) -> Table {
+    const MESSAGES: usize = 64;
+    const PERMUTATIONS: usize = 100;
+    let seeds: Vec<[u8; 32]> = (0..MESSAGES).map(|i| [i as u8; 32]).collect();
+    let parts: Vec<[&[u8]; 2]> = seeds.iter().map(|seed| [&seed[..], &[][..]]).collect();
+    let mut output = vec![0u8; MESSAGES * 168 * PERMUTATIONS];
+    let mut runners = Vec::new();
+    let output = std::cell::RefCell::new(&mut output);
+    for level in levels() {
+        let (parts, output) = (&parts, &output);
+        runners.push(Runner::new(format!("pars-{level}"), move || {
+            Sponge::SHAKE128.hash_many_at(level, black_box(parts), &mut output.borrow_mut());
+        }));
+    }
+    let mut state = [0u64; 25];
+    runners.push(Runner::new("keccak", move || {
+        keccak::Keccak::new().with_f1600(|permute| {
+            for _ in 0..MESSAGES * PERMUTATIONS {
+                permute(black_box(&mut state));
+            }
+        });
+    }));
+    compete(
+        quick,
+        "keccak/f1600, 64 messages of 100 permutations",
+        MESSAGES * PERMUTATIONS,
+        runners,
+    )
+}
+
+fn name(set: ParameterSet) -> String {
+    set.to_string().replace("ML-DSA-", "mldsa")
+}
+
+/// Throughput of ML-DSA-65 against batch size, for the plot: everything this machine has, all cores.
+fn curves(quick: bool, signed: &[Signed]) -> Vec<plot::Curve> {
+    let sizes: &[usize] = if quick {
+        &[1, 16]
+    } else {
+        &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096]
+    };
+    let turns = if quick { 1 } else { 9 };
+    let measure = |run: &mut dyn FnMut(&[VerifyJob]), size: usize| {
+        let jobs = jobs(signed, size);
+        run(&jobs);
+        let best = (0..turns)
+            .map(|_| {
+                let start = Instant::now();
+                run(&jobs);
+                start.elapsed().as_secs_f64()
+            })
+            .fold(f64::MAX, f64::min);
+        (size as f64, size as f64 / best)
+    };
+    let mut curves = Vec::new();
+    for level in levels() {
+        let mut run = |jobs: &[VerifyJob]| {
+            let verdicts = mldsa::verify_batch_at(level, &jobs.iter().collect::<Vec<_>>());
+            assert!(verdicts.iter().all(|valid| *valid));
+        };
+        curves.push(plot::Curve {
+            name: format!("pars-{level}, one core"),
+            points: sizes.iter().map(|&size| measure(&mut run, size)).collect(),
+        });
+    }
+    let engine = Engine::builder().gpu(GpuPolicy::Off).build().unwrap();
+    let threads = engine.devices().cpu.threads;
+    let mut run = |jobs: &[VerifyJob]| {
+        let verdicts = engine
+            .call_many_blocking::<MlDsaVerify>(jobs.to_vec())
+            .unwrap();
+        assert!(verdicts.iter().all(|valid| *valid));
+    };
+    curves.push(plot::Curve {
+        name: format!("pars-engine, {threads} CPU threads"),
+        points: sizes.iter().map(|&size| measure(&mut run, size)).collect(),
+    });
+    if let Some((name, software, mut verifier)) = device::open() {
+        let sizes: Vec<usize> = sizes
+            .iter()
+            .copied()
+            .filter(|&size| !software || size <= 256)
+            .collect();
+        let mut run = |jobs: &[VerifyJob]| {
+            device::verify(&mut verifier, jobs);
+        };
+        curves.push(plot::Curve {
+            name: format!("pars-gpu, {name}"),
+            points: sizes.iter().map(|&size| measure(&mut run, size)).collect(),
+        });
+    }
+    curves
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let quick = !arguments.iter().any(|argument| argument == "--bench");
+    let save = arguments
+        .iter()
+        .position(|argument| argument == "--save")
+        .and_then(|at| arguments.get(at + 1))
+        .map(PathBuf::from);
+    let machine = report::machine();
+    println!("{machine}\n");
+
+    let batches: &[usize] = if quick { &[1, 8] } else { &BATCHES };
+    let mut tables = vec![keccak(quick)];
+    for set in ParameterSet::ALL {
+        for len in MESSAGES {
+            let signed = signed::signed(set, len);
+            for &size in batches {
+                tables.push(fresh(quick, set, &signed, len, size));
+            }
+            if len == MESSAGES[0] {
+                for &size in batches {
+                    tables.push(prepared(quick, set, &signed, size));
+                }
+            }
+        }
+    }
+    let curves = curves(quick, &signed::signed(ParameterSet::MlDsa65, MESSAGES[0]));
+    let svg = plot::svg(
+        "ML-DSA-65 verification, fresh keys",
+        "signatures in a batch",
+        "verifications a second",
+        &curves,
+    );
+    if let Some(folder) = save {
+        report::save(&folder, &machine, &tables, &svg).expect("the results are written");
+        println!("written to {}", folder.display());
+    }
+}
