@@ -67,6 +67,36 @@ fn web3py_over_http_and_websocket() {
     node.assert_healthy();
 }
 
+/// What the README shows is what a reader tries first.
+#[test]
+fn the_wallet_example_of_the_readme() {
+    if !available("node", "the README's example") {
+        return;
+    }
+    install_npm_packages();
+    let readme = fs::read_to_string(workspace().join("README.md")).expect("the README");
+    let example = readme
+        .split_once("```js\n")
+        .and_then(|(_, rest)| rest.split_once("```"))
+        .expect("an example in JavaScript")
+        .0;
+    let data = data_dir();
+    let node = DevNode::start(&data.path().join("node"));
+    assert!(example.contains("http://127.0.0.1:8545"), "{example}");
+    let example = example.replace("http://127.0.0.1:8545", &node.http_url());
+    // ethers keeps polling; a reader ends it with Ctrl-C.
+    let script = format!("{example}\nprocess.exit(0);");
+    let said = succeed(Command::new("node").current_dir(clients()).args([
+        "--input-type=module",
+        "-e",
+        &script,
+    ]));
+    assert!(
+        said.contains("block 1\n") && said.contains("valid: false\n"),
+        "{said}"
+    );
+}
+
 fn run_node_script(script: &str, transport: &str) {
     if !available("node", script) {
         return;
@@ -107,8 +137,8 @@ fn available(program: &str, what: &str) -> bool {
     found
 }
 
-/// Runs a command and prints what it said; fails the test when it fails.
-fn succeed(command: &mut Command) {
+/// Runs a command; prints and answers what it said. Fails the test when it fails.
+fn succeed(command: &mut Command) -> String {
     let output = command
         .output()
         .unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
@@ -120,6 +150,7 @@ fn succeed(command: &mut Command) {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Does `work` unless `marker` says that it was done for this very `wanted` text.

@@ -127,7 +127,7 @@ fn wrong_usage_says_what_is_right() {
     for arguments in [
         &["bench", "--set", "45"][..],
         &["bench", "--batch", "0"],
-        &["selftest", "--gpu", "no such adapter"],
+        &["devices", "--gpu", "off", "--all"],
     ] {
         let (output, _) = engine(arguments);
         assert!(!output.status.success(), "{arguments:?}");
