@@ -88,11 +88,11 @@ fn shapes_change_no_verdict() {
         let shapes: [(&str, Change); 5] = [
             ("reversed", |t| t.reverse_lanes = true),
             ("32 lanes", |t| (t.lanes, t.hash_threads) = (32, 32)),
-            ("128 lanes, reversed", |t| {
-                (t.lanes, t.hash_threads, t.reverse_lanes) = (128, 128, true);
+            ("256 lanes, reversed", |t| {
+                (t.lanes, t.hash_threads, t.reverse_lanes) = (256, 96, true);
             }),
-            ("48 lanes, poisoned with ones", |t| {
-                (t.lanes, t.hash_threads, t.poison) = (48, 1, Some(u32::MAX));
+            ("64 lanes, poisoned with ones", |t| {
+                (t.lanes, t.hash_threads, t.poison) = (64, 64, Some(u32::MAX));
             }),
             ("checked, poisoned", |t| {
                 (t.checks, t.poison) = (ShaderChecks::Checked, Some(0xa5a5_a5a5));

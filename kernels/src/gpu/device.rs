@@ -68,6 +68,12 @@ struct Shared {
     faults: Arc<Faults>,
 }
 
+/// The answer to a request to map a buffer.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    receiver: mpsc::Receiver<Result<(), wgpu::BufferAsyncError>>,
+}
+
 /// What the driver reported outside any call.
 #[derive(Default)]
 struct Faults {
@@ -186,49 +192,45 @@ impl Device {
         }
     }
 
-    /// Waits for `submission`, copies the first `len` bytes of `buffer` (usage `MAP_READ`) out and unmaps it.
-    pub(crate) fn read(
-        &self,
-        buffer: &wgpu::Buffer,
-        len: u64,
-        submission: wgpu::SubmissionIndex,
-    ) -> Result<Vec<u8>, GpuError> {
-        let (sender, mapped) = mpsc::channel();
-        self.scoped(|| {
-            buffer
-                .slice(..len)
-                .map_async(wgpu::MapMode::Read, move |result| {
-                    // The receiver is gone only if this call already failed.
-                    let _ = sender.send(result);
-                });
-        })?;
+    /// Whether shaders can use 64-bit integers.
+    pub(crate) fn has_int64(&self) -> bool {
+        self.raw().features().contains(wgpu::Features::SHADER_INT64)
+    }
+
+    /// Asks for all of `buffer` to be mapped when the work submitted so far is done; [`wait`](Self::wait) sees to it.
+    pub(crate) fn map(&self, buffer: &wgpu::Buffer, mode: wgpu::MapMode) -> Mapping {
+        let (sender, receiver) = mpsc::channel();
+        buffer.map_async(mode, .., move |result| {
+            // The receiver is gone only if the buffer is no longer wanted.
+            let _ = sender.send(result);
+        });
+        Mapping { receiver }
+    }
+
+    /// Waits for `submission`, within the device's time limit.
+    pub(crate) fn wait(&self, submission: wgpu::SubmissionIndex) -> Result<(), GpuError> {
         let waited = self.raw().poll(wgpu::PollType::Wait {
             submission_index: Some(submission),
             timeout: Some(self.shared.timeout),
         });
         self.check_alive()?;
         match waited {
-            Ok(_) => {}
-            Err(wgpu::PollError::Timeout) => {
-                return Err(GpuError::Timeout {
-                    adapter: self.name(),
-                    limit: self.shared.timeout,
-                });
-            }
-            Err(error) => return Err(self.rejected(&error)),
+            Ok(_) => Ok(()),
+            Err(wgpu::PollError::Timeout) => Err(GpuError::Timeout {
+                adapter: self.name(),
+                limit: self.shared.timeout,
+            }),
+            Err(error) => Err(self.rejected(&error)),
         }
-        match mapped.try_recv() {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(self.rejected(&error)),
-            Err(_) => return Err(self.rejected(&"the buffer was not mapped when its work ended")),
+    }
+
+    /// That a buffer is mapped, after the wait for the work before it.
+    pub(crate) fn mapped(&self, mapping: &Mapping) -> Result<(), GpuError> {
+        match mapping.receiver.try_recv() {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(self.rejected(&error)),
+            Err(_) => Err(self.rejected(&"a buffer was not mapped when its work ended")),
         }
-        let bytes = buffer
-            .slice(..len)
-            .get_mapped_range()
-            .map(|view| view.to_vec())
-            .map_err(|error| self.rejected(&error))?;
-        buffer.unmap();
-        Ok(bytes)
     }
 
     fn check_alive(&self) -> Result<(), GpuError> {
@@ -241,7 +243,7 @@ impl Device {
         })
     }
 
-    fn rejected(&self, reason: &dyn fmt::Display) -> GpuError {
+    pub(crate) fn rejected(&self, reason: &dyn fmt::Display) -> GpuError {
         GpuError::Rejected {
             adapter: self.name(),
             reason: reason.to_string(),

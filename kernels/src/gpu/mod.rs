@@ -6,5 +6,6 @@ mod device;
 mod shader;
 
 pub use adapter::{Adapter, AdapterInfo, DeviceType, adapters};
+pub(crate) use device::Mapping;
 pub use device::{Device, GpuError};
 pub use shader::ShaderChecks;

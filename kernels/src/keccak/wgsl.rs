@@ -51,6 +51,59 @@ pub(crate) fn permutation(array: &str, offset: usize) -> String {
     out
 }
 
+/// The same as [`permutation`] with lanes of `u64` inside the loop, for devices with 64-bit integers in shaders.
+pub(crate) fn permutation_u64(array: &str, offset: usize) -> String {
+    let rotated = |value: &str, bits: u32| match bits {
+        0 => value.to_owned(),
+        left => format!("(({value} << {left}u) | ({value} >> {}u))", 64 - left),
+    };
+    let mut out = String::from("struct State {\n");
+    for i in 0..LANES {
+        let _ = writeln!(out, "    a{i}: vec2<u32>,");
+    }
+    out.push_str(
+        "}\n\nfn lane(v: vec2<u32>) -> u64 {\n    return u64(v.x) | (u64(v.y) << 32u);\n}\n",
+    );
+    out.push_str("\nfn permute(s: ptr<function, State>) {\n");
+    for i in 0..LANES {
+        let _ = writeln!(out, "    var a{i} = lane((*s).a{i});");
+    }
+    out.push_str("    for (var round = 0u; round < 24u; round++) {\n");
+    for x in 0..5 {
+        let column: Vec<String> = (0..5).map(|y| format!("a{}", x + 5 * y)).collect();
+        let _ = writeln!(out, "        let c{x} = {};", column.join(" ^ "));
+    }
+    for x in 0..5 {
+        let right = rotated(&format!("c{}", (x + 1) % 5), 1);
+        let _ = writeln!(out, "        let d{x} = c{} ^ {right};", (x + 4) % 5);
+    }
+    for x in 0..5 {
+        for y in 0..5 {
+            let (from, to) = (x + 5 * y, y + 5 * ((2 * x + 3 * y) % 5));
+            let _ = writeln!(out, "        let t{to} = a{from} ^ d{x};");
+            let moved = rotated(&format!("t{to}"), ROTATIONS[from]);
+            let _ = writeln!(out, "        let b{to} = {moved};");
+        }
+    }
+    for y in 0..5 {
+        for x in 0..5 {
+            let [i, j, k] = [x, (x + 1) % 5, (x + 2) % 5].map(|x| x + 5 * y);
+            let _ = write!(out, "        a{i} = b{i} ^ (~b{j} & b{k})");
+            let constant = format!(" ^ lane({array}[{offset}u + round])");
+            let _ = writeln!(out, "{};", if i == 0 { &constant } else { "" });
+        }
+    }
+    out.push_str("    }\n");
+    for i in 0..LANES {
+        let _ = writeln!(
+            out,
+            "    (*s).a{i} = vec2<u32>(u32(a{i}), u32(a{i} >> 32u));"
+        );
+    }
+    out.push_str("}\n");
+    out
+}
+
 /// The expression of 32-bit word `index` of the state behind the pointer `s`.
 pub(crate) fn word(index: usize) -> String {
     format!("(*s).a{}.{}", index / 2, ["x", "y"][index % 2])

@@ -1,5 +1,9 @@
 //! How jobs lie in the device's buffers. The same numbers are in `prelude.wgsl` or put in front of it.
 
+use super::{
+    keys::{Place, Served},
+    shaders::Serves,
+};
 use crate::mldsa::{
     job::{Representative, VerifyJob},
     params::{K_MAX, L_MAX, ParameterSet},
@@ -20,13 +24,12 @@ pub(super) const STATUS_MESSAGE: usize = 0;
 pub(super) const STATUS_CHALLENGE: usize = 1;
 pub(super) const STATUS_HINT: usize = 2;
 pub(super) const STATUS_POLYS: usize = 3;
-pub(super) const STATUS_ROWS: usize = STATUS_POLYS + L_MAX + 1 + K_MAX;
-pub(super) const STATUS_STREAMS: usize = STATUS_ROWS + K_MAX;
-pub(super) const STATUS_WORDS: usize = STATUS_STREAMS + K_MAX * L_MAX;
+pub(super) const STATUS_ROWS: usize = STATUS_POLYS + L_MAX + 1;
+pub(super) const STATUS_WORDS: usize = STATUS_ROWS + K_MAX;
 
-/// Scratch of a job: μ ‖ w1 padded to whole blocks (at most nine), then one block of output of SampleInBall's SHAKE256.
-pub(super) const SCRATCH_XOF: usize = 9 * BLOCK_WORDS;
-pub(super) const SCRATCH_WORDS: usize = SCRATCH_XOF + BLOCK_WORDS;
+/// Scratch of a job: μ ‖ w1 padded to whole blocks (at most nine), then c as two bitmaps of 256.
+pub(super) const SCRATCH_CHALLENGE: usize = 9 * BLOCK_WORDS;
+pub(super) const SCRATCH_WORDS: usize = SCRATCH_CHALLENGE + 16;
 
 // Values of status and verdict words. None is zero, what a cleared buffer holds, or likely as garbage.
 pub(super) const DONE: u32 = 0x51a7_e001;
@@ -34,16 +37,20 @@ pub(super) const REFUSED: u32 = 0x51a7_e0bd;
 pub(super) const VALID: u32 = 0x7a11_d001;
 pub(super) const INVALID: u32 = 0x1a7a_11d0;
 
-/// Words of `matrix` and of `transformed` for one job of the largest set.
-pub(super) const MATRIX_WORDS_MAX: usize = K_MAX * L_MAX * 256;
-pub(super) const TRANSFORMED_WORDS_MAX: usize = (L_MAX + 1 + K_MAX) * 256;
+/// Stands for a slot where a key is in none.
+pub(super) const NO_SLOT: u32 = u32::MAX;
+
+/// Words of `transformed` for one job of the largest set.
+pub(super) const TRANSFORMED_WORDS_MAX: usize = (L_MAX + 1) * 256;
+/// Most parts of one batch: of each set fresh jobs, jobs with resident keys, and keys to prepare.
+pub(super) const PARTS_MAX: usize = 9;
 
 /// `Batch` of the shader.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, bytemuck::Pod, bytemuck::Zeroable)]
 pub(super) struct Batch {
     pub jobs: u32,
-    pub first_job: u32,
+    first_job: u32,
     k: u32,
     l: u32,
     tau: u32,
@@ -53,10 +60,10 @@ pub(super) struct Batch {
     omega: u32,
     challenge_words: u32,
     key_blocks: u32,
+    key_words: u32,
     signature_words: u32,
     w1_bits: u32,
     final_blocks: u32,
-    matrix_base: u32,
     transformed_base: u32,
     scratch_base: u32,
     reserved: [u32; 3],
@@ -71,73 +78,123 @@ pub(super) const BATCH_STRIDE_MIN: u64 = size_of::<Batch>() as u64;
 pub(super) struct JobEntry {
     offset: u32,
     message_blocks: u32,
+    slot: u32,
+    generation: u32,
+}
+
+/// One part of a batch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part {
+    pub set: ParameterSet,
+    /// `Fresh`, `Resident` or `Admitted`.
+    pub serves: Serves,
+    pub batch: Batch,
 }
 
 /// A batch as it goes up. Reused: the vectors keep their memory.
 #[derive(Debug, Default)]
 pub(super) struct Packed {
-    /// One entry per set present.
-    pub batches: Vec<(ParameterSet, Batch)>,
+    pub parts: Vec<Part>,
     pub entries: Vec<JobEntry>,
     pub words: Vec<u32>,
-    /// `order[i]` is the caller's index of job i of the batch: jobs of one set are neighbours here.
+    /// `order[i]` is the caller's index of job i of the batch: jobs of one part are neighbours here.
     pub order: Vec<usize>,
-    pub matrix_words: usize,
     pub transformed_words: usize,
 }
 
 impl Packed {
-    /// Lays `jobs` out. All indices fit `u32` because the caller keeps a batch within the device's buffers.
-    pub fn fill(&mut self, jobs: &[&VerifyJob]) {
-        self.batches.clear();
+    /// Lays `jobs` out, each served as `served` says. All indices fit `u32` because the caller keeps a batch within the
+    /// device's buffers.
+    pub fn fill(&mut self, jobs: &[&VerifyJob], served: &[Served]) {
+        self.parts.clear();
         self.entries.clear();
         self.words.clear();
         self.order.clear();
-        self.matrix_words = 0;
         self.transformed_words = 0;
-        for set in ParameterSet::ALL {
-            let first_job = self.order.len();
-            for (index, job) in jobs.iter().enumerate() {
-                if job.parameter_set() == set {
-                    self.order.push(index);
-                    self.push(job);
+        // Entries of jobs come first, in the order of `order`, then those of keys.
+        for serves in [Serves::Fresh, Serves::Resident, Serves::Admitted] {
+            for set in ParameterSet::ALL {
+                let first = self.entries.len();
+                for (index, (job, served)) in jobs.iter().zip(served).enumerate() {
+                    if job.parameter_set() != set {
+                        continue;
+                    }
+                    match (serves, *served) {
+                        (Serves::Fresh, Served::Fresh) => {
+                            self.order.push(index);
+                            self.push(job, None);
+                        }
+                        (Serves::Resident, Served::Resident(place) | Served::Admitted(place)) => {
+                            self.order.push(index);
+                            self.push(job, Some(place));
+                        }
+                        (Serves::Admitted, Served::Admitted(place)) => {
+                            let offset = self.words.len() as u32;
+                            self.push_padded(0, job.public_key());
+                            self.entries.push(JobEntry {
+                                offset,
+                                message_blocks: 0,
+                                slot: place.word,
+                                generation: place.generation,
+                            });
+                        }
+                        _ => {}
+                    }
+                }
+                let count = self.entries.len() - first;
+                if count > 0 {
+                    self.push_part(set, serves, first, count, jobs.len());
                 }
             }
-            let count = self.order.len() - first_job;
-            if count == 0 {
-                continue;
-            }
-            let params = set.params();
-            let w1_words = params.k * params.w1_poly_len() / 4;
-            let batch = Batch {
-                jobs: count as u32,
-                first_job: first_job as u32,
-                k: params.k as u32,
-                l: params.l as u32,
-                tau: params.tau as u32,
-                gamma1_bits: params.gamma1_bits,
-                gamma2: params.gamma2,
-                beta: params.beta,
-                omega: params.omega as u32,
-                challenge_words: (params.c_tilde_len / 4) as u32,
-                key_blocks: padded_blocks(set.public_key_len()) as u32,
-                signature_words: set.signature_len().div_ceil(4) as u32,
-                w1_bits: (params.w1_poly_len() / 32) as u32,
-                final_blocks: padded_blocks((MU_WORDS + w1_words) * 4) as u32,
-                matrix_base: self.matrix_words as u32,
-                transformed_base: self.transformed_words as u32,
-                scratch_base: (jobs.len() * STATUS_WORDS) as u32,
-                reserved: [0; 3],
-            };
-            self.matrix_words += count * params.k * params.l * 256;
-            self.transformed_words += count * (params.l + 1 + params.k) * 256;
-            self.batches.push((set, batch));
         }
     }
 
-    fn push(&mut self, job: &VerifyJob) {
+    fn push_part(
+        &mut self,
+        set: ParameterSet,
+        serves: Serves,
+        first: usize,
+        count: usize,
+        jobs: usize,
+    ) {
+        let params = set.params();
+        let w1_words = params.k * params.w1_poly_len() / 4;
+        let key_blocks = padded_blocks(set.public_key_len());
+        let batch = Batch {
+            jobs: count as u32,
+            first_job: first as u32,
+            k: params.k as u32,
+            l: params.l as u32,
+            tau: params.tau as u32,
+            gamma1_bits: params.gamma1_bits,
+            gamma2: params.gamma2,
+            beta: params.beta,
+            omega: params.omega as u32,
+            challenge_words: (params.c_tilde_len / 4) as u32,
+            key_blocks: key_blocks as u32,
+            key_words: match serves {
+                Serves::Resident => 0,
+                _ => (key_blocks * BLOCK_WORDS) as u32,
+            },
+            signature_words: set.signature_len().div_ceil(4) as u32,
+            w1_bits: (params.w1_poly_len() / 32) as u32,
+            final_blocks: padded_blocks((MU_WORDS + w1_words) * 4) as u32,
+            transformed_base: self.transformed_words as u32,
+            scratch_base: (jobs * STATUS_WORDS) as u32,
+            reserved: [0; 3],
+        };
+        if serves != Serves::Admitted {
+            self.transformed_words += count * (params.l + 1) * 256;
+        }
+        self.parts.push(Part { set, serves, batch });
+    }
+
+    /// A job, without its key if that has a place in the store.
+    fn push(&mut self, job: &VerifyJob, place: Option<Place>) {
         let offset = self.words.len() as u32;
-        self.push_padded(0, job.public_key());
+        if place.is_none() {
+            self.push_padded(0, job.public_key());
+        }
         let signature = self.grow(job.signature().len().div_ceil(4));
         write(signature, 0, job.signature());
         let message_blocks = match job.representative() {
@@ -152,6 +209,8 @@ impl Packed {
         self.entries.push(JobEntry {
             offset,
             message_blocks: message_blocks as u32,
+            slot: place.map_or(NO_SLOT, |place| place.word),
+            generation: place.map_or(0, |place| place.generation),
         });
     }
 
@@ -235,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn jobs_of_a_set_are_neighbours_and_sizes_are_foreseen() {
+    fn jobs_of_a_part_are_neighbours_and_sizes_are_foreseen() {
         let answers = known_answers();
         let mut jobs: Vec<VerifyJob> = answers.into_iter().map(|(job, _)| job).collect();
         let long = vec![1; MESSAGE_MAX + 1];
@@ -249,21 +308,53 @@ mod tests {
         }
         let jobs: Vec<&VerifyJob> = jobs.iter().rev().collect();
         let mut packed = Packed::default();
-        packed.fill(&jobs);
+        // One in three keys is resident, one in three becomes so.
+        let place = Place {
+            word: 7,
+            generation: 1,
+        };
+        let served: Vec<Served> = [
+            Served::Fresh,
+            Served::Resident(place),
+            Served::Admitted(place),
+        ]
+        .into_iter()
+        .cycle()
+        .take(jobs.len())
+        .collect();
+        packed.fill(&jobs, &served);
         let mut seen = packed.order.clone();
         seen.sort_unstable();
         assert!(seen.into_iter().eq(0..jobs.len()));
-        for (set, batch) in &packed.batches {
-            let first = batch.first_job as usize;
-            for &index in &packed.order[first..first + batch.jobs as usize] {
-                assert_eq!(jobs[index].parameter_set(), *set);
+        for part in &packed.parts {
+            let first = part.batch.first_job as usize;
+            let range = first..first + part.batch.jobs as usize;
+            if part.serves == Serves::Admitted {
+                assert!(range.start >= jobs.len() && range.end <= packed.entries.len());
+                continue;
+            }
+            for &index in &packed.order[range] {
+                assert_eq!(jobs[index].parameter_set(), part.set);
+                let fresh = part.serves == Serves::Fresh;
+                assert_eq!(served[index] == Served::Fresh, fresh);
             }
         }
+        // A resident key does not go up, and no job takes more than was foreseen.
+        let words = |jobs: &[&VerifyJob], served: Served| {
+            let mut packed = Packed::default();
+            packed.fill(jobs, &vec![served; jobs.len()]);
+            packed.words.len()
+        };
         let foreseen: usize = jobs.iter().map(|job| input_words(job)).sum();
-        assert_eq!(packed.words.len(), foreseen);
+        assert_eq!(words(&jobs, Served::Fresh), foreseen);
+        assert_eq!(words(&jobs, Served::Admitted(place)), foreseen);
+        let keys: usize = jobs
+            .iter()
+            .map(|job| padded_blocks(job.public_key().len()) * BLOCK_WORDS)
+            .sum();
+        assert_eq!(words(&jobs, Served::Resident(place)), foreseen - keys);
         assert_eq!(
-            packed
-                .entries
+            packed.entries[..jobs.len()]
                 .iter()
                 .filter(|e| e.message_blocks == 0)
                 .count(),

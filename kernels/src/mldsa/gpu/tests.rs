@@ -26,9 +26,9 @@ fn loss_between_submit_and_read_is_an_error() {
     let jobs: Vec<&VerifyJob> = answers.iter().map(|(job, _)| job).collect();
     let lose = |device: &Device| {
         let mut verifier = BatchVerifier::new(device).unwrap();
-        let in_flight = verifier.submit(&jobs).unwrap();
+        assert_eq!(verifier.submit(&jobs), Ok(jobs.len()));
         device.destroy();
-        let error = verifier.collect(in_flight).unwrap_err();
+        let error = verifier.collect().unwrap_err();
         assert!(matches!(error, GpuError::Lost { .. }), "{error}");
         assert!(device.is_lost());
         let error = verifier.verify(&jobs).unwrap_err();
@@ -49,10 +49,10 @@ fn stale_words_decide_nothing() {
     let answers = known_answers();
     let jobs: Vec<&VerifyJob> = answers.iter().map(|(job, _)| job).collect();
     verifier.verify(&jobs).unwrap();
-    let buffers = verifier.buffers.as_ref().unwrap();
-    let stale = vec![layout::VALID; (buffers.verdicts.size() / 4) as usize];
+    let slot = verifier.idle.last().unwrap();
+    let stale = vec![layout::VALID; (slot.verdicts.size() / 4) as usize];
     let bytes = bytemuck::cast_slice(&stale);
-    device.queue().write_buffer(&buffers.verdicts, 0, bytes);
+    device.queue().write_buffer(&slot.verdicts, 0, bytes);
     let verdicts = verifier.verify(&jobs).unwrap();
     assert_eq!(verdicts, vec![GpuVerdict::Undecided; jobs.len()]);
 }
@@ -68,13 +68,55 @@ fn buffers_are_reused_and_bounded() {
     assert_eq!(verifier.max_batch(), 8);
     let answers = known_answers();
     let jobs: Vec<&VerifyJob> = answers.iter().map(|(job, _)| job).collect();
+    let memory = |verifier: &BatchVerifier| -> Vec<u64> {
+        let scratch = verifier.scratch.as_ref().unwrap();
+        let slots = verifier.idle.iter();
+        let slots = slots.flat_map(|slot| [slot.staging.size(), slot.readback.size()]);
+        slots
+            .chain([scratch.transformed.size(), scratch.notes.size()])
+            .collect()
+    };
     verifier.verify(&jobs).unwrap();
-    let sizes = verifier.buffers.as_ref().unwrap().sizes;
-    assert!(sizes.matrix <= 8 * MATRIX_WORDS_MAX as u64 * 4);
+    let sizes = memory(&verifier);
+    assert_eq!(verifier.idle.len(), 2);
+    let scratch = verifier.scratch.as_ref().unwrap();
+    assert!(scratch.transformed.size() <= 8 * TRANSFORMED_WORDS_MAX as u64 * 4);
     verifier.verify(&jobs[..1]).unwrap();
     verifier.verify(&jobs).unwrap();
-    assert_eq!(verifier.buffers.as_ref().unwrap().sizes, sizes);
+    assert_eq!(memory(&verifier), sizes);
     assert_eq!(verifier.verify(&[]).unwrap(), []);
+}
+
+/// Host and device memory beside the store stay within the tuning's bound, and the bound changes no verdict's place.
+#[test]
+fn memory_is_bounded_by_the_tuning() {
+    let (device, _) = noop_verifier();
+    let answers = known_answers();
+    let jobs: Vec<&VerifyJob> = answers
+        .iter()
+        .cycle()
+        .take(300)
+        .map(|(job, _)| job)
+        .collect();
+    for memory in [1 << 20, 3 << 20] {
+        let tuning = Tuning {
+            memory,
+            slots: 3,
+            ..Tuning::of(&device)
+        };
+        let mut verifier = BatchVerifier::with_tuning(&device, tuning).unwrap();
+        assert_eq!(verifier.verify(&jobs).unwrap().len(), jobs.len());
+        let scratch = verifier.scratch.as_ref().unwrap();
+        let scratch = scratch.transformed.size() + scratch.notes.size();
+        assert_eq!(verifier.idle.len(), 3);
+        let slots: u64 = verifier.idle.iter().map(buffers::Slot::size).sum();
+        // Uniforms, entries and verdicts are the small change of a slot.
+        let small = 3 * (16 << 10);
+        assert!(
+            scratch + slots <= memory + small,
+            "{scratch} + {slots} of {memory}"
+        );
+    }
 }
 
 /// A stage that did not run leaves no verdict, although the memory still holds the right values of the batch before.
@@ -85,27 +127,49 @@ fn a_missing_stage_decides_nothing() {
     let jobs: Vec<&VerifyJob> = answers.iter().map(|(job, _)| job).collect();
     devices::each(|device| {
         let mut verifier = BatchVerifier::new(device).unwrap();
-        for kernel in &KERNELS {
-            verifier.skip = None;
-            let right = verifier.verify(&jobs).unwrap();
-            assert!(
-                right
-                    .iter()
-                    .all(|verdict| *verdict != GpuVerdict::Undecided)
-            );
-            verifier.skip = Some(kernel.name);
-            let verdicts = verifier.verify(&jobs).unwrap();
-            let mut undecided = 0;
-            for ((verdict, right), (_, valid)) in verdicts.iter().zip(&right).zip(&answers) {
-                match verdict {
-                    GpuVerdict::Undecided => undecided += 1,
-                    verdict => {
-                        assert!(!valid, "{} left out: {verdict:?}", kernel.name);
-                        assert_eq!(verdict, right);
+        for with_keys in [false, true] {
+            if with_keys {
+                verifier.keep_keys(4 << 20).unwrap();
+            }
+            for kernel in &KERNELS {
+                let keeps = matches!(kernel.serves, Serves::Resident | Serves::Admitted);
+                if keeps && !with_keys {
+                    continue;
+                }
+                verifier.skip = None;
+                let right = verifier.verify(&jobs).unwrap();
+                assert!(
+                    right
+                        .iter()
+                        .all(|verdict| *verdict != GpuVerdict::Undecided)
+                );
+                if kernel.serves == Serves::Admitted {
+                    // The slots still hold the right keys, under marks of an older generation.
+                    verifier.keys.as_mut().unwrap().clear();
+                }
+                verifier.skip = Some(kernel.name);
+                let verdicts = verifier.verify(&jobs).unwrap();
+                let mut undecided = 0;
+                for ((verdict, right), (_, valid)) in verdicts.iter().zip(&right).zip(&answers) {
+                    match verdict {
+                        GpuVerdict::Undecided => undecided += 1,
+                        verdict => {
+                            // Keys that are new to the store are served without it.
+                            let fresh = with_keys && kernel.serves != Serves::All;
+                            assert!(!valid || fresh, "{} left out: {verdict:?}", kernel.name);
+                            assert_eq!(verdict, right);
+                        }
                     }
                 }
+                // Once all keys are resident, nothing is asked of the kernel for others.
+                let idle = with_keys && kernel.serves == Serves::Fresh;
+                assert_eq!(
+                    undecided <= jobs.len() / 3,
+                    idle,
+                    "{} left out",
+                    kernel.name
+                );
             }
-            assert!(undecided > jobs.len() / 3, "{} left out", kernel.name);
         }
     });
 }

@@ -1,31 +1,22 @@
-// Unpacks and checks z, takes c, unpacks t1·2^d; the NTT of each. One polynomial a workgroup, four passes of two
-// layers, a barrier between passes.
-var<workgroup> w: array<u32, 256>;
-var<workgroup> beyond: atomic<u32>;
+// Unpacks and checks z, takes c; the NTT of each. One polynomial for every 32 threads of a workgroup.
+var<workgroup> w: array<u32, LANES / 32u * TEAM_WORDS>;
+var<workgroup> beyond: array<atomic<u32>, LANES / 32u>;
 
-fn lane_of(local: u32) -> u32 {
-    return select(local, LANES - 1u - local, REVERSE);
+// BitUnpack: z = gamma1 - bits, in [-gamma1 + 1, gamma1]. Raises `largest` to its size.
+fn z_coefficient(z: u32, n: u32, largest: ptr<function, u32>) -> u32 {
+    let width = batch.gamma1_bits + 1u;
+    let gamma1 = 1u << batch.gamma1_bits;
+    let bits = input_bits(z, n * width, width);
+    let size = select(gamma1 - bits, bits - gamma1, bits > gamma1);
+    *largest = max(*largest, size);
+    return select(size, Q - size, bits > gamma1);
 }
 
-// A pass of two layers of the NTT (FIPS 204, Algorithm 41) over distances 2s and s. Butterfly `t` of 64 owns four
-// coefficients. Each layer adds less than 2q to a bound: q before the first, 17q after the eighth.
-fn forward_pass(t: u32, s: u32) {
-    let block = t / s;
-    let i = block * 4u * s + t % s;
-    let a = w[i];
-    let b = w[i + s];
-    let c = mul_by_constant(w[i + 2u * s], constants[64u / s + block]);
-    let d = mul_by_constant(w[i + 3u * s], constants[64u / s + block]);
-    let z0 = constants[128u / s + 2u * block];
-    let z1 = constants[128u / s + 2u * block + 1u];
-    let e = a + c;
-    let f = mul_by_constant(b + d, z0);
-    let g = a + 2u * Q - c;
-    let h = mul_by_constant(b + 2u * Q - d, z1);
-    w[i] = e + f;
-    w[i + s] = e + 2u * Q - f;
-    w[i + 2u * s] = g + h;
-    w[i + 3u * s] = g + 2u * Q - h;
+fn c_coefficient(c: u32, n: u32) -> u32 {
+    let word = c + (n >> 5u);
+    let one = (notes[word] >> (n & 31u)) & 1u;
+    let sign = (notes[word + 8u] >> (n & 31u)) & 1u;
+    return select(one, Q - 1u, sign == 1u);
 }
 
 @compute @workgroup_size(LANES)
@@ -33,53 +24,52 @@ fn transform(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let lane = lane_of(local);
-    let per_job = batch.l + 1u + batch.k;
-    let local_job = group.x / per_job;
-    let poly = group.x % per_job;
+    let lane = lane_of(local, LANES);
+    let team = lane / 32u;
+    let t = lane % 32u;
+    let memory = team * TEAM_WORDS;
+    let total = batch.jobs * (batch.l + 1u);
+    // Threads past the end do the last polynomial again and keep nothing of it.
+    let wanted = group.x * (LANES / 32u) + team;
+    let index = min(wanted, total - 1u);
+    let local_job = index / (batch.l + 1u);
+    let poly = index % (batch.l + 1u);
     let job = batch.first_job + local_job;
-    let base = transformed_of(local_job, poly);
-    if lane == 0u {
-        atomicStore(&beyond, 0u);
+
+    var v = Octet();
+    var largest = 0u;
+    if poly < batch.l {
+        let z = signature_of(job) + batch.challenge_words + poly * (batch.gamma1_bits + 1u) * 8u;
+        //EACH v.c# = z_coefficient(z, t + #u * 32u, &largest);
+    } else {
+        let c = final_of(job) + SCRATCH_CHALLENGE;
+        //EACH v.c# = c_coefficient(c, t + #u * 32u);
     }
+    if t == 0u {
+        atomicStore(&beyond[team], 0u);
+    }
+    forward_8(&v, 1u);
+    w_put_far(memory, t, v);
     workgroupBarrier();
-
-    let width = batch.gamma1_bits + 1u;
-    let gamma1 = 1u << batch.gamma1_bits;
-    for (var n = lane; n < N; n += LANES) {
-        var value = 0u;
-        if poly < batch.l {
-            // BitUnpack: z = gamma1 - bits, in [-gamma1 + 1, gamma1].
-            let z = signature_of(job) + batch.challenge_words + poly * width * 8u;
-            let bits = input_bits(z, n * width, width);
-            let negative = bits > gamma1;
-            let size = select(gamma1 - bits, bits - gamma1, negative);
-            if size >= gamma1 - batch.beta {
-                atomicStore(&beyond, 1u);
-            }
-            value = select(size, Q - size, negative);
-        } else if poly == batch.l {
-            value = transformed[base + n];
-        } else {
-            let t1 = key_of(job) + 8u + (poly - batch.l - 1u) * 80u;
-            value = input_bits(t1, n * 10u, 10u) << 13u;
-        }
-        w[n] = value;
+    if largest >= (1u << batch.gamma1_bits) - batch.beta {
+        atomicStore(&beyond[team], 1u);
     }
+    v = w_get_middle(memory, t);
+    forward_8(&v, 8u + (t >> 2u));
+    w_put_middle(memory, t, v);
     workgroupBarrier();
-
-    for (var s = 64u; s > 0u; s = s / 4u) {
-        for (var t = lane; t < 64u; t += LANES) {
-            forward_pass(t, s);
+    v = w_get_near(memory, t);
+    forward_4(&v, 64u + 2u * t);
+    w_put_near(memory, t, v);
+    workgroupBarrier();
+    // Once more through workgroup memory, so that neighbours write neighbouring words.
+    v = w_get_far(memory, t);
+    if wanted < total {
+        let base = transformed_of(local_job, poly) + t;
+        //EACH transformed[base + #u * 32u] = reduce(v.c#);
+        if t == 0u {
+            let refused = atomicLoad(&beyond[team]) != 0u;
+            notes[status_of(job) + STATUS_POLYS + poly] = select(DONE, REFUSED, refused);
         }
-        workgroupBarrier();
-    }
-
-    for (var n = lane; n < N; n += LANES) {
-        transformed[base + n] = reduce(w[n]);
-    }
-    if lane == 0u {
-        let refused = atomicLoad(&beyond) != 0u;
-        notes[status_of(job) + STATUS_POLYS + poly] = select(DONE, REFUSED, refused);
     }
 }
