@@ -4,12 +4,12 @@
 
 mod common;
 
-use common::{cases::gpu_verdict, devices};
+use common::{cases::gpu_verdict, devices, signer::Signer};
 use pars_kernels::{
     gpu::{GpuError, ShaderChecks},
     mldsa::{
-        VerifyJob,
-        gpu::{BatchVerifier, GpuVerdict, Tuning},
+        ParameterSet, VerifyJob,
+        gpu::{BatchVerifier, GpuVerdict, ResidentKeys, Tuning},
         known_answers, portable,
     },
 };
@@ -170,5 +170,142 @@ fn an_early_end_of_sampling_is_undecided() {
                 }
             }
         }
+    });
+}
+
+/// Valid and broken jobs under `count` keys of each set, `each` per key, keys not next to each other.
+fn many_keys(count: usize, each: usize) -> Vec<(VerifyJob, GpuVerdict)> {
+    let mut jobs = Vec::new();
+    for set in ParameterSet::ALL {
+        for i in 0..count {
+            let signer = Signer::from_seed(set, &[i as u8; 32]);
+            for j in 0..each {
+                let message = [i as u8, j as u8, 3];
+                let mut signature = signer.sign_pure(b"", &message);
+                let valid = !(i + j).is_multiple_of(3);
+                if !valid {
+                    signature[(7 * i + j) % 32] ^= 1;
+                }
+                let job = VerifyJob::pure(&signer.public_key, b"", &message, &signature).unwrap();
+                assert_eq!(portable::verify(&job), valid);
+                jobs.push((job, gpu_verdict(valid)));
+            }
+        }
+    }
+    jobs
+}
+
+/// Keys that stay on the device: verdicts are those of single calls while keys are unknown, new and old, with and
+/// without room, with evictions inside a batch and between batches in flight, and over poisoned memory.
+#[test]
+fn resident_keys_change_no_verdict() {
+    let mut pool = many_keys(8, 2);
+    pool.extend(self::pool());
+    devices::each(|device| {
+        let mut rng = StdRng::seed_from_u64(204);
+        let mut tuning = Tuning::of(device);
+        tuning.poison = Some(0x5a5a_5a5a);
+        tuning.max_batch = 40;
+        let mut verifier = BatchVerifier::with_tuning(device, tuning).unwrap();
+        assert_eq!(verifier.resident_keys(), ResidentKeys::default());
+        // Room for nothing, for one large key, for some, for all.
+        for bytes in [60 << 10, 70 << 10, 400 << 10, 8 << 20] {
+            verifier.keep_keys(bytes).unwrap();
+            for round in 0..4 {
+                let batch: Vec<_> = (0..60)
+                    .map(|_| &pool[rng.random_range(0..pool.len())])
+                    .collect();
+                ask(
+                    &mut verifier,
+                    &batch,
+                    &format!("{bytes} bytes, round {round}"),
+                );
+            }
+            let keys = verifier.resident_keys();
+            assert_eq!(keys.hits + keys.misses, 240, "{keys:?}");
+            assert!(
+                keys.bytes <= keys.capacity && keys.capacity <= bytes,
+                "{keys:?}"
+            );
+            match bytes >> 10 {
+                60 => assert_eq!((keys.capacity, keys.hits), (0, 0)),
+                70 | 400 => assert!(keys.evictions > 0 && keys.hits > 0, "{keys:?}"),
+                _ => assert!(keys.evictions == 0 && keys.hits > 100, "{keys:?}"),
+            }
+        }
+        // A second time over, everything is there.
+        let before = verifier.resident_keys();
+        let batch: Vec<_> = pool.iter().chain(&pool).collect();
+        ask(&mut verifier, &batch, "warm");
+        ask(&mut verifier, &batch, "all resident");
+        let after = verifier.resident_keys();
+        assert!(
+            after.hits >= before.hits + 3 * pool.len() as u64,
+            "{after:?}"
+        );
+    });
+}
+
+/// Batches in flight keep their order and their verdicts, with and without resident keys, also when others are asked
+/// in between.
+#[test]
+fn submissions_in_flight_answer_in_order() {
+    let pool = pool();
+    devices::each(|device| {
+        let mut tuning = Tuning::of(device);
+        (tuning.slots, tuning.max_batch) = (3, 16);
+        let mut verifier = BatchVerifier::with_tuning(device, tuning).unwrap();
+        verifier.keep_keys(1 << 20).unwrap();
+        assert_eq!(verifier.collect().unwrap(), None);
+        assert_eq!(verifier.submit(&[]).unwrap(), 0);
+        let mut rng = StdRng::seed_from_u64(3);
+        let mut waiting = std::collections::VecDeque::new();
+        for round in 0..20 {
+            let batch: Vec<_> = (0..rng.random_range(1..30))
+                .map(|_| &pool[rng.random_range(0..pool.len())])
+                .collect();
+            let jobs: Vec<&VerifyJob> = batch.iter().map(|(job, _)| job).collect();
+            let taken = verifier.submit(&jobs).unwrap();
+            if waiting.len() == 3 {
+                assert_eq!(taken, 0);
+            } else {
+                assert_eq!(taken, jobs.len().min(16));
+                let expected: Vec<_> = batch.iter().take(taken).map(|(_, v)| *v).collect();
+                waiting.push_back(expected);
+            }
+            assert_eq!(verifier.in_flight(), waiting.len());
+            if round % 7 == 5 {
+                ask(&mut verifier, &batch, "in between");
+            }
+            if waiting.len() == 3 || round % 3 == 0 {
+                assert_eq!(verifier.collect().unwrap(), waiting.pop_front());
+            }
+        }
+        while let Some(expected) = waiting.pop_front() {
+            assert_eq!(verifier.collect().unwrap(), Some(expected));
+        }
+        assert_eq!(verifier.collect().unwrap(), None);
+    });
+}
+
+/// Every shape that calibration may choose answers right, and what it chooses can be stored and used again.
+#[test]
+fn every_candidate_of_calibration_answers_right() {
+    let pool = pool();
+    let batch: Vec<_> = pool.iter().collect();
+    devices::each(|device| {
+        let candidates = Tuning::candidates(device);
+        assert_eq!(candidates[0], Tuning::of(device));
+        for tuning in &candidates {
+            let stored = tuning.to_string();
+            let mut verifier = BatchVerifier::with_tuning(device, stored.parse().unwrap()).unwrap();
+            assert_eq!(verifier.tuning(), *tuning);
+            verifier.keep_keys(4 << 20).unwrap();
+            // The second time, all keys are resident.
+            ask(&mut verifier, &batch, &stored);
+            ask(&mut verifier, &batch, &stored);
+        }
+        let chosen = Tuning::calibrate(device, Duration::from_millis(50)).unwrap();
+        assert!(candidates.contains(&chosen), "{chosen}");
     });
 }
