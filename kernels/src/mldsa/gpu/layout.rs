@@ -260,10 +260,15 @@ fn padded_blocks(len: usize) -> usize {
 
 /// `bytes` as little-endian words from word `at` of zeroed `words`.
 fn write(words: &mut [u32], at: usize, bytes: &[u8]) {
-    for (word, bytes) in words.iter_mut().skip(at).zip(bytes.chunks(4)) {
-        let mut buffer = [0; 4];
-        buffer[..bytes.len()].copy_from_slice(bytes);
-        *word = u32::from_le_bytes(buffer);
+    let words = words.get_mut(at..).unwrap_or_default();
+    let target: &mut [u8] = bytemuck::cast_slice_mut(words);
+    if let Some(target) = target.get_mut(..bytes.len()) {
+        target.copy_from_slice(bytes);
+    }
+    if cfg!(target_endian = "big") {
+        for word in words {
+            *word = word.swap_bytes();
+        }
     }
 }
 

@@ -2,12 +2,13 @@
 
 use super::{BatchVerifier, GpuVerdict, shaders};
 use crate::{
-    gpu::{Device, DeviceType, GpuError, ShaderChecks},
+    gpu::{AdapterInfo, Device, DeviceType, GpuError, ShaderChecks},
     mldsa::{job::VerifyJob, known_answers, params::ParameterSet},
 };
 use std::{
     fmt,
     str::FromStr,
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -108,10 +109,24 @@ impl Tuning {
     pub(super) fn at_opening(device: &Device) -> Result<Self, GpuError> {
         match device.info().device_type {
             DeviceType::Discrete | DeviceType::Integrated | DeviceType::Virtual => {
-                Self::calibrate(device, CALIBRATION_TIME)
+                Self::remembered(device, CALIBRATION_TIME)
             }
             DeviceType::Cpu | DeviceType::Other => Ok(Self::of(device)),
         }
+    }
+
+    /// [`calibrate`](Self::calibrate) once a process for each kind of adapter: a device that is opened again after a
+    /// loss need not be measured again.
+    fn remembered(device: &Device, limit: Duration) -> Result<Self, GpuError> {
+        static CHOSEN: Mutex<Vec<(AdapterInfo, Tuning)>> = Mutex::new(Vec::new());
+        // Held while measuring, so that two devices do not disturb each other's times. A panic leaves the list whole.
+        let mut chosen = CHOSEN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, tuning)) = chosen.iter().find(|(info, _)| info == device.info()) {
+            return Ok(*tuning);
+        }
+        let tuning = Self::calibrate(device, limit)?;
+        chosen.push((device.info().clone(), tuning));
+        Ok(tuning)
     }
 
     /// Times [`candidates`](Self::candidates) on a batch of embedded answers, for about `limit` without compilation, and
@@ -340,6 +355,18 @@ mod tests {
             let error = wrong.parse::<Tuning>().unwrap_err();
             assert!(error.to_string().contains(wrong), "{error}");
         }
+    }
+
+    /// The second time nothing is compiled or measured: no time is left for it.
+    #[test]
+    fn what_was_measured_is_remembered() {
+        let device = Device::noop().unwrap();
+        let first = Tuning::remembered(&device, Duration::from_millis(1)).unwrap();
+        // A device that computes nothing gives no right answer, so no candidate is chosen.
+        assert_eq!(first, Tuning::of(&device));
+        device.destroy();
+        assert!(Tuning::calibrate(&device, Duration::from_secs(1)).is_err());
+        assert_eq!(Tuning::remembered(&device, Duration::ZERO), Ok(first));
     }
 
     #[test]
