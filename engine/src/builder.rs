@@ -9,9 +9,9 @@ use parking_lot::Mutex;
 use crate::config::{Config, GpuPolicy, Routing};
 use crate::device::{OpenDevice, Source};
 use crate::engine::Engine;
-use crate::error::BuildError;
+use crate::error::{BuildError, nanoseconds};
 use crate::fault::{FaultScript, History, ScriptedDevice};
-use crate::gate::Gate;
+use crate::gate::{Bounds, Gate};
 use crate::kernel::Kernel;
 use crate::keys::KeyCache;
 use crate::lane::{AnyLane, Lane};
@@ -138,6 +138,30 @@ impl EngineBuilder {
         self
     }
 
+    /// Most estimated work of those jobs, as time on one CPU thread: their number by the cost that was
+    /// measured at the start. One job is always let in. Default: 60 s.
+    #[must_use]
+    pub fn queue_work(mut self, work: Duration) -> Self {
+        self.config.queue_work = work;
+        self
+    }
+
+    /// Most jobs of one named caller, accepted and not yet answered; see
+    /// [`SubmitOptions::caller`](crate::SubmitOptions::caller). Default: no such bound.
+    #[must_use]
+    pub fn caller_jobs(mut self, jobs: usize) -> Self {
+        self.config.caller_jobs = jobs;
+        self
+    }
+
+    /// Whether identical jobs in flight share one computation, where the kernel can tell. Default:
+    /// yes. Measurements that repeat a few jobs turn it off.
+    #[must_use]
+    pub fn share_identical(mut self, share: bool) -> Self {
+        self.config.share_identical = share;
+        self
+    }
+
     /// Threads of the engine's CPU pool. Default: one a core.
     #[must_use]
     pub fn cpu_threads(mut self, threads: usize) -> Self {
@@ -222,12 +246,18 @@ impl EngineBuilder {
             ("queue_jobs", self.config.queue_jobs),
             ("queue_bytes", self.config.queue_bytes),
             ("cpu_threads", self.config.cpu_threads),
+            ("caller_jobs", self.config.caller_jobs),
         ];
         if let Some((name, _)) = bounds.into_iter().find(|(_, bound)| *bound == 0) {
             return Err(BuildError::ZeroBound { name });
         }
         let config = Arc::new(self.config);
-        let gate = Arc::new(Gate::new(config.queue_jobs, config.queue_bytes));
+        let gate = Arc::new(Gate::new(Bounds {
+            jobs: config.queue_jobs,
+            bytes: config.queue_bytes,
+            work: nanoseconds(config.queue_work),
+            caller_jobs: config.caller_jobs,
+        }));
         let mut lanes: Vec<Arc<dyn AnyLane>> = Vec::new();
         let mut rows = if self.standard {
             standard_kernels()

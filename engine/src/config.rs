@@ -52,6 +52,9 @@ pub(crate) struct Config {
     pub(crate) device_retries: u32,
     pub(crate) device_pause: Duration,
     pub(crate) key_cache_bytes: usize,
+    pub(crate) queue_work: Duration,
+    pub(crate) caller_jobs: usize,
+    pub(crate) share_identical: bool,
 }
 
 impl Default for Config {
@@ -70,6 +73,9 @@ impl Default for Config {
             device_retries: 5,
             device_pause: Duration::from_secs(1),
             key_cache_bytes: crate::keys::DEFAULT_BYTES,
+            queue_work: Duration::from_secs(60),
+            caller_jobs: usize::MAX,
+            share_identical: true,
         }
     }
 }

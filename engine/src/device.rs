@@ -228,7 +228,7 @@ impl<K: Kernel> Opened<K> {
 
     fn run_batch(&mut self, cpu: &rayon::ThreadPool, batch: Vec<Entry<K>>) -> Turn {
         let start = Instant::now();
-        let jobs: Vec<&K::Job> = batch.iter().map(|entry| &entry.job).collect();
+        let jobs: Vec<&K::Job> = batch.iter().map(|entry| &*entry.job).collect();
         let ran = self.run(&jobs);
         let time = start.elapsed();
         let device_answers = match ran {
@@ -298,7 +298,7 @@ fn recompute<K: Kernel>(
         let jobs: Vec<_> = indices
             .iter()
             .filter_map(|index| batch.get(*index))
-            .map(|entry| &entry.job)
+            .map(|entry| &*entry.job)
             .collect();
         let answers = cpu::run::<K>(state, &jobs);
         let some = indices.iter().zip(answers);

@@ -13,6 +13,7 @@ use crate::error::{EngineError, SubmitError};
 use crate::gate::{QueueState, Refusal};
 use crate::kernel::Kernel;
 use crate::lane::{Admitted, AnyLane, Lane};
+use crate::options::SubmitOptions;
 use crate::report::{CpuReport, DeviceReport, SelfTestReport};
 use crate::shared::{SelfTestRequest, Shared};
 use crate::stats::EngineStats;
@@ -90,25 +91,55 @@ impl Engine {
     /// [`SubmitError::QueueFull`] where the engine is at its bound: the job comes back with the
     /// queue's state. The other variants say why the job can never be accepted.
     pub fn submit<K: Kernel>(&self, job: K::Job) -> Result<Ticket<K::Output>, SubmitError<K::Job>> {
+        self.submit_with::<K>(job, SubmitOptions::default())
+    }
+
+    /// [`submit`](Self::submit) with a class, a deadline or a caller's name.
+    ///
+    /// # Errors
+    /// As for [`submit`](Self::submit); also where the deadline has passed or the caller has as many
+    /// jobs in work as its quota.
+    pub fn submit_with<K: Kernel>(
+        &self,
+        job: K::Job,
+        options: SubmitOptions,
+    ) -> Result<Ticket<K::Output>, SubmitError<K::Job>> {
         let Ok((lane, any)) = self.lane::<K>() else {
             return Err(SubmitError::UnknownKernel {
                 job,
                 kernel: K::NAME,
             });
         };
-        let bytes = K::job_bytes(&job);
-        match self.shared().gate.admit(bytes) {
+        if options.late() {
+            return Err(SubmitError::DeadlineExceeded { job });
+        }
+        let load = lane.load(&job, &options);
+        match self.shared().gate.admit(&load) {
             Ok(()) => {}
             Err(Refusal::Full(state)) => {
                 lane.count_refusal();
                 return Err(SubmitError::QueueFull { job, state });
             }
+            Err(Refusal::Quota {
+                caller,
+                jobs,
+                limit,
+            }) => {
+                lane.count_refusal();
+                return Err(SubmitError::QuotaExceeded {
+                    job,
+                    caller,
+                    jobs,
+                    limit,
+                });
+            }
             Err(Refusal::TooLarge { bytes, limit }) => {
                 return Err(SubmitError::TooLarge { job, bytes, limit });
             }
+            Err(Refusal::Late) => return Err(SubmitError::DeadlineExceeded { job }),
             Err(Refusal::Closed) => return Err(SubmitError::ShuttingDown { job }),
         }
-        match self.push(lane, any, vec![(job, bytes)]) {
+        match self.push(lane, any, vec![(job, load)], &options) {
             Ok(mut tickets) => match tickets.pop() {
                 Some(ticket) => Ok(ticket),
                 None => unreachable!("one job makes one ticket"),
@@ -126,15 +157,17 @@ impl Engine {
         lane: &Lane<K>,
         any: &Arc<dyn AnyLane>,
         jobs: Admitted<K::Job>,
+        options: &SubmitOptions,
     ) -> Result<Vec<Ticket<K::Output>>, Admitted<K::Job>> {
-        match lane.push(any, jobs) {
+        match lane.push(any, jobs, options.deadline) {
             Ok(pushed) => {
                 self.shared().announce(pushed.for_cpu);
                 Ok(pushed.tickets)
             }
             Err(jobs) => {
-                let bytes = jobs.iter().map(|(_, bytes)| bytes).sum();
-                self.shared().gate.release(jobs.len(), bytes);
+                self.shared()
+                    .gate
+                    .release(jobs.iter().map(|(_, load)| *load));
                 Err(jobs)
             }
         }
@@ -146,15 +179,31 @@ impl Engine {
     /// # Errors
     /// As [`EngineError`] says; a full queue is not an error here.
     pub async fn call<K: Kernel>(&self, job: K::Job) -> Result<K::Output, EngineError> {
+        self.call_with::<K>(job, SubmitOptions::default()).await
+    }
+
+    /// [`call`](Self::call) with a class, a deadline or a caller's name. A caller over its quota waits
+    /// for its own answers.
+    ///
+    /// # Errors
+    /// As [`EngineError`] says.
+    pub async fn call_with<K: Kernel>(
+        &self,
+        job: K::Job,
+        options: SubmitOptions,
+    ) -> Result<K::Output, EngineError> {
         let (lane, any) = self.lane::<K>()?;
-        let bytes = K::job_bytes(&job);
+        if options.late() {
+            return Err(EngineError::DeadlineExceeded);
+        }
+        let load = lane.load(&job, &options);
         self.shared()
             .gate
-            .admit_in_turn(bytes)
+            .admit_in_turn(&load, options.deadline)
             .await
             .map_err(refused)?;
         let mut tickets = self
-            .push(lane, any, vec![(job, bytes)])
+            .push(lane, any, vec![(job, load)], &options)
             .map_err(|_| EngineError::ShuttingDown)?;
         match tickets.pop() {
             Some(ticket) => ticket.await,
@@ -171,26 +220,44 @@ impl Engine {
         &self,
         jobs: Vec<K::Job>,
     ) -> Result<Vec<K::Output>, EngineError> {
+        self.call_many_with::<K>(jobs, SubmitOptions::default())
+            .await
+    }
+
+    /// [`call_many`](Self::call_many) with a class, a deadline or a caller's name.
+    ///
+    /// # Errors
+    /// As for [`call_many`](Self::call_many).
+    pub async fn call_many_with<K: Kernel>(
+        &self,
+        jobs: Vec<K::Job>,
+        options: SubmitOptions,
+    ) -> Result<Vec<K::Output>, EngineError> {
         let (lane, any) = self.lane::<K>()?;
+        if options.late() {
+            return Err(EngineError::DeadlineExceeded);
+        }
         let mut outputs = Vec::with_capacity(jobs.len());
         let mut tickets: VecDeque<Ticket<K::Output>> = VecDeque::with_capacity(jobs.len());
         let mut jobs: VecDeque<_> = jobs
             .into_iter()
             .map(|job| {
-                let bytes = K::job_bytes(&job);
-                (job, bytes)
+                let load = lane.load(&job, &options);
+                (job, load)
             })
             .collect();
         while let Some((_, first)) = jobs.front() {
             let gate = &self.shared().gate;
-            let mut admitted = gate.admit_some(jobs.iter().map(|(_, bytes)| *bytes));
+            let mut admitted = gate.admit_some(jobs.iter().map(|(_, load)| load));
             if admitted == 0 {
-                gate.admit_in_turn(*first).await.map_err(refused)?;
+                gate.admit_in_turn(first, options.deadline)
+                    .await
+                    .map_err(refused)?;
                 admitted = 1;
             }
             let part: Vec<_> = jobs.drain(..admitted).collect();
             tickets.extend(
-                self.push(lane, any, part)
+                self.push(lane, any, part, &options)
                     .map_err(|_| EngineError::ShuttingDown)?,
             );
             // Answers that are there already need no ticket any more.
@@ -214,6 +281,18 @@ impl Engine {
         block_on(self.call::<K>(job))
     }
 
+    /// [`call_with`](Self::call_with) for a plain thread.
+    ///
+    /// # Errors
+    /// As for [`call_with`](Self::call_with).
+    pub fn call_blocking_with<K: Kernel>(
+        &self,
+        job: K::Job,
+        options: SubmitOptions,
+    ) -> Result<K::Output, EngineError> {
+        block_on(self.call_with::<K>(job, options))
+    }
+
     /// [`call_many`](Self::call_many) for a plain thread.
     ///
     /// # Errors
@@ -223,6 +302,18 @@ impl Engine {
         jobs: Vec<K::Job>,
     ) -> Result<Vec<K::Output>, EngineError> {
         block_on(self.call_many::<K>(jobs))
+    }
+
+    /// [`call_many_with`](Self::call_many_with) for a plain thread.
+    ///
+    /// # Errors
+    /// As for [`call_many`](Self::call_many).
+    pub fn call_many_blocking_with<K: Kernel>(
+        &self,
+        jobs: Vec<K::Job>,
+        options: SubmitOptions,
+    ) -> Result<Vec<K::Output>, EngineError> {
+        block_on(self.call_many_with::<K>(jobs, options))
     }
 
     /// How full the queue is.
@@ -334,6 +425,16 @@ fn refused(refusal: Refusal) -> EngineError {
     match refusal {
         Refusal::Full(state) => EngineError::QueueFull { state },
         Refusal::TooLarge { bytes, limit } => EngineError::TooLarge { bytes, limit },
+        Refusal::Quota {
+            caller,
+            jobs,
+            limit,
+        } => EngineError::QuotaExceeded {
+            caller,
+            jobs,
+            limit,
+        },
+        Refusal::Late => EngineError::DeadlineExceeded,
         Refusal::Closed => EngineError::ShuttingDown,
     }
 }

@@ -62,6 +62,26 @@ pub enum SubmitError<J> {
         /// Name of the kernel.
         kernel: &'static str,
     },
+    /// The caller has as many jobs in work as one caller may.
+    #[error(
+        "caller {caller} has {jobs} jobs in work, its quota is {limit}; wait for answers, or raise caller_jobs"
+    )]
+    QuotaExceeded {
+        /// The job that was refused.
+        job: J,
+        /// The caller's name.
+        caller: u64,
+        /// Its jobs that are accepted and not yet answered.
+        jobs: usize,
+        /// Most of them that are allowed.
+        limit: usize,
+    },
+    /// The deadline had passed already.
+    #[error("the job's deadline had passed when it was submitted")]
+    DeadlineExceeded {
+        /// The job that was refused.
+        job: J,
+    },
     /// The engine is being shut down and accepts nothing more.
     #[error("the engine is shutting down")]
     ShuttingDown {
@@ -82,6 +102,20 @@ impl<J> std::fmt::Debug for SubmitError<J> {
                 .field("bytes", bytes)
                 .field("limit", limit)
                 .finish_non_exhaustive(),
+            Self::QuotaExceeded {
+                caller,
+                jobs,
+                limit,
+                ..
+            } => f
+                .debug_struct("QuotaExceeded")
+                .field("caller", caller)
+                .field("jobs", jobs)
+                .field("limit", limit)
+                .finish_non_exhaustive(),
+            Self::DeadlineExceeded { .. } => {
+                f.debug_struct("DeadlineExceeded").finish_non_exhaustive()
+            }
             Self::UnknownKernel { kernel, .. } => f
                 .debug_struct("UnknownKernel")
                 .field("kernel", kernel)
@@ -98,6 +132,8 @@ impl<J> SubmitError<J> {
             Self::QueueFull { job, .. }
             | Self::TooLarge { job, .. }
             | Self::UnknownKernel { job, .. }
+            | Self::QuotaExceeded { job, .. }
+            | Self::DeadlineExceeded { job }
             | Self::ShuttingDown { job } => job,
         }
     }
@@ -111,6 +147,17 @@ impl<J> SubmitError<J> {
                 limit: *limit,
             },
             Self::UnknownKernel { kernel, .. } => EngineError::UnknownKernel { kernel },
+            Self::QuotaExceeded {
+                caller,
+                jobs,
+                limit,
+                ..
+            } => EngineError::QuotaExceeded {
+                caller: *caller,
+                jobs: *jobs,
+                limit: *limit,
+            },
+            Self::DeadlineExceeded { .. } => EngineError::DeadlineExceeded,
             Self::ShuttingDown { .. } => EngineError::ShuttingDown,
         }
     }
@@ -144,6 +191,24 @@ pub enum EngineError {
         /// Bytes of the job.
         bytes: usize,
         /// The bound.
+        limit: usize,
+    },
+    /// The job's deadline passed before its batch started.
+    #[error(
+        "the job's deadline passed before its batch started; the engine has more urgent work, or too much of it"
+    )]
+    DeadlineExceeded,
+    /// The caller has as many jobs in work as one caller may. Only [`SubmitError::without_job`] makes
+    /// this one: `call` waits.
+    #[error(
+        "caller {caller} has {jobs} jobs in work, its quota is {limit}; wait for answers, or raise caller_jobs"
+    )]
+    QuotaExceeded {
+        /// The caller's name.
+        caller: u64,
+        /// Its jobs that are accepted and not yet answered.
+        jobs: usize,
+        /// Most of them that are allowed.
         limit: usize,
     },
     /// The queue is at its bound. Only [`SubmitError::without_job`] makes this one: `call` waits.

@@ -1,11 +1,13 @@
-//! The bound on accepted work, and the line of callers that wait for room.
+//! The bounds on accepted work, and the line of callers that wait for room.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use futures_channel::oneshot;
 use parking_lot::{Condvar, Mutex};
+
+use crate::options::{Priority, is_late};
 
 /// How full an engine is. Jobs count from their acceptance to their answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +20,10 @@ pub struct QueueState {
     pub bytes: usize,
     /// Bound on `bytes`.
     pub max_bytes: usize,
+    /// Estimated time of those jobs on one CPU thread.
+    pub work: Duration,
+    /// Bound on `work`.
+    pub max_work: Duration,
     /// Callers that wait for room.
     pub waiting: usize,
     /// Most jobs there have been at one time.
@@ -30,9 +36,34 @@ impl fmt::Display for QueueState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} of {} jobs, {} of {} bytes, {} waiting",
-            self.jobs, self.max_jobs, self.bytes, self.max_bytes, self.waiting
+            "{} of {} jobs, {} of {} bytes, {:.3} of {:.3} s of work, {} waiting",
+            self.jobs,
+            self.max_jobs,
+            self.bytes,
+            self.max_bytes,
+            self.work.as_secs_f64(),
+            self.max_work.as_secs_f64(),
+            self.waiting
         )
+    }
+}
+
+/// What one job takes of the bounds, and on whose account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Load {
+    pub(crate) bytes: usize,
+    /// Estimated nanoseconds on one CPU thread.
+    pub(crate) work: u64,
+    pub(crate) priority: Priority,
+    pub(crate) caller: Option<u64>,
+}
+
+impl Load {
+    /// Moves the size of another load, which is going, to this one.
+    pub(crate) const fn take_over(&mut self, other: &mut Self) {
+        self.bytes += other.bytes;
+        self.work += other.work;
+        (other.bytes, other.work) = (0, 0);
     }
 }
 
@@ -40,68 +71,161 @@ impl fmt::Display for QueueState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     Full(QueueState),
-    TooLarge { bytes: usize, limit: usize },
+    TooLarge {
+        bytes: usize,
+        limit: usize,
+    },
+    Quota {
+        caller: u64,
+        jobs: usize,
+        limit: usize,
+    },
+    Late,
     Closed,
 }
 
-/// Counts jobs and bytes, and admits no more than the bounds allow.
+/// The bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    pub(crate) jobs: usize,
+    pub(crate) bytes: usize,
+    /// Nanoseconds.
+    pub(crate) work: u64,
+    pub(crate) caller_jobs: usize,
+}
+
+impl Bounds {
+    /// What a class may fill. All but the last may fill everything.
+    fn of(&self, priority: Priority) -> Self {
+        match priority {
+            Priority::Consensus | Priority::BlockExecution => *self,
+            Priority::Pool => Self {
+                jobs: self.jobs - self.jobs / 4,
+                bytes: self.bytes - self.bytes / 4,
+                work: self.work - self.work / 4,
+                caller_jobs: self.caller_jobs,
+            },
+        }
+    }
+}
+
+/// Counts jobs, bytes and work, and admits no more than the bounds allow.
 pub(crate) struct Gate {
-    max_jobs: usize,
-    max_bytes: usize,
+    bounds: Bounds,
     state: Mutex<State>,
     empty: Condvar,
 }
 
+/// What is in the engine.
 #[derive(Default)]
-struct State {
+struct Used {
     jobs: usize,
     bytes: usize,
+    work: u64,
+    /// Jobs of each caller that has a name.
+    callers: HashMap<u64, usize>,
+}
+
+impl Used {
+    fn of_caller(&self, load: &Load) -> usize {
+        load.caller
+            .and_then(|caller| self.callers.get(&caller))
+            .copied()
+            .unwrap_or(0)
+    }
+
+    fn has_room(&self, bounds: &Bounds, load: &Load) -> bool {
+        let bounds = bounds.of(load.priority);
+        let bytes = self.bytes.checked_add(load.bytes);
+        let work = self.work.checked_add(load.work);
+        self.jobs < bounds.jobs
+            && bytes.is_some_and(|bytes| bytes <= bounds.bytes)
+            // An estimate must not keep a job out for ever.
+            && (self.jobs == 0 || work.is_some_and(|work| work <= bounds.work))
+    }
+
+    fn over_quota(&self, bounds: &Bounds, load: &Load) -> bool {
+        load.caller.is_some() && self.of_caller(load) >= bounds.caller_jobs
+    }
+
+    fn add(&mut self, load: &Load) {
+        self.jobs += 1;
+        self.bytes += load.bytes;
+        self.work += load.work;
+        if let Some(caller) = load.caller {
+            *self.callers.entry(caller).or_default() += 1;
+        }
+    }
+
+    fn subtract(&mut self, load: &Load) {
+        self.jobs = self.jobs.saturating_sub(1);
+        self.shrink(load.bytes, load.work);
+        if let Some(caller) = load.caller
+            && let Some(jobs) = self.callers.get_mut(&caller)
+        {
+            *jobs -= 1;
+            if *jobs == 0 {
+                self.callers.remove(&caller);
+            }
+        }
+    }
+
+    const fn shrink(&mut self, bytes: usize, work: u64) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.work = self.work.saturating_sub(work);
+    }
+}
+
+#[derive(Default)]
+struct State {
+    used: Used,
     peak_jobs: usize,
     peak_bytes: usize,
     closed: bool,
     next_place: u64,
-    /// In order of arrival. `None` in `call` once the caller was told that there may be room.
-    line: BTreeMap<u64, Waiting>,
+    /// By class, then in order of arrival. `None` in `call` once the caller was told that there may
+    /// be room.
+    line: BTreeMap<(Priority, u64), Waiting>,
 }
 
 struct Waiting {
-    bytes: usize,
+    load: Load,
+    deadline: Option<Instant>,
     call: Option<oneshot::Sender<()>>,
 }
 
 impl State {
-    fn take(&mut self, bytes: usize) {
-        self.jobs += 1;
-        self.bytes += bytes;
-        self.peak_jobs = self.peak_jobs.max(self.jobs);
-        self.peak_bytes = self.peak_bytes.max(self.bytes);
+    fn take(&mut self, load: &Load) {
+        self.used.add(load);
+        self.peak_jobs = self.peak_jobs.max(self.used.jobs);
+        self.peak_bytes = self.peak_bytes.max(self.used.bytes);
+    }
+
+    /// Whether somebody of an earlier class is in line for this room.
+    fn outranked(&self, bounds: &Bounds, load: &Load) -> bool {
+        self.line
+            .range(..(load.priority, 0))
+            .any(|(_, waiting)| !self.used.over_quota(bounds, &waiting.load))
     }
 }
 
 impl Gate {
-    pub(crate) fn new(max_jobs: usize, max_bytes: usize) -> Self {
+    pub(crate) fn new(bounds: Bounds) -> Self {
         Self {
-            max_jobs,
-            max_bytes,
+            bounds,
             state: Mutex::default(),
             empty: Condvar::new(),
         }
     }
 
-    fn fits(&self, state: &State, bytes: usize) -> bool {
-        state.jobs < self.max_jobs
-            && state
-                .bytes
-                .checked_add(bytes)
-                .is_some_and(|sum| sum <= self.max_bytes)
-    }
-
     fn describe(&self, state: &State) -> QueueState {
         QueueState {
-            jobs: state.jobs,
-            max_jobs: self.max_jobs,
-            bytes: state.bytes,
-            max_bytes: self.max_bytes,
+            jobs: state.used.jobs,
+            max_jobs: self.bounds.jobs,
+            bytes: state.used.bytes,
+            max_bytes: self.bounds.bytes,
+            work: Duration::from_nanos(state.used.work),
+            max_work: Duration::from_nanos(self.bounds.work),
             waiting: state.line.len(),
             peak_jobs: state.peak_jobs,
             peak_bytes: state.peak_bytes,
@@ -112,67 +236,75 @@ impl Gate {
         self.describe(&self.state.lock())
     }
 
-    /// Admits one job, or says why not. Never waits.
-    pub(crate) fn admit(&self, bytes: usize) -> Result<(), Refusal> {
-        let mut state = self.state.lock();
+    fn try_admit(&self, state: &mut State, load: &Load) -> Result<(), Refusal> {
         if state.closed {
             return Err(Refusal::Closed);
         }
-        if bytes > self.max_bytes {
+        let limit = self.bounds.of(load.priority).bytes;
+        if load.bytes > limit {
             return Err(Refusal::TooLarge {
-                bytes,
-                limit: self.max_bytes,
+                bytes: load.bytes,
+                limit,
             });
         }
-        if !self.fits(&state, bytes) {
-            return Err(Refusal::Full(self.describe(&state)));
+        if let Some(caller) = load.caller
+            && state.used.over_quota(&self.bounds, load)
+        {
+            return Err(Refusal::Quota {
+                caller,
+                jobs: state.used.of_caller(load),
+                limit: self.bounds.caller_jobs,
+            });
         }
-        state.take(bytes);
+        if !state.used.has_room(&self.bounds, load) || state.outranked(&self.bounds, load) {
+            return Err(Refusal::Full(self.describe(state)));
+        }
+        state.take(load);
         Ok(())
     }
 
-    /// Admits as many jobs from the front as there is room for, and says how many.
-    pub(crate) fn admit_some(&self, sizes: impl Iterator<Item = usize>) -> usize {
-        let mut state = self.state.lock();
-        let mut admitted = 0;
-        if state.closed {
-            return 0;
-        }
-        for bytes in sizes {
-            if !self.fits(&state, bytes) {
-                break;
-            }
-            state.take(bytes);
-            admitted += 1;
-        }
-        admitted
+    /// Admits one job, or says why not. Never waits.
+    pub(crate) fn admit(&self, load: &Load) -> Result<(), Refusal> {
+        self.try_admit(&mut self.state.lock(), load)
     }
 
-    /// Admits one job as soon as there is room. Callers are served in the order of their arrival.
-    pub(crate) async fn admit_in_turn(&self, bytes: usize) -> Result<(), Refusal> {
-        match self.admit(bytes) {
-            Err(Refusal::Full(_)) => {}
+    /// Admits as many jobs from the front as there is room for, and says how many.
+    pub(crate) fn admit_some<'a>(&self, loads: impl Iterator<Item = &'a Load>) -> usize {
+        let mut state = self.state.lock();
+        loads
+            .take_while(|load| self.try_admit(&mut state, load).is_ok())
+            .count()
+    }
+
+    /// Admits one job as soon as there is room. Callers are served by class, then in the order of
+    /// their arrival; one who waits for its own quota holds nobody up.
+    pub(crate) async fn admit_in_turn(
+        &self,
+        load: &Load,
+        deadline: Option<Instant>,
+    ) -> Result<(), Refusal> {
+        match self.admit(load) {
+            Err(Refusal::Full(_) | Refusal::Quota { .. }) => {}
             decided => return decided,
         }
-        let place = self.line_up();
+        let place = self.line_up(load.priority);
         loop {
+            if is_late(deadline) {
+                return Err(Refusal::Late);
+            }
             let called = {
                 let mut state = self.state.lock();
-                if state.closed {
-                    return Err(Refusal::Closed);
-                }
-                if self.fits(&state, bytes) {
-                    state.take(bytes);
-                    return Ok(());
+                match self.try_admit(&mut state, load) {
+                    Err(Refusal::Full(_) | Refusal::Quota { .. }) => {}
+                    decided => return decided,
                 }
                 let (call, called) = oneshot::channel();
-                state.line.insert(
-                    place.number,
-                    Waiting {
-                        bytes,
-                        call: Some(call),
-                    },
-                );
+                let waiting = Waiting {
+                    load: *load,
+                    deadline,
+                    call: Some(call),
+                };
+                state.line.insert(place.number, waiting);
                 called
             };
             // An error means that the gate is gone; the next round sees it closed.
@@ -180,20 +312,28 @@ impl Gate {
         }
     }
 
-    fn line_up(&self) -> Place<'_> {
+    fn line_up(&self, priority: Priority) -> Place<'_> {
         let mut state = self.state.lock();
-        let number = state.next_place;
+        let number = (priority, state.next_place);
         state.next_place += 1;
         Place { gate: self, number }
     }
 
     /// Gives back the room of finished or cancelled jobs.
-    pub(crate) fn release(&self, jobs: usize, bytes: usize) {
+    pub(crate) fn release(&self, loads: impl IntoIterator<Item = Load>) {
+        self.give_back(|used| loads.into_iter().for_each(|load| used.subtract(&load)));
+    }
+
+    /// Gives back bytes and work of a job that stays.
+    pub(crate) fn shrink(&self, bytes: usize, work: u64) {
+        self.give_back(|used| used.shrink(bytes, work));
+    }
+
+    fn give_back(&self, what: impl FnOnce(&mut Used)) {
         let calls = {
             let mut state = self.state.lock();
-            state.jobs = state.jobs.saturating_sub(jobs);
-            state.bytes = state.bytes.saturating_sub(bytes);
-            if state.jobs == 0 {
+            what(&mut state.used);
+            if state.used.jobs == 0 {
                 self.empty.notify_all();
             }
             self.calls(&mut state)
@@ -204,19 +344,30 @@ impl Gate {
     }
 
     /// The callers at the head of the line for whom there is room now. Those called before and not
-    /// yet back keep their share.
+    /// yet back keep their share. Those whose deadline has passed are called to hear it.
     fn calls(&self, state: &mut State) -> Vec<oneshot::Sender<()>> {
-        let mut jobs = self.max_jobs.saturating_sub(state.jobs);
-        let mut bytes = self.max_bytes.saturating_sub(state.bytes);
         let mut calls = Vec::new();
+        if state.line.is_empty() {
+            return calls;
+        }
+        let mut called: Vec<Load> = Vec::new();
         for waiting in state.line.values_mut() {
-            if jobs == 0 || waiting.bytes > bytes {
+            if is_late(waiting.deadline) {
+                calls.extend(waiting.call.take());
+                continue;
+            }
+            if state.used.over_quota(&self.bounds, &waiting.load) {
+                continue;
+            }
+            if !state.used.has_room(&self.bounds, &waiting.load) {
                 break;
             }
-            jobs -= 1;
-            bytes -= waiting.bytes;
+            // As if it were in already.
+            state.used.add(&waiting.load);
+            called.push(waiting.load);
             calls.extend(waiting.call.take());
         }
+        called.iter().for_each(|load| state.used.subtract(load));
         calls
     }
 
@@ -236,9 +387,9 @@ impl Gate {
     pub(crate) fn wait_empty(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         let mut state = self.state.lock();
-        while state.jobs > 0 {
+        while state.used.jobs > 0 {
             if self.empty.wait_until(&mut state, deadline).timed_out() {
-                return state.jobs == 0;
+                return state.used.jobs == 0;
             }
         }
         true
@@ -248,7 +399,7 @@ impl Gate {
 /// A place in the line. Leaving it, served or not, calls the next.
 struct Place<'a> {
     gate: &'a Gate,
-    number: u64,
+    number: (Priority, u64),
 }
 
 impl Drop for Place<'_> {
@@ -276,42 +427,158 @@ mod tests {
         future.poll(&mut Context::from_waker(Waker::noop()))
     }
 
+    fn gate(jobs: usize, bytes: usize) -> Gate {
+        Gate::new(Bounds {
+            jobs,
+            bytes,
+            work: u64::MAX,
+            caller_jobs: usize::MAX,
+        })
+    }
+
+    fn load(bytes: usize) -> Load {
+        Load {
+            bytes,
+            ..Load::default()
+        }
+    }
+
+    fn of(priority: Priority) -> Load {
+        Load {
+            priority,
+            ..load(1)
+        }
+    }
+
     #[test]
     fn bounds_hold_in_jobs_and_in_bytes() {
-        let gate = Gate::new(2, 100);
+        let gate = gate(2, 100);
         assert_eq!(
-            gate.admit(101),
+            gate.admit(&load(101)),
             Err(Refusal::TooLarge {
                 bytes: 101,
                 limit: 100
             })
         );
-        assert_eq!(gate.admit(60), Ok(()));
-        assert!(matches!(gate.admit(41), Err(Refusal::Full(state)) if state.bytes == 60));
-        assert_eq!(gate.admit(40), Ok(()));
-        assert!(matches!(gate.admit(0), Err(Refusal::Full(state)) if state.jobs == 2));
-        gate.release(2, 100);
-        assert_eq!(gate.admit_some([50, 50, 1].into_iter()), 2);
+        assert_eq!(gate.admit(&load(60)), Ok(()));
+        assert!(matches!(gate.admit(&load(41)), Err(Refusal::Full(state)) if state.bytes == 60));
+        assert_eq!(gate.admit(&load(40)), Ok(()));
+        assert!(matches!(gate.admit(&load(0)), Err(Refusal::Full(state)) if state.jobs == 2));
+        gate.release([load(60), load(40)]);
+        assert_eq!(gate.admit_some([50, 50, 1].map(load).iter()), 2);
         assert_eq!(gate.state().peak_bytes, 100);
     }
 
     #[test]
+    fn bound_holds_in_work_but_lets_one_job_through() {
+        let gate = Gate::new(Bounds {
+            jobs: 10,
+            bytes: 10,
+            work: 100,
+            caller_jobs: 10,
+        });
+        let work = |work| Load { work, ..load(1) };
+        assert_eq!(gate.admit(&work(101)), Ok(()));
+        assert!(matches!(gate.admit(&work(0)), Err(Refusal::Full(_))));
+        gate.release([work(101)]);
+        assert_eq!(gate.admit_some([60, 40, 1].map(work).iter()), 2);
+        assert_eq!(gate.state().work, Duration::from_nanos(100));
+        gate.shrink(1, 40);
+        assert_eq!(gate.admit(&work(40)), Ok(()));
+    }
+
+    #[test]
+    fn a_caller_keeps_to_its_quota_and_holds_nobody_up() {
+        let gate = Gate::new(Bounds {
+            jobs: 4,
+            bytes: 10,
+            work: u64::MAX,
+            caller_jobs: 1,
+        });
+        let named = |caller| Load {
+            caller: Some(caller),
+            ..load(1)
+        };
+        assert_eq!(gate.admit(&named(7)), Ok(()));
+        let quota = Refusal::Quota {
+            caller: 7,
+            jobs: 1,
+            limit: 1,
+        };
+        assert_eq!(gate.admit(&named(7)), Err(quota));
+        let seven = named(7);
+        let mut waiting = pin!(gate.admit_in_turn(&seven, None));
+        assert!(poll(waiting.as_mut()).is_pending());
+        assert_eq!(gate.admit(&named(8)), Ok(()));
+        assert_eq!(gate.admit(&load(1)), Ok(()));
+        assert_eq!(
+            gate.admit(&of(Priority::Pool)),
+            Err(Refusal::Full(gate.state()))
+        );
+        gate.release([named(8)]);
+        assert!(poll(waiting.as_mut()).is_pending());
+        gate.release([named(7)]);
+        assert_eq!(poll(waiting.as_mut()), Poll::Ready(Ok(())));
+    }
+
+    #[test]
+    fn earlier_classes_are_let_in_first() {
+        let gate = gate(4, 100);
+        let [vote, block, gossip] = Priority::ALL.map(of);
+        assert_eq!(gate.admit_some([gossip; 4].iter()), 3, "a quarter is kept");
+        assert_eq!(gate.admit_some([block, block].iter()), 1);
+        let mut gossip_waits = pin!(gate.admit_in_turn(&gossip, None));
+        let mut block_waits = pin!(gate.admit_in_turn(&block, None));
+        let mut vote_waits = pin!(gate.admit_in_turn(&vote, None));
+        assert!(poll(gossip_waits.as_mut()).is_pending());
+        assert!(poll(block_waits.as_mut()).is_pending());
+        assert!(poll(vote_waits.as_mut()).is_pending());
+        gate.release([gossip]);
+        assert!(
+            matches!(gate.admit(&block), Err(Refusal::Full(_))),
+            "no barging"
+        );
+        assert!(poll(block_waits.as_mut()).is_pending());
+        assert_eq!(poll(vote_waits.as_mut()), Poll::Ready(Ok(())));
+        gate.release([gossip]);
+        assert_eq!(poll(block_waits.as_mut()), Poll::Ready(Ok(())));
+        gate.release([gossip, block]);
+        assert_eq!(poll(gossip_waits.as_mut()), Poll::Ready(Ok(())));
+        assert_eq!(gate.state().waiting, 0);
+    }
+
+    #[test]
+    fn whoever_waits_past_the_deadline_is_told() {
+        let gate = gate(1, 10);
+        let one = load(1);
+        gate.admit(&one).unwrap();
+        let soon = Instant::now() + Duration::from_millis(2);
+        let mut waiting = pin!(gate.admit_in_turn(&one, Some(soon)));
+        assert!(poll(waiting.as_mut()).is_pending());
+        std::thread::sleep(Duration::from_millis(3));
+        gate.release([one]);
+        assert_eq!(poll(waiting.as_mut()), Poll::Ready(Err(Refusal::Late)));
+        assert_eq!(gate.state().jobs, 0);
+    }
+
+    #[test]
     fn line_is_served_in_order_and_leavers_pass_the_call_on() {
-        let gate = Gate::new(1, 10);
-        gate.admit(1).unwrap();
-        let mut second = pin!(gate.admit_in_turn(1));
-        let mut fourth = pin!(gate.admit_in_turn(1));
+        let gate = gate(1, 10);
+        let one = load(1);
+        gate.admit(&one).unwrap();
+        let mut second = pin!(gate.admit_in_turn(&one, None));
+        let mut fourth = pin!(gate.admit_in_turn(&one, None));
         {
             // Called and then dropped before it came back: the call must not be lost.
-            let mut first = pin!(gate.admit_in_turn(1));
+            let mut first = pin!(gate.admit_in_turn(&one, None));
             assert!(poll(second.as_mut()).is_pending());
             assert!(poll(first.as_mut()).is_pending());
             assert!(poll(fourth.as_mut()).is_pending());
             assert_eq!(gate.state().waiting, 3);
-            gate.release(1, 1);
+            gate.release([one]);
             assert_eq!(poll(second.as_mut()), Poll::Ready(Ok(())));
             assert!(poll(first.as_mut()).is_pending());
-            gate.release(1, 1);
+            gate.release([one]);
         }
         assert_eq!(poll(fourth.as_mut()), Poll::Ready(Ok(())));
         assert_eq!(gate.state().waiting, 0);
@@ -319,14 +586,15 @@ mod tests {
 
     #[test]
     fn closing_sends_the_line_away() {
-        let gate = Gate::new(1, 10);
-        gate.admit(1).unwrap();
-        let mut waiting = pin!(gate.admit_in_turn(1));
+        let gate = gate(1, 10);
+        let one = load(1);
+        gate.admit(&one).unwrap();
+        let mut waiting = pin!(gate.admit_in_turn(&one, None));
         assert!(poll(waiting.as_mut()).is_pending());
         gate.close();
         assert_eq!(poll(waiting.as_mut()), Poll::Ready(Err(Refusal::Closed)));
         assert!(!gate.wait_empty(Duration::from_millis(5)));
-        gate.release(1, 1);
+        gate.release([one]);
         assert!(gate.wait_empty(Duration::from_millis(5)));
     }
 }

@@ -1,6 +1,7 @@
 //! The trait by which a kernel joins the engine.
 
 use std::fmt;
+use std::hash::Hasher;
 
 use crate::error::DeviceError;
 use crate::stats::CacheStats;
@@ -36,6 +37,23 @@ pub trait Kernel: Sized + Send + Sync + 'static {
     /// come in shapes names the shape here. By default all jobs are one group.
     fn group(_job: &Self::Job) -> u64 {
         0
+    }
+
+    /// How many times a usual job's cost this one costs. Only for the queue's bound in estimated work.
+    fn job_weight(_job: &Self::Job) -> u32 {
+        1
+    }
+
+    /// Feeds the hasher with what tells jobs apart, and says that identical jobs in flight may share one
+    /// computation. Need not be all of the job: [`same`](Self::same) decides, and jobs that differ
+    /// only elsewhere are not shared. By default none is.
+    fn fingerprint(_job: &Self::Job, _hasher: &mut impl Hasher) -> bool {
+        false
+    }
+
+    /// Whether two jobs are identical in full, so that one answer is right for both.
+    fn same(_one: &Self::Job, _other: &Self::Job) -> bool {
+        false
     }
 
     /// Does one job on the calling thread. A panic in here becomes the error of this job alone.

@@ -1,6 +1,9 @@
 //! One kernel's lane: its queue, its books, and the turns in which back ends take work from it.
 
 use std::any::Any;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -10,21 +13,33 @@ use parking_lot::Mutex;
 use crate::config::Config;
 use crate::cpu;
 use crate::device::{OnDevice, OpenDevice, Opened};
-use crate::error::{DeviceError, EngineError};
-use crate::gate::Gate;
+use crate::error::{DeviceError, EngineError, nanoseconds};
+use crate::gate::{Gate, Load};
 use crate::kernel::Kernel;
-use crate::queue::{Entry, Head, Queue};
+use crate::options::SubmitOptions;
+use crate::queue::{Claim, Entry, Head, Queue, Removed};
 use crate::report::{Cost, RouteReport, SelfTestReport};
 use crate::routing::Routes;
 use crate::stats::{BackendStats, KernelStats};
 use crate::ticket::{Answer, Position, Ticket};
 
-/// Jobs that the gate has let in, each with its bytes.
-pub(crate) type Admitted<J> = Vec<(J, usize)>;
+/// Jobs that the gate has let in, each with what it takes.
+pub(crate) type Admitted<J> = Vec<(J, Load)>;
+
+/// A job in work that identical ones may join.
+struct Flight<K: Kernel> {
+    job: Arc<K::Job>,
+    /// Where it waits, or waited.
+    position: Position,
+    /// Claims that came after its batch had started.
+    late: Vec<Claim<K::Output>>,
+}
 
 /// What is decided under one lock.
 struct Desk<K: Kernel> {
     queue: Queue<K>,
+    /// By fingerprint.
+    flights: HashMap<u64, Flight<K>>,
     routes: Routes,
     closed: bool,
     /// Counts the changes of the queue.
@@ -60,6 +75,10 @@ pub(crate) struct Lane<K: Kernel> {
     desk: Mutex<Desk<K>>,
     books: Mutex<KernelStats>,
     state: K::State,
+    /// Nanoseconds that a job takes on one CPU thread.
+    job_cost: AtomicU64,
+    /// Keyed from the operating system's randomness.
+    hasher: RandomState,
     gate: Arc<Gate>,
     config: Arc<Config>,
 }
@@ -87,7 +106,7 @@ pub(crate) trait AnyLane: Any + Send + Sync {
     fn devices_should_look(&self) -> bool;
     /// When the oldest job makes a batch due, if any job waits.
     fn due_at(&self) -> Option<Instant>;
-    fn cancel(&self, position: Position);
+    fn cancel(&self, position: Position, id: u64);
     /// Accepts nothing more, and reports what waits as `ShuttingDown`.
     fn close(&self);
     fn stats(&self) -> KernelStats;
@@ -109,12 +128,15 @@ impl<K: Kernel> Lane<K> {
         Self {
             desk: Mutex::new(Desk {
                 queue: Queue::default(),
+                flights: HashMap::new(),
                 routes,
                 closed: false,
                 version: 0,
             }),
             books: Mutex::new(books),
             state,
+            job_cost: AtomicU64::new(1),
+            hasher: RandomState::new(),
             gate,
             config,
         }
@@ -129,29 +151,57 @@ impl<K: Kernel> Lane<K> {
         &self.config
     }
 
+    /// What a job takes of the bounds.
+    pub(crate) fn load(&self, job: &K::Job, options: &SubmitOptions) -> Load {
+        let cost = self.job_cost.load(Ordering::Relaxed);
+        Load {
+            bytes: K::job_bytes(job),
+            work: cost.saturating_mul(u64::from(K::job_weight(job))),
+            priority: options.priority,
+            caller: options.caller,
+        }
+    }
+
+    /// A job's fingerprint, if it may be shared.
+    fn print(&self, job: &K::Job) -> Option<u64> {
+        if !self.config.share_identical {
+            return None;
+        }
+        let mut hasher = self.hasher.build_hasher();
+        K::fingerprint(job, &mut hasher).then(|| hasher.finish())
+    }
+
     /// Queues jobs that the gate has admitted. Gives them back if the lane is closed.
     pub(crate) fn push(
         &self,
         me: &Arc<dyn AnyLane>,
         jobs: Admitted<K::Job>,
+        deadline: Option<Instant>,
     ) -> Result<Pushed<K::Output>, Admitted<K::Job>> {
         let me: Weak<dyn AnyLane> = Arc::downgrade(me);
+        let prints: Vec<_> = jobs.iter().map(|(job, _)| self.print(job)).collect();
         let accepted = Instant::now();
         let count = jobs.len();
         let mut tickets = Vec::with_capacity(count);
+        // What identical jobs do not take after all; dropped outside the lock.
+        let mut spare = Vec::new();
         let mut desk = self.desk.lock();
         if desk.closed {
             return Err(jobs);
         }
-        for (job, bytes) in jobs {
-            let (answer, claim) = oneshot::channel();
-            let position = desk.queue.push(Entry {
-                job,
+        let hurry = deadline.is_some_and(|deadline| deadline <= accepted + self.config.max_wait);
+        for ((job, load), print) in jobs.into_iter().zip(prints) {
+            let (answer, answered) = oneshot::channel();
+            let claim = Claim {
+                id: desk.queue.next_id(),
                 answer,
-                bytes,
+                load,
                 accepted,
-            });
-            tickets.push(Ticket::new(claim, me.clone(), position));
+                deadline,
+            };
+            let id = claim.id;
+            let position = desk.place(job, claim, print, hurry, &mut spare);
+            tickets.push(Ticket::new(answered, me.clone(), position, id));
         }
         desk.version += 1;
         // Counted before a worker can count the answer.
@@ -164,6 +214,13 @@ impl<K: Kernel> Lane<K> {
         } else {
             desk.queue.len().div_ceil(turn)
         };
+        drop(desk);
+        if !spare.is_empty() {
+            let bytes = spare.iter().map(|(_, load)| load.bytes).sum();
+            let work = spare.iter().map(|(_, load)| load.work).sum();
+            drop(spare);
+            self.gate.shrink(bytes, work);
+        }
         Ok(Pushed { tickets, for_cpu })
     }
 
@@ -174,7 +231,7 @@ impl<K: Kernel> Lane<K> {
     /// Whether a batch of this group may start, or when it may.
     fn due(&self, desk: &Desk<K>, head: &Head, now: Instant) -> Result<(), Instant> {
         let at = head.accepted + self.config.max_wait;
-        if at <= now || desk.closed || head.len >= self.config.max_batch {
+        if at <= now || head.hurry || desk.closed || head.len >= self.config.max_batch {
             Ok(())
         } else {
             Err(at)
@@ -183,34 +240,55 @@ impl<K: Kernel> Lane<K> {
 
     /// How many jobs of which group a CPU thread should take now. `None` if there is nothing, or if
     /// it is better left to a device.
-    fn cpu_turn_size(&self, desk: &Desk<K>, now: Instant) -> Option<(u64, usize)> {
+    fn cpu_turn_size(&self, desk: &Desk<K>, now: Instant) -> Option<(Head, usize)> {
         desk.queue
-            .by_age()
-            .iter()
+            .in_order()
+            .into_iter()
             .filter(|head| self.due(desk, head, now).is_ok())
-            .find_map(|head| Some((head.group, desk.routes.cpu_turn(head.len, now)?)))
+            .find_map(|head| Some((head, desk.routes.cpu_turn(head.len, now)?)))
     }
 
     /// The next batch for the device in `slot`.
     pub(crate) fn device_turn(&self, slot: usize) -> DeviceTurn<K> {
         let now = Instant::now();
         let mut desk = self.desk.lock();
+        let late = desk.expire(now);
         let mut outlook = Outlook::default();
-        for head in desk.queue.by_age() {
+        let mut turn = None;
+        for head in desk.queue.in_order() {
             if let Err(at) = self.due(&desk, &head, now) {
                 outlook.due = [outlook.due, Some(at)].into_iter().flatten().min();
             } else if let Some(most) = desk.routes.device_turn(slot, head.len) {
-                let batch = desk.queue.take(head.group, most);
+                let batch = desk.queue.take(&head, most);
                 desk.version += 1;
                 desk.routes.started(slot, batch.len(), now);
-                return DeviceTurn::Batch(batch);
+                turn = Some(DeviceTurn::Batch(batch));
+                break;
             } else {
                 outlook.left_to_cpu = true;
             }
         }
-        let version = desk.version;
-        desk.routes.looked(slot, version);
-        DeviceTurn::Nothing(outlook)
+        if turn.is_none() {
+            let version = desk.version;
+            desk.routes.looked(slot, version);
+        }
+        drop(desk);
+        self.answer_late(late);
+        turn.unwrap_or(DeviceTurn::Nothing(outlook))
+    }
+
+    /// Tells claims that their deadline has passed.
+    fn answer_late(&self, late: Vec<Removed<K>>) {
+        if late.is_empty() {
+            return;
+        }
+        self.books.lock().expired += u64::try_from(late.len()).unwrap_or(u64::MAX);
+        // The jobs go first, so the bound counts memory that is really held.
+        let claims: Vec<_> = late.into_iter().map(|removed| removed.claim).collect();
+        self.gate.release(claims.iter().map(|claim| claim.load));
+        for claim in claims {
+            let _ = claim.answer.send(Err(EngineError::DeadlineExceeded));
+        }
     }
 
     pub(crate) fn device_idle(&self, slot: usize) {
@@ -229,19 +307,126 @@ impl<K: Kernel> Lane<K> {
     }
 
     /// Hands out answers, after the room of their jobs was given back and the books were written.
-    pub(crate) fn answer(&self, batch: Vec<Entry<K>>, answers: Vec<Answer<K::Output>>) {
-        let bytes = batch.iter().map(|entry| entry.bytes).sum();
-        let panicked = answers.iter().filter(|answer| answer.is_err()).count();
-        if panicked > 0 {
-            self.books.lock().panicked += u64::try_from(panicked).unwrap_or(u64::MAX);
+    pub(crate) fn answer(&self, mut batch: Vec<Entry<K>>, answers: Vec<Answer<K::Output>>) {
+        if batch.iter().any(|entry| entry.print.is_some()) {
+            let mut desk = self.desk.lock();
+            for entry in &mut batch {
+                if let Some(flight) = desk.land(&entry.job, entry.print) {
+                    entry.more.extend(flight.late);
+                }
+            }
         }
-        let jobs = batch.len();
+        let panicked = answers.iter().filter(|answer| answer.is_err()).count();
+        let shared: usize = batch.iter().map(|entry| entry.more.len()).sum();
+        if panicked > 0 || shared > 0 {
+            let mut books = self.books.lock();
+            books.panicked += u64::try_from(panicked).unwrap_or(u64::MAX);
+            books.shared += u64::try_from(shared).unwrap_or(u64::MAX);
+        }
         // Jobs are dropped here, so the bound counts memory that is really held.
-        let senders: Vec<_> = batch.into_iter().map(|entry| entry.answer).collect();
-        self.gate.release(jobs, bytes);
-        for (sender, answer) in senders.into_iter().zip(answers) {
-            // The ticket may be gone; then nobody wants the answer.
-            let _ = sender.send(answer);
+        let claims: Vec<_> = batch
+            .into_iter()
+            .map(|entry| (entry.first, entry.more))
+            .collect();
+        let loads = claims
+            .iter()
+            .flat_map(|(first, more)| std::iter::once(first).chain(more));
+        self.gate.release(loads.map(|claim| claim.load));
+        for ((first, more), answer) in claims.into_iter().zip(answers) {
+            // A ticket may be gone; then nobody wants the answer.
+            for claim in more {
+                let _ = claim.answer.send(answer.clone());
+            }
+            let _ = first.answer.send(answer);
+        }
+    }
+}
+
+impl<K: Kernel> Desk<K> {
+    /// Queues a job, or joins it to an identical one. A job does not join one that waits in a later
+    /// class.
+    fn place(
+        &mut self,
+        job: K::Job,
+        mut claim: Claim<K::Output>,
+        print: Option<u64>,
+        hurry: bool,
+        spare: &mut Vec<(K::Job, Load)>,
+    ) -> Position {
+        let sequence = claim.id;
+        let same = print
+            .and_then(|print| self.flights.get_mut(&print))
+            .map(|flight| {
+                let same = K::same(&flight.job, &job);
+                (flight, same)
+            });
+        let register = match same {
+            // Equal fingerprints of different jobs: this one flies alone.
+            Some((_, false)) => false,
+            Some((flight, true)) => {
+                let waits = self.queue.waits(flight.position);
+                if !waits || flight.position.priority <= claim.load.priority {
+                    let position = flight.position;
+                    let mut saved = Load::default();
+                    saved.take_over(&mut claim.load);
+                    spare.push((job, saved));
+                    if let Err(claim) = self.queue.join(position, claim, hurry) {
+                        flight.late.push(claim);
+                    }
+                    return position;
+                }
+                true
+            }
+            None => true,
+        };
+        let job = Arc::new(job);
+        let print = print.filter(|_| register);
+        let flying = print.map(|print| (print, Arc::clone(&job)));
+        let position = self.queue.push(Entry {
+            job,
+            sequence,
+            first: claim,
+            more: Vec::new(),
+            print,
+            hurry,
+        });
+        if let Some((print, job)) = flying {
+            let flight = Flight {
+                job,
+                position,
+                late: Vec::new(),
+            };
+            self.flights.insert(print, flight);
+        }
+        position
+    }
+
+    /// Ends the flight of a job, if it is the one that others may join.
+    fn land(&mut self, job: &Arc<K::Job>, print: Option<u64>) -> Option<Flight<K>> {
+        let print = print?;
+        let flight = self.flights.get(&print)?;
+        if Arc::ptr_eq(&flight.job, job) {
+            self.flights.remove(&print)
+        } else {
+            None
+        }
+    }
+
+    fn expire(&mut self, now: Instant) -> Vec<Removed<K>> {
+        let late = self.queue.expire(now);
+        for removed in &late {
+            self.forget(removed);
+        }
+        if !late.is_empty() {
+            self.version += 1;
+        }
+        late
+    }
+
+    /// Ends the flight of a job that nobody waits for.
+    fn forget(&mut self, removed: &Removed<K>) {
+        if let Some(orphan) = &removed.job {
+            self.land(&orphan.job, orphan.print);
         }
     }
 }
@@ -257,6 +442,8 @@ impl<K: Kernel> AnyLane for Lane<K> {
 
     fn measure_cpu(&self) {
         let cost = cpu::measure::<K>();
+        let nanos = nanoseconds(cost.job).max(1);
+        self.job_cost.store(nanos, Ordering::Relaxed);
         self.desk.lock().routes.set_cpu(cost);
     }
 
@@ -285,15 +472,20 @@ impl<K: Kernel> AnyLane for Lane<K> {
 
     fn cpu_turn(&self) -> bool {
         let start = Instant::now();
-        let batch = {
+        let (late, batch) = {
             let mut desk = self.desk.lock();
-            let Some((group, size)) = self.cpu_turn_size(&desk, start) else {
-                return false;
-            };
-            desk.version += 1;
-            desk.queue.take(group, size)
+            let late = desk.expire(start);
+            let batch = self.cpu_turn_size(&desk, start).map(|(head, size)| {
+                desk.version += 1;
+                desk.queue.take(&head, size)
+            });
+            (late, batch)
         };
-        let jobs: Vec<&K::Job> = batch.iter().map(|entry| &entry.job).collect();
+        self.answer_late(late);
+        let Some(batch) = batch else {
+            return false;
+        };
+        let jobs: Vec<&K::Job> = batch.iter().map(|entry| &*entry.job).collect();
         let answers = cpu::run::<K>(&self.state, &jobs);
         let time = start.elapsed();
         self.book(0, |cpu| book_batch(cpu, &batch, start, time, batch.len()));
@@ -316,31 +508,40 @@ impl<K: Kernel> AnyLane for Lane<K> {
         oldest.map(|accepted| accepted + self.config.max_wait)
     }
 
-    fn cancel(&self, position: Position) {
-        let entry = {
+    fn cancel(&self, position: Position, id: u64) {
+        let removed = {
             let mut desk = self.desk.lock();
-            let Some(entry) = desk.queue.remove(position) else {
+            let Some(removed) = desk.queue.remove(position, id) else {
                 return;
             };
+            desk.forget(&removed);
             desk.version += 1;
-            entry
+            removed
         };
         self.books.lock().cancelled += 1;
-        let bytes = entry.bytes;
-        drop(entry);
-        self.gate.release(1, bytes);
+        let load = removed.claim.load;
+        drop(removed);
+        self.gate.release([load]);
     }
 
     fn close(&self) {
         let waiting = {
             let mut desk = self.desk.lock();
             desk.closed = true;
-            desk.queue.take_all()
+            let waiting = desk.queue.take_all();
+            for entry in &waiting {
+                desk.land(&entry.job, entry.print);
+            }
+            waiting
         };
-        self.books.lock().shut_down += u64::try_from(waiting.len()).unwrap_or(u64::MAX);
-        for entry in waiting {
-            self.gate.release(1, entry.bytes);
-            let _ = entry.answer.send(Err(EngineError::ShuttingDown));
+        let claims: Vec<_> = waiting
+            .into_iter()
+            .flat_map(|entry| std::iter::once(entry.first).chain(entry.more))
+            .collect();
+        self.books.lock().shut_down += u64::try_from(claims.len()).unwrap_or(u64::MAX);
+        self.gate.release(claims.iter().map(|claim| claim.load));
+        for claim in claims {
+            let _ = claim.answer.send(Err(EngineError::ShuttingDown));
         }
     }
 
@@ -375,13 +576,14 @@ pub(crate) fn book_batch<K: Kernel>(
     for entry in batch {
         books
             .queue_time
-            .record_time(start.saturating_duration_since(entry.accepted));
+            .record_time(start.saturating_duration_since(entry.first.accepted));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gate::Bounds;
     use crate::mldsa::MlDsaVerify;
 
     /// The device is quicker for one job, two CPU threads are quicker for two: once the CPU has
@@ -392,7 +594,12 @@ mod tests {
             cpu_threads: 2,
             ..Config::default()
         });
-        let gate = Arc::new(Gate::new(10, 1 << 20));
+        let gate = Arc::new(Gate::new(Bounds {
+            jobs: 10,
+            bytes: 1 << 20,
+            work: u64::MAX,
+            caller_jobs: 10,
+        }));
         let lane = Arc::new(Lane::<MlDsaVerify>::new(
             Arc::clone(&gate),
             config,
@@ -410,10 +617,10 @@ mod tests {
         let expected: Vec<_> = jobs.iter().map(|(_, answer)| Ok(*answer)).collect();
         let sized = jobs
             .into_iter()
-            .map(|(job, _)| (job, 1))
+            .map(|(job, _)| (job, Load::default()))
             .collect::<Vec<_>>();
-        assert_eq!(gate.admit_some([1, 1].into_iter()), 2);
-        let Ok(pushed) = lane.push(&any, sized) else {
+        assert_eq!(gate.admit_some([Load::default(); 2].iter()), 2);
+        let Ok(pushed) = lane.push(&any, sized, None) else {
             panic!("the lane is open");
         };
         assert_eq!(pushed.for_cpu, 2);

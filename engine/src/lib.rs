@@ -42,6 +42,7 @@ mod kernel;
 mod keys;
 mod lane;
 mod mldsa;
+mod options;
 mod queue;
 mod report;
 mod routing;
@@ -58,6 +59,7 @@ pub use gate::QueueState;
 pub use kernel::{Accelerator, Kernel};
 pub use keys::KeyCache;
 pub use mldsa::MlDsaVerify;
+pub use options::{Priority, SubmitOptions};
 pub use pars_kernels::mldsa::{InputError, Message, ParameterSet, PreparedKey, VerifyJob};
 pub use report::{
     AdapterKind, AdapterReport, AdapterSummary, Cost, CpuReport, DeviceReport, DeviceState,

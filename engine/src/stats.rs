@@ -153,10 +153,15 @@ pub struct KernelStats {
     pub kernel: String,
     /// Jobs accepted.
     pub submitted: u64,
-    /// Jobs refused because the queue was full. A caller that waits for room is not refused.
+    /// Jobs refused because the queue was full or the caller over its quota. A caller that waits for
+    /// room is not refused.
     pub refused: u64,
     /// Jobs cancelled before their batch started.
     pub cancelled: u64,
+    /// Jobs that an identical job's computation answered.
+    pub shared: u64,
+    /// Jobs reported as `DeadlineExceeded` after they were accepted.
+    pub expired: u64,
     /// Jobs reported as `ShuttingDown`.
     pub shut_down: u64,
     /// Jobs on which the kernel panicked.
@@ -170,7 +175,8 @@ pub struct KernelStats {
 }
 
 impl KernelStats {
-    /// Jobs answered by any back end.
+    /// Jobs that a back end ran. Accepted jobs are these, and those that are `shared`, `cancelled`,
+    /// `expired`, `shut_down` or not yet answered.
     pub fn answered(&self) -> u64 {
         self.backends.iter().map(|backend| backend.answered).sum()
     }

@@ -10,26 +10,38 @@ use futures_channel::oneshot;
 
 use crate::error::EngineError;
 use crate::lane::AnyLane;
+use crate::options::Priority;
 
 /// What a ticket is answered with.
 pub(crate) type Answer<T> = Result<T, EngineError>;
 
 /// Where a queued job stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Position {
+    pub(crate) priority: Priority,
     pub(crate) group: u64,
     pub(crate) sequence: u64,
+}
+
+impl Position {
+    /// Class and group.
+    pub(crate) const fn key(self) -> (Priority, u64) {
+        (self.priority, self.group)
+    }
 }
 
 /// The claim on the answer of one submitted job.
 ///
 /// A future for any executor, or [`wait`](Self::wait) from a plain thread. Dropping it before the
-/// job's batch has started cancels the job; later, the answer is thrown away.
+/// job's batch has started cancels the job; later, the answer is thrown away. A job that others have
+/// asked for as well goes on for them.
 #[must_use = "dropping a ticket cancels its job"]
 pub struct Ticket<T> {
     answer: oneshot::Receiver<Answer<T>>,
     lane: Weak<dyn AnyLane>,
     position: Position,
+    /// Which of the job's claims this is.
+    id: u64,
     answered: bool,
 }
 
@@ -46,11 +58,13 @@ impl<T> Ticket<T> {
         answer: oneshot::Receiver<Answer<T>>,
         lane: Weak<dyn AnyLane>,
         position: Position,
+        id: u64,
     ) -> Self {
         Self {
             answer,
             lane,
             position,
+            id,
             answered: false,
         }
     }
@@ -101,7 +115,7 @@ impl<T> Drop for Ticket<T> {
         if !self.answered
             && let Some(lane) = self.lane.upgrade()
         {
-            lane.cancel(self.position);
+            lane.cancel(self.position, self.id);
         }
     }
 }

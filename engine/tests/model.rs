@@ -10,10 +10,11 @@ use std::io::Write;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pars_engine::fault::FaultScript;
-use pars_engine::{Engine, EngineError, GpuPolicy, Routing, SubmitError, Ticket};
+use pars_engine::{Engine, EngineError, GpuPolicy, Priority, Routing};
+use pars_engine::{SubmitError, SubmitOptions, Ticket};
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -34,6 +35,8 @@ struct Schedule {
     devices: Vec<(u64, u16)>,
     callers: usize,
     steps: usize,
+    quota: usize,
+    share: bool,
 }
 
 fn schedules() -> impl Strategy<Value = Schedule> {
@@ -48,8 +51,9 @@ fn schedules() -> impl Strategy<Value = Schedule> {
         (prop_oneof![3 => Just(0), 1 => 1..500u64], any::<bool>()),
         prop::collection::vec((any::<u64>(), 0..400u16), 0..3),
         (1..5usize, 1..60usize),
+        (prop_oneof![Just(usize::MAX), 1..50usize], any::<bool>()),
     )
-        .prop_map(|(a, b, devices, c)| Schedule {
+        .prop_map(|(a, b, devices, c, d)| Schedule {
             seed: a.0,
             cpu_threads: a.1,
             queue_jobs: a.2,
@@ -60,6 +64,8 @@ fn schedules() -> impl Strategy<Value = Schedule> {
             devices,
             callers: c.0,
             steps: c.1,
+            quota: d.0,
+            share: d.1,
         })
 }
 
@@ -77,42 +83,85 @@ fn expected(number: u64) -> Result<u64, EngineError> {
 }
 
 fn job(random: &mut StdRng) -> ToyJob {
-    let number = if random.random_range(0..100) == 0 {
-        PANICS
-    } else {
-        random.random()
+    let number = match random.random_range(0..100) {
+        0 => PANICS,
+        // Few numbers, so that identical jobs meet.
+        1..60 => random.random_range(0..20),
+        _ => random.random(),
     };
-    ToyJob::new(number)
-        .spin(if random.random_range(0..10) == 0 {
-            random.random_range(0..100)
-        } else {
-            0
-        })
-        .group(random.random_range(0..3))
-        .bytes(random.random_range(0..400))
+    let mut job = ToyJob::new(number);
+    job.shared = random.random_range(0..4) > 0;
+    job.spin(if random.random_range(0..10) == 0 {
+        random.random_range(0..100)
+    } else {
+        0
+    })
+    .group(random.random_range(0..3))
+    .bytes(random.random_range(0..400))
+}
+
+/// Any class, any caller, a deadline now and then: past, near or far.
+fn options(random: &mut StdRng) -> SubmitOptions {
+    let class = Priority::ALL[random.random_range(0..3)];
+    let mut options = SubmitOptions::new(class);
+    if random.random_range(0..2) == 0 {
+        options = options.caller(random.random_range(0..3));
+    }
+    match random.random_range(0..8) {
+        0 => options.within(Duration::from_micros(random.random_range(0..300))),
+        1 => options.within(LONG),
+        _ => options,
+    }
+}
+
+/// Whether an answer is what the reference says, or rightly says that the deadline has passed.
+fn check(answer: &Result<u64, EngineError>, number: u64, deadline: Option<Instant>) -> bool {
+    if *answer == Err(EngineError::DeadlineExceeded) {
+        assert!(deadline.unwrap() <= Instant::now());
+        return false;
+    }
+    assert_eq!(*answer, expected(number));
+    true
 }
 
 /// What one caller did, to be added up.
+
 #[derive(Default)]
 struct Tally {
     submitted: u64,
     refused: u64,
+    /// Calls that ended at their deadline, maybe before they were let in.
+    late_calls: u64,
+    /// Tickets that said so; their jobs had been let in.
+    late: u64,
 }
 
 /// One caller's life: submits, drops, waits, calls; keeps what is open in a map.
 fn live(engine: &Engine, seed: u64, steps: usize) -> Tally {
     let mut random = StdRng::seed_from_u64(seed);
-    let mut open: HashMap<usize, (u64, Ticket<u64>)> = HashMap::new();
+    let mut open: HashMap<usize, (u64, Option<Instant>, Ticket<u64>)> = HashMap::new();
     let mut tally = Tally::default();
     for step in 0..steps {
         match random.random_range(0..10) {
             0..=4 => {
                 let job = job(&mut random);
                 let number = job.number;
-                match engine.submit::<Toy>(job) {
+                let options = options(&mut random);
+                match engine.submit_with::<Toy>(job, options) {
                     Ok(ticket) => {
                         tally.submitted += 1;
-                        open.insert(step, (number, ticket));
+                        open.insert(step, (number, options.deadline, ticket));
+                    }
+                    Err(SubmitError::DeadlineExceeded { job }) => {
+                        assert_eq!(job.number, number);
+                        assert!(options.deadline.unwrap() <= Instant::now());
+                    }
+                    Err(SubmitError::QuotaExceeded {
+                        job, jobs, limit, ..
+                    }) => {
+                        tally.refused += 1;
+                        assert_eq!(job.number, number);
+                        assert!(options.caller.is_some() && jobs == limit);
                     }
                     Err(SubmitError::QueueFull { job, state }) => {
                         tally.refused += 1;
@@ -128,15 +177,20 @@ fn live(engine: &Engine, seed: u64, steps: usize) -> Tally {
             }
             6 => {
                 let key = open.keys().next().copied();
-                if let Some((number, ticket)) = key.and_then(|key| open.remove(&key)) {
-                    assert_eq!(ticket.wait(), expected(number));
+                if let Some((number, deadline, ticket)) = key.and_then(|key| open.remove(&key)) {
+                    tally.late += u64::from(!check(&ticket.wait(), number, deadline));
                 }
             }
             7 => {
                 let job = job(&mut random);
                 let number = job.number;
-                tally.submitted += 1;
-                assert_eq!(engine.call_blocking::<Toy>(job), expected(number));
+                let options = options(&mut random);
+                let answer = engine.call_blocking_with::<Toy>(job, options);
+                if check(&answer, number, options.deadline) {
+                    tally.submitted += 1;
+                } else {
+                    tally.late_calls += 1;
+                }
             }
             8 => {
                 let jobs: Vec<_> = (0..random.random_range(0..50))
@@ -144,7 +198,10 @@ fn live(engine: &Engine, seed: u64, steps: usize) -> Tally {
                     .collect();
                 let answers: Vec<_> = jobs.iter().map(|job| reference(job.number)).collect();
                 tally.submitted += u64::try_from(jobs.len()).unwrap();
-                assert_eq!(engine.call_many_blocking::<Toy>(jobs).unwrap(), answers);
+                let mut options = options(&mut random);
+                options.deadline = None;
+                let many = engine.call_many_blocking_with::<Toy>(jobs, options);
+                assert_eq!(many.unwrap(), answers);
             }
             _ => {
                 let queue = engine.queue();
@@ -153,8 +210,8 @@ fn live(engine: &Engine, seed: u64, steps: usize) -> Tally {
             }
         }
     }
-    for (number, ticket) in open.into_values() {
-        assert_eq!(ticket.wait(), expected(number));
+    for (number, deadline, ticket) in open.into_values() {
+        tally.late += u64::from(!check(&ticket.wait(), number, deadline));
     }
     tally
 }
@@ -219,6 +276,8 @@ fn run(schedule: &Schedule) {
             Routing::Measured
         })
         .audit_per_batch(usize::MAX)
+        .caller_jobs(schedule.quota)
+        .share_identical(schedule.share)
         .device_retries(100, Duration::from_micros(100));
     for (seed, per_thousand) in &schedule.devices {
         builder = builder.faulty_device(
@@ -248,17 +307,20 @@ fn run(schedule: &Schedule) {
     assert!(engine.shutdown(LONG));
     let stats = engine.stats();
     let kernel = &stats.kernels[0];
-    assert_eq!(
-        kernel.submitted,
-        tallies.iter().map(|tally| tally.submitted).sum::<u64>()
-    );
+    let sum = |of: fn(&Tally) -> u64| tallies.iter().map(of).sum::<u64>();
+    // A call that ended late may or may not have been let in before.
+    let (surely, late_calls) = (sum(|tally| tally.submitted), sum(|tally| tally.late_calls));
+    assert!((surely..=surely + late_calls).contains(&kernel.submitted));
+    // A dropped ticket's job may have ended at its deadline as well.
+    assert!(kernel.expired >= sum(|tally| tally.late));
+    assert!(schedule.share || kernel.shared == 0);
     assert_eq!(
         kernel.refused,
         tallies.iter().map(|tally| tally.refused).sum::<u64>()
     );
     assert_eq!(
         kernel.submitted,
-        kernel.answered() + kernel.cancelled,
+        kernel.answered() + kernel.shared + kernel.cancelled + kernel.expired,
         "{kernel:?}"
     );
     assert_eq!(

@@ -1,7 +1,8 @@
 //! A toy kernel whose every answer is known, and its reference.
 
-use std::sync::Arc;
+use std::hash::Hasher;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use pars_engine::Kernel;
@@ -37,6 +38,10 @@ pub struct ToyJob {
     pub group: u64,
     pub bytes: usize,
     pub hold: Option<Arc<AtomicBool>>,
+    /// Identical jobs may share a computation.
+    pub shared: bool,
+    /// Where the job writes its number when it runs.
+    pub log: Option<Arc<Mutex<Vec<u64>>>>,
 }
 
 /// Holds a job until it is dropped.
@@ -57,6 +62,8 @@ impl ToyJob {
             group: 0,
             bytes: 64,
             hold: None,
+            shared: false,
+            log: None,
         }
     }
 
@@ -72,6 +79,18 @@ impl ToyJob {
         let hold = Arc::new(AtomicBool::new(false));
         self.hold = Some(Arc::clone(&hold));
         (self, Hold(hold))
+    }
+
+    #[allow(dead_code)]
+    pub fn shared(mut self) -> Self {
+        self.shared = true;
+        self
+    }
+
+    #[allow(dead_code)]
+    pub fn log(mut self, log: &Arc<Mutex<Vec<u64>>>) -> Self {
+        self.log = Some(Arc::clone(log));
+        self
     }
 
     #[allow(dead_code)]
@@ -115,7 +134,20 @@ impl Kernel for Toy {
         job.group
     }
 
+    fn fingerprint(job: &ToyJob, hasher: &mut impl Hasher) -> bool {
+        // Few bits, so that different jobs meet.
+        hasher.write_u64(job.number % 8);
+        job.shared
+    }
+
+    fn same(one: &ToyJob, other: &ToyJob) -> bool {
+        (one.number, one.group) == (other.number, other.group)
+    }
+
     fn run_cpu(job: &ToyJob) -> u64 {
+        if let Some(log) = &job.log {
+            log.lock().unwrap().push(job.number);
+        }
         assert_ne!(job.number, PANICS, "thirteen");
         let start = Instant::now();
         while start.elapsed() < job.spin {

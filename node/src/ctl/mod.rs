@@ -104,13 +104,14 @@ pub fn run(cli: Cli) -> ExitCode {
     }
 }
 
-/// An engine whose devices have all come to a result. It keeps no prepared keys: measurements repeat
-/// a few keys, and would show the cost of kept ones for that of fresh ones.
+/// An engine whose devices have all come to a result. It keeps no prepared keys and shares no
+/// computation: measurements repeat a few keys and jobs, and would show less than each costs.
 fn ready_engine(policy: GpuPolicy, routing: Routing) -> Result<Engine, CtlError> {
     let engine = Engine::builder()
         .gpu(policy)
         .routing(routing)
         .key_cache_bytes(0)
+        .share_identical(false)
         .build()?;
     if engine.wait_ready(START_LIMIT) {
         Ok(engine)

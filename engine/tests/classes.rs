@@ -1,0 +1,323 @@
+//! Classes, deadlines, quotas and shared computations, seen from outside.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod support;
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use pars_engine::{
+    Engine, EngineBuilder, EngineError, GpuPolicy, KernelStats, MlDsaVerify, Priority, SubmitError,
+    SubmitOptions, Ticket, VerifyJob,
+};
+use support::{Hold, PANICS, Toy, ToyJob, quiet_workers, reference};
+
+const LONG: Duration = Duration::from_secs(20);
+
+fn toy() -> EngineBuilder {
+    quiet_workers();
+    Engine::builder()
+        .gpu(GpuPolicy::Off)
+        .without_standard_kernels()
+        .kernel::<Toy>()
+        .cpu_threads(1)
+}
+
+fn stats(engine: &Engine) -> KernelStats {
+    engine.stats().kernels.remove(0)
+}
+
+/// Keeps an engine of one CPU thread busy until the hold is dropped.
+fn busy(engine: &Engine) -> (Ticket<u64>, Hold) {
+    let (job, hold) = ToyJob::new(0).held();
+    let ticket = engine.submit::<Toy>(job).unwrap();
+    wait_for(|| stats(engine).queued == 0);
+    (ticket, hold)
+}
+
+fn wait_for(what: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !what() {
+        assert!(start.elapsed() < LONG, "it does not come true");
+        std::thread::yield_now();
+    }
+}
+
+fn of(class: Priority) -> SubmitOptions {
+    SubmitOptions::new(class)
+}
+
+#[test]
+fn classes_are_served_in_order() {
+    let engine = toy().build().unwrap();
+    let (first, hold) = busy(&engine);
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let mut tickets = Vec::new();
+    for (class, start) in [
+        (Priority::Pool, 2_000),
+        (Priority::BlockExecution, 1_000),
+        (Priority::Consensus, 100),
+    ] {
+        for number in start..start + 50 {
+            // Several groups: the class counts before the group.
+            let job = ToyJob::new(number).group(number % 3).log(&log);
+            tickets.push((number, engine.submit_with::<Toy>(job, of(class)).unwrap()));
+        }
+    }
+    drop(hold);
+    for (number, ticket) in tickets {
+        assert_eq!(ticket.wait().unwrap(), reference(number));
+    }
+    assert_eq!(first.wait().unwrap(), reference(0));
+    let order: Vec<_> = log
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|number| number / 1_000)
+        .collect();
+    assert_eq!(order.len(), 150);
+    assert!(order.is_sorted(), "{order:?}");
+}
+
+#[test]
+fn a_wave_of_votes_waits_for_one_batch_of_a_flood_and_no_more() {
+    // A pool job takes 200 us, a batch of them on this engine about 500 us.
+    let engine = toy().queue_jobs(1_000).build().unwrap();
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let flood = scope.spawn(|| {
+            let mut tickets = std::collections::VecDeque::new();
+            let mut number = 1_000_000;
+            while !stop.load(std::sync::atomic::Ordering::SeqCst) {
+                let job = ToyJob::new(number).spin(200).log(&log);
+                match engine.submit_with::<Toy>(job, of(Priority::Pool)) {
+                    Ok(ticket) => tickets.push_back(ticket),
+                    Err(_) => drop(tickets.pop_front().unwrap().wait()),
+                }
+                number += 1;
+            }
+        });
+        wait_for(|| stats(&engine).queued >= 700);
+        for wave in 0..10 {
+            let before = log.lock().unwrap().len();
+            let jobs = (wave * 16..wave * 16 + 16)
+                .map(|n| ToyJob::new(n).log(&log))
+                .collect();
+            let expected: Vec<_> = (wave * 16..wave * 16 + 16).map(reference).collect();
+            let votes = engine.call_many_blocking_with::<Toy>(jobs, of(Priority::Consensus));
+            assert_eq!(votes.unwrap(), expected);
+            let log = log.lock().unwrap();
+            let last = log
+                .iter()
+                .rposition(|number| *number == wave * 16 + 15)
+                .unwrap();
+            let gossip = log[before..last]
+                .iter()
+                .filter(|n| **n >= 1_000_000)
+                .count();
+            // What ran when the wave came; the sizes of batches are estimates.
+            let batch = stats(&engine).backends[0].batch_sizes.max();
+            assert!(
+                gossip as u64 <= 2 * batch,
+                "{gossip} before wave {wave}, batch {batch}"
+            );
+        }
+        stop.store(true, std::sync::atomic::Ordering::SeqCst);
+        flood.join().unwrap();
+    });
+    let queue = engine.queue();
+    assert!(
+        queue.peak_jobs <= 766,
+        "a quarter is kept free of the pool: {queue:?}"
+    );
+}
+
+#[test]
+fn a_job_past_its_deadline_is_answered_so() {
+    let engine = toy().build().unwrap();
+    let past = SubmitOptions::default().deadline(Instant::now());
+    let refused = engine.submit_with::<Toy>(ToyJob::new(1), past).unwrap_err();
+    assert!(matches!(&refused, SubmitError::DeadlineExceeded { job } if job.number == 1));
+    assert_eq!(refused.without_job(), EngineError::DeadlineExceeded);
+    let call = engine.call_blocking_with::<Toy>(ToyJob::new(1), past);
+    assert_eq!(call, Err(EngineError::DeadlineExceeded));
+    let many = engine.call_many_blocking_with::<Toy>(vec![ToyJob::new(1)], past);
+    assert_eq!(many, Err(EngineError::DeadlineExceeded));
+    let (first, hold) = busy(&engine);
+    let soon = SubmitOptions::default().within(Duration::from_millis(2));
+    let late = engine
+        .submit_with::<Toy>(ToyJob::new(PANICS), soon)
+        .unwrap();
+    let far = SubmitOptions::default().within(LONG);
+    let kept = engine.submit_with::<Toy>(ToyJob::new(2), far).unwrap();
+    std::thread::sleep(Duration::from_millis(3));
+    drop(hold);
+    assert_eq!(late.wait(), Err(EngineError::DeadlineExceeded));
+    assert_eq!(kept.wait(), Ok(reference(2)));
+    assert_eq!(first.wait(), Ok(reference(0)));
+    let stats = stats(&engine);
+    assert_eq!((stats.submitted, stats.expired, stats.panicked), (3, 1, 0));
+    assert_eq!(engine.queue().jobs, 0);
+}
+
+#[test]
+fn a_deadline_within_the_wait_for_company_makes_the_batch_due() {
+    let engine = toy().max_wait(LONG).build().unwrap();
+    let alone = engine.submit::<Toy>(ToyJob::new(1)).unwrap();
+    let soon = SubmitOptions::default().within(LONG / 2);
+    let hurry = engine.submit_with::<Toy>(ToyJob::new(2), soon).unwrap();
+    let start = Instant::now();
+    assert_eq!(hurry.wait(), Ok(reference(2)));
+    assert_eq!(alone.wait(), Ok(reference(1)), "it may come along");
+    assert!(start.elapsed() < LONG / 4);
+}
+
+#[test]
+fn a_caller_keeps_to_its_quota() {
+    let engine = toy().caller_jobs(2).build().unwrap();
+    let (first, hold) = busy(&engine);
+    let peer = |caller| SubmitOptions::new(Priority::Pool).caller(caller);
+    let mut tickets: Vec<_> = (1..3)
+        .map(|n| engine.submit_with::<Toy>(ToyJob::new(n), peer(7)).unwrap())
+        .collect();
+    let refused = engine
+        .submit_with::<Toy>(ToyJob::new(3), peer(7))
+        .unwrap_err();
+    assert!(
+        refused.to_string().contains("caller 7 has 2 jobs"),
+        "{refused}"
+    );
+    assert!(matches!(
+        refused.without_job(),
+        EngineError::QuotaExceeded {
+            caller: 7,
+            jobs: 2,
+            limit: 2
+        }
+    ));
+    assert_eq!(refused.into_job().number, 3);
+    // Others are not held up, and a cancelled job gives its place back.
+    let other = engine.submit_with::<Toy>(ToyJob::new(4), peer(8)).unwrap();
+    drop(tickets.pop());
+    tickets.push(engine.submit_with::<Toy>(ToyJob::new(5), peer(7)).unwrap());
+    std::thread::scope(|scope| {
+        let many = (10..30).map(ToyJob::new).collect();
+        let waiting = scope.spawn(|| engine.call_many_blocking_with::<Toy>(many, peer(7)));
+        wait_for(|| engine.queue().waiting == 1);
+        drop(hold);
+        let expected: Vec<_> = (10..30).map(reference).collect();
+        assert_eq!(waiting.join().unwrap().unwrap(), expected);
+    });
+    for (ticket, number) in tickets.into_iter().zip([1, 5]) {
+        assert_eq!(ticket.wait(), Ok(reference(number)));
+    }
+    assert_eq!(
+        (other.wait(), first.wait()),
+        (Ok(reference(4)), Ok(reference(0)))
+    );
+    assert_eq!(stats(&engine).refused, 1);
+}
+
+#[test]
+fn the_queue_is_bounded_in_estimated_work() {
+    let engine = toy().queue_work(Duration::from_nanos(1)).build().unwrap();
+    let (first, hold) = busy(&engine);
+    let refused = engine.submit::<Toy>(ToyJob::new(1)).unwrap_err();
+    assert!(matches!(refused, SubmitError::QueueFull { state, .. } if state.jobs == 1));
+    drop(hold);
+    assert_eq!(first.wait(), Ok(reference(0)));
+    let jobs = (0..100).map(ToyJob::new).collect();
+    assert_eq!(engine.call_many_blocking::<Toy>(jobs).unwrap().len(), 100);
+}
+
+#[test]
+fn identical_jobs_in_flight_run_once() {
+    let engine = toy().build().unwrap();
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let (job, hold) = ToyJob::new(3).shared().log(&log).held();
+    let running = engine.submit::<Toy>(job).unwrap();
+    wait_for(|| stats(&engine).queued == 0);
+    let ask = |number| engine.submit::<Toy>(ToyJob::new(number).shared().log(&log).bytes(100));
+    // Joins the running one; then three that wait, one of them with an equal fingerprint.
+    let late = ask(3).unwrap();
+    assert_eq!(engine.queue().bytes, 64, "the second job is not kept");
+    let tickets = [6, 6, 14, 6, PANICS, PANICS].map(|n| (n, ask(n).unwrap()));
+    assert_eq!((stats(&engine).queued, engine.queue().jobs), (3, 8));
+    drop(hold);
+    assert_eq!(
+        (running.wait(), late.wait()),
+        (Ok(reference(3)), Ok(reference(3)))
+    );
+    for (number, ticket) in tickets {
+        match ticket.wait() {
+            Ok(answer) => assert_eq!(answer, reference(number)),
+            Err(error) => {
+                assert!(matches!(error, EngineError::Panicked { .. }) && number == PANICS);
+            }
+        }
+    }
+    let stats = stats(&engine);
+    assert_eq!((stats.submitted, stats.shared, stats.answered()), (8, 4, 4));
+    assert_eq!((engine.queue().jobs, engine.queue().bytes), (0, 0));
+    // Not in flight any more: it runs again.
+    assert_eq!(ask(3).unwrap().wait(), Ok(reference(3)));
+    let threes = log.lock().unwrap().iter().filter(|n| **n == 3).count();
+    assert_eq!(threes, 2);
+}
+
+#[test]
+fn who_leaves_a_shared_job_leaves_it_to_the_others() {
+    let engine = toy().build().unwrap();
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let (first, hold) = busy(&engine);
+    let soon = SubmitOptions::default().within(Duration::from_millis(2));
+    let ask = |options| {
+        let job = ToyJob::new(9).shared().log(&log).bytes(100);
+        engine.submit_with::<Toy>(job, options).unwrap()
+    };
+    let leader = ask(SubmitOptions::default());
+    let late = ask(soon);
+    let kept = ask(SubmitOptions::default());
+    // A vote does not wait in the pool's class, but others wait for the vote.
+    let (vote, gossip) = (ask(of(Priority::Consensus)), ask(of(Priority::Pool)));
+    assert_eq!(stats(&engine).queued, 2);
+    drop(leader);
+    assert_eq!((stats(&engine).queued, engine.queue().bytes), (2, 264));
+    std::thread::sleep(Duration::from_millis(3));
+    drop(hold);
+    assert_eq!(late.wait(), Err(EngineError::DeadlineExceeded));
+    for ticket in [kept, vote, gossip] {
+        assert_eq!(ticket.wait(), Ok(reference(9)));
+    }
+    assert_eq!(first.wait(), Ok(reference(0)));
+    let stats = stats(&engine);
+    assert_eq!((stats.cancelled, stats.expired, stats.shared), (1, 1, 1));
+    assert_eq!(log.lock().unwrap().len(), 2);
+    // When all leave, it does not run.
+    let (first, hold) = busy(&engine);
+    drop((ask(SubmitOptions::default()), ask(SubmitOptions::default())));
+    assert_eq!(engine.queue().jobs, 1);
+    drop(hold);
+    assert_eq!(first.wait(), Ok(reference(0)));
+    assert_eq!(log.lock().unwrap().len(), 2);
+}
+
+#[test]
+fn identical_verifications_are_one_and_unlike_ones_are_not() {
+    let engine = Engine::builder()
+        .gpu(GpuPolicy::Off)
+        .cpu_threads(1)
+        .build()
+        .unwrap();
+    let known = pars_kernels::mldsa::known_answers();
+    let (jobs, verdicts): (Vec<VerifyJob>, Vec<bool>) =
+        known.iter().cycle().take(known.len() * 20).cloned().unzip();
+    assert_eq!(
+        engine.call_many_blocking::<MlDsaVerify>(jobs).unwrap(),
+        verdicts
+    );
+    let stats = stats(&engine);
+    assert_eq!(stats.answered() + stats.shared, stats.submitted);
+    assert!(stats.shared >= known.len() as u64, "{stats:?}");
+}
