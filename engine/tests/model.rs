@@ -45,7 +45,8 @@ fn schedules() -> impl Strategy<Value = Schedule> {
             any::<u64>(),
             1..4usize,
             1..200usize,
-            500..20_000usize,
+            // Three quarters, the share of the pool, hold the largest job.
+            600..20_000usize,
             1..100usize,
         ),
         (prop_oneof![3 => Just(0), 1 => 1..500u64], any::<bool>()),
