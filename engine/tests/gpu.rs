@@ -68,6 +68,8 @@ fn mixed_batches_equal_single_calls_on_every_adapter() {
         .gpu(GpuPolicy::Any)
         .routing(Routing::PreferDevice)
         .gpu_timeout(LONG)
+        // The batches repeat jobs; each has to run.
+        .share_identical(false)
         .build()
         .unwrap();
     assert!(engine.wait_ready(LONG));
@@ -118,7 +120,11 @@ fn mixed_batches_equal_single_calls_on_every_adapter() {
 
 #[test]
 fn on_the_cpu_the_same_batches_give_the_same_verdicts() {
-    let engine = Engine::builder().gpu(GpuPolicy::Off).build().unwrap();
+    let engine = Engine::builder()
+        .gpu(GpuPolicy::Off)
+        .share_identical(false)
+        .build()
+        .unwrap();
     assert!(engine.devices().adapters.is_empty());
     let mut random = StdRng::seed_from_u64(3);
     let pool = signed::<MlDsa65>(&mut random, 4);
