@@ -112,6 +112,15 @@ impl<P: Prime> Element<P> {
         Self(limbs, PhantomData)
     }
 
+    /// The element whose Montgomery form these limbs are, if they are below p.
+    #[cfg(feature = "gpu")]
+    pub(crate) const fn try_from_montgomery(limbs: [u64; 4]) -> Option<Self> {
+        if at_least(&limbs, &P::MODULUS) {
+            return None;
+        }
+        Some(Self(limbs, PhantomData))
+    }
+
     /// Whether this is zero.
     pub const fn is_zero(&self) -> bool {
         self.0[0] | self.0[1] | self.0[2] | self.0[3] == 0

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `element` | [`Element`]: four 64-bit limbs, Montgomery form with R = 2^256, always below p |
 //! | `ifma` | eight elements in five 512-bit registers, radix 2^52, R = 2^260, lazy (x86-64 with AVX-512 IFMA) |
+//! | `wgsl` | the same as a shader: 9 limbs of 29 bits with 64-bit sums, or 20 of 13 bits with 32-bit sums |
 //!
 //! AVX2 has no 64-bit product. In radix 2^29 a BN254 product takes 162 32-bit products and as many additions for four elements,
 //! where the scalar unit takes 36 `mulx` for one: counted in instructions there is at most a third to gain, before carries. So the
@@ -21,6 +22,8 @@ pub(crate) mod ifma;
 pub(crate) mod lanes;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "gpu")]
+pub(crate) mod wgsl;
 
 pub use bn254::{Fq, Fr};
 pub use element::{Element, NotCanonical, batch_inverse};

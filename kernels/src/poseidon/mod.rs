@@ -11,10 +11,13 @@
 //! | `permute` | both permutations, once for every representation of the field |
 //! | `levels` | batches through the code of a level |
 //! | `merkle` | roots and paths |
+//! | `gpu` | permutations and compressions as a shader (feature `gpu`) |
 //!
 //! Inputs are [`Fr`]: a number of p or more is refused where bytes become elements ([`Fr::from_bytes_be`]), for reducing it would give
 //! two inputs one hash. Variable time; not for secrets.
 
+#[cfg(feature = "gpu")]
+pub mod gpu;
 mod grain;
 mod levels;
 mod merkle;
@@ -298,6 +301,53 @@ impl Instance {
             }
         }
     }
+}
+
+/// Compressions with known results, one for each instance: what a device must answer before it is trusted.
+pub fn known_answers() -> Vec<(Instance, [Fr; 2], Fr)> {
+    // circomlib's test of two inputs, the authors' program at zero, an independent program of gnark's procedure.
+    let answers: [(Instance, [u64; 2], [u64; 4]); 3] = [
+        (
+            Instance::Circom,
+            [1, 2],
+            [
+                0x9e19_607a_4417_189a,
+                0x2a36_17f2_7432_4551,
+                0x3df6_4c6b_9662_e9cf,
+                0x115c_c0f5_e7d6_9041,
+            ],
+        ),
+        (
+            Instance::Poseidon2,
+            [0, 0],
+            [
+                0xea69_cd87_a0aa_3e82,
+                0x13c9_0da7_e9e3_a5f1,
+                0xd35b_88ab_4939_0d5c,
+                0x2ed1_da00_b14d_635b,
+            ],
+        ),
+        (
+            Instance::Gnark,
+            [1, 2],
+            [
+                0x6daa_6be0_45c6_f530,
+                0xee90_e6a7_c3e3_61de,
+                0x5261_47c2_ee72_588a,
+                0x02e7_529d_93e1_a7ae,
+            ],
+        ),
+    ];
+    answers
+        .into_iter()
+        .filter_map(|(instance, pair, limbs)| {
+            Some((
+                instance,
+                pair.map(Fr::from_u64),
+                Fr::from_limbs(limbs).ok()?,
+            ))
+        })
+        .collect()
 }
 
 /// Lists of equal length share a batch.

@@ -217,3 +217,16 @@ fn poseidon2_equals_the_definition() {
     assert_eq!(Dense2::three().initial.len(), 3 * FULL_ROUNDS / 2);
     assert_eq!(Dense2::gnark().partial.len(), GNARK_ROUNDS.1);
 }
+
+#[test]
+fn the_processor_gives_the_known_answers() {
+    let answers = known_answers();
+    assert_eq!(answers.len(), Instance::ALL.len());
+    for (instance, pair, expected) in answers {
+        assert_eq!(
+            instance.compress_many_at(Level::Portable, &[pair]),
+            [expected],
+            "{instance}"
+        );
+    }
+}
