@@ -1,7 +1,10 @@
 //! Device memory of a verifier: scratch that all submissions share, and a slot for each submission in flight.
 
 use super::layout::{BATCH_STRIDE_MIN, JobEntry, Packed};
-use crate::gpu::{Device, GpuError};
+use crate::{
+    gpu::{Device, GpuError},
+    mldsa::job::VerifyJob,
+};
 use wgpu::BufferUsages as Usage;
 
 /// Memory that only the kernels use; clones share it. Submissions run one after another, so one is enough.
@@ -137,28 +140,37 @@ impl Slot {
         Ok(self)
     }
 
-    /// Writes a batch to `staging` and gives that to the device.
-    pub fn write(&self, device: &Device, packed: &Packed, stride: u64) -> Result<(), GpuError> {
-        let put = |at: u64, bytes: &[u8]| -> Result<(), GpuError> {
-            if bytes.is_empty() {
-                return Ok(());
-            }
-            let range = at..at + bytes.len() as u64;
+    /// Writes a planned batch to `staging`, each byte once and in order, and gives that to the device.
+    pub fn write(
+        &self,
+        device: &Device,
+        packed: &Packed,
+        jobs: &[&VerifyJob],
+        stride: u64,
+    ) -> Result<(), GpuError> {
+        device.scoped(|| {
+            let first_word = self.batches.size() + self.entries.size();
             let mut view = self
                 .staging
-                .get_mapped_range_mut(range)
+                .get_mapped_range_mut(..first_word + packed.words as u64 * 4)
                 .map_err(|error| device.rejected(&error))?;
-            view.copy_from_slice(bytes);
-            Ok(())
-        };
-        device.scoped(|| {
-            // The scope turns errors of the device itself into values; those of mapping come back here.
-            for (at, part) in (0..).step_by(stride as usize).zip(&packed.parts) {
-                put(at, bytemuck::bytes_of(&part.batch))?;
+            let mut put = |at: &mut u64, bytes: &[u8]| {
+                let start = *at as usize;
+                // Within the view: a slot is made for the sizes that were planned.
+                view.slice(start..start + bytes.len())
+                    .copy_from_slice(bytes);
+                *at += bytes.len() as u64;
+            };
+            for (mut at, part) in (0..).step_by(stride as usize).zip(&packed.parts) {
+                put(&mut at, bytemuck::bytes_of(&part.batch));
             }
-            put(self.batches.size(), bytemuck::cast_slice(&packed.entries))?;
-            let words = self.batches.size() + self.entries.size();
-            put(words, bytemuck::cast_slice(&packed.words))?;
+            put(
+                &mut self.batches.size(),
+                bytemuck::cast_slice(&packed.entries),
+            );
+            let mut at = first_word;
+            packed.write(jobs, &mut |bytes| put(&mut at, bytes));
+            drop(view);
             self.staging.unmap();
             Ok(())
         })?
@@ -169,7 +181,7 @@ impl Slot {
         let sizes = [
             (&self.batches, self.batches.size()),
             (&self.entries, size_of_val(packed.entries.as_slice()) as u64),
-            (&self.words, size_of_val(packed.words.as_slice()) as u64),
+            (&self.words, packed.words as u64 * 4),
         ];
         let mut at = 0;
         for (buffer, bytes) in sizes {

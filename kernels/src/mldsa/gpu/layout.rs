@@ -96,20 +96,24 @@ pub(super) struct Part {
 pub(super) struct Packed {
     pub parts: Vec<Part>,
     pub entries: Vec<JobEntry>,
-    pub words: Vec<u32>,
+    /// Words of input, which [`write`](Self::write) makes.
+    pub words: usize,
     /// `order[i]` is the caller's index of job i of the batch: jobs of one part are neighbours here.
     pub order: Vec<usize>,
+    /// The caller's indices of the jobs that bring a key in, in the order of their entries.
+    admitting: Vec<usize>,
     pub transformed_words: usize,
 }
 
 impl Packed {
-    /// Lays `jobs` out, each served as `served` says. All indices fit `u32` because the caller keeps a batch within the
+    /// Decides where everything lies, with each job served as `served` says; [`write`](Self::write) puts it there. All indices fit `u32` because the caller keeps a batch within the
     /// device's buffers.
-    pub fn fill(&mut self, jobs: &[&VerifyJob], served: &[Served]) {
+    pub fn plan(&mut self, jobs: &[&VerifyJob], served: &[Served]) {
         self.parts.clear();
         self.entries.clear();
-        self.words.clear();
+        self.words = 0;
         self.order.clear();
+        self.admitting.clear();
         self.transformed_words = 0;
         // Entries of jobs come first, in the order of `order`, then those of keys.
         for serves in [Serves::Fresh, Serves::Resident, Serves::Admitted] {
@@ -129,14 +133,14 @@ impl Packed {
                             self.push(job, Some(place));
                         }
                         (Serves::Admitted, Served::Admitted(place)) => {
-                            let offset = self.words.len() as u32;
-                            self.push_padded(0, job.public_key());
+                            self.admitting.push(index);
                             self.entries.push(JobEntry {
-                                offset,
+                                offset: self.words as u32,
                                 message_blocks: 0,
                                 slot: place.word,
                                 generation: place.generation,
                             });
+                            self.words += padded_blocks(job.public_key().len()) * BLOCK_WORDS;
                         }
                         _ => {}
                     }
@@ -189,66 +193,74 @@ impl Packed {
         self.parts.push(Part { set, serves, batch });
     }
 
-    /// A job, without its key if that has a place in the store.
+    /// The entry of a job, without its key if that has a place in the store.
     fn push(&mut self, job: &VerifyJob, place: Option<Place>) {
-        let offset = self.words.len() as u32;
-        if place.is_none() {
-            self.push_padded(0, job.public_key());
-        }
-        let signature = self.grow(job.signature().len().div_ceil(4));
-        write(signature, 0, job.signature());
-        let message_blocks = match job.representative() {
-            Representative::Formatted(message) if message.len() <= MESSAGE_MAX => {
-                self.push_padded(MU_WORDS, message)
-            }
-            Representative::Formatted(message) => {
-                self.push_mu(&portable::representative(job.public_key(), message))
-            }
-            Representative::Mu(mu) => self.push_mu(mu),
-        };
         self.entries.push(JobEntry {
-            offset,
-            message_blocks: message_blocks as u32,
+            offset: self.words as u32,
+            message_blocks: message_blocks(job) as u32,
             slot: place.map_or(NO_SLOT, |place| place.word),
             generation: place.map_or(0, |place| place.generation),
         });
-    }
-
-    /// Zero words in front, the bytes, and SHAKE's padding to whole blocks; returns the number of blocks.
-    fn push_padded(&mut self, front_words: usize, bytes: &[u8]) -> usize {
-        let len = front_words * 4 + bytes.len();
-        let blocks = padded_blocks(len);
-        let words = self.grow(blocks * BLOCK_WORDS);
-        write(words, front_words, bytes);
-        if let Some(word) = words.get_mut(len / 4) {
-            *word |= 0x1f << (8 * (len % 4));
+        self.words += input_words(job);
+        if place.is_some() {
+            self.words -= padded_blocks(job.public_key().len()) * BLOCK_WORDS;
         }
-        if let Some(word) = words.last_mut() {
-            *word |= 0x8000_0000;
+    }
+
+    /// The input of the jobs that were planned, in pieces that follow each other without a gap.
+    pub fn write(&self, jobs: &[&VerifyJob], put: &mut dyn FnMut(&[u8])) {
+        let of_jobs = self.entries.iter().zip(&self.order);
+        for (entry, job) in of_jobs.filter_map(|(entry, &index)| Some((entry, jobs.get(index)?))) {
+            if entry.slot == NO_SLOT {
+                put_padded(put, 0, job.public_key());
+            }
+            let signature = job.signature();
+            put(signature);
+            put(&[0; 4][..signature.len().next_multiple_of(4) - signature.len()]);
+            match job.representative() {
+                Representative::Formatted(message) if message.len() <= MESSAGE_MAX => {
+                    put_padded(put, MU_WORDS, message);
+                }
+                Representative::Formatted(message) => {
+                    put(&portable::representative(job.public_key(), message));
+                }
+                Representative::Mu(mu) => put(mu),
+            }
         }
-        blocks
-    }
-
-    fn push_mu(&mut self, mu: &[u8; 64]) -> usize {
-        write(self.grow(MU_WORDS), 0, mu);
-        0
-    }
-
-    fn grow(&mut self, words: usize) -> &mut [u32] {
-        let start = self.words.len();
-        self.words.resize(start + words, 0);
-        &mut self.words[start..]
+        for job in self.admitting.iter().filter_map(|&index| jobs.get(index)) {
+            put_padded(put, 0, job.public_key());
+        }
     }
 }
 
-/// Words that [`Packed::fill`] makes of a job, at most.
+/// Zero words in front (at most `MU_WORDS`), the bytes, and SHAKE's padding to whole blocks.
+fn put_padded(put: &mut dyn FnMut(&[u8]), front_words: usize, bytes: &[u8]) {
+    const BLOCK: usize = BLOCK_WORDS * 4;
+    put(&[0; MU_WORDS * 4][..front_words * 4]);
+    put(bytes);
+    let end = (front_words * 4 + bytes.len()) % BLOCK;
+    let mut padding = [0; BLOCK];
+    padding[end] = 0x1f;
+    padding[BLOCK - 1] |= 0x80;
+    put(&padding[end..]);
+}
+
+/// Blocks of SHAKE256 of a message that the device hashes; 0 where it is given μ.
+fn message_blocks(job: &VerifyJob) -> usize {
+    match job.representative() {
+        Representative::Formatted(message) if message.len() <= MESSAGE_MAX => {
+            padded_blocks(MU_WORDS * 4 + message.len())
+        }
+        _ => 0,
+    }
+}
+
+/// Words of a job's input, with its key.
 pub(super) fn input_words(job: &VerifyJob) -> usize {
     let set = job.parameter_set();
-    let message = match job.representative() {
-        Representative::Formatted(message) if message.len() <= MESSAGE_MAX => {
-            padded_blocks(MU_WORDS * 4 + message.len()) * BLOCK_WORDS
-        }
-        _ => MU_WORDS,
+    let message = match message_blocks(job) {
+        0 => MU_WORDS,
+        blocks => blocks * BLOCK_WORDS,
     };
     padded_blocks(set.public_key_len()) * BLOCK_WORDS + set.signature_len().div_ceil(4) + message
 }
@@ -256,20 +268,6 @@ pub(super) fn input_words(job: &VerifyJob) -> usize {
 /// Blocks of SHAKE256 that a message of `len` bytes and its padding fill.
 fn padded_blocks(len: usize) -> usize {
     len / (BLOCK_WORDS * 4) + 1
-}
-
-/// `bytes` as little-endian words from word `at` of zeroed `words`.
-fn write(words: &mut [u32], at: usize, bytes: &[u8]) {
-    let words = words.get_mut(at..).unwrap_or_default();
-    let target: &mut [u8] = bytemuck::cast_slice_mut(words);
-    if let Some(target) = target.get_mut(..bytes.len()) {
-        target.copy_from_slice(bytes);
-    }
-    if cfg!(target_endian = "big") {
-        for word in words {
-            *word = word.swap_bytes();
-        }
-    }
 }
 
 #[cfg(test)]
@@ -280,16 +278,15 @@ mod tests {
     /// What the host lays out, hashed block by block as the shader does, is the hash of the message.
     #[test]
     fn padding_is_that_of_shake256() {
-        let mut packed = Packed::default();
         for len in [0, 1, 3, 4, 71, 72, 134, 135, 136, 137, 271, 272, 1312] {
             let message: Vec<u8> = (0..len).map(|i| i as u8).collect();
-            packed.words.clear();
-            let blocks = packed.push_padded(0, &message);
-            assert_eq!(packed.words.len(), blocks * BLOCK_WORDS);
+            let mut padded = Vec::new();
+            put_padded(&mut |bytes| padded.extend_from_slice(bytes), 0, &message);
+            assert_eq!(padded.len(), padded_blocks(len) * BLOCK_WORDS * 4);
             let mut state = [0u64; 25];
-            for block in packed.words.chunks(BLOCK_WORDS) {
-                for (lane, pair) in state.iter_mut().zip(block.chunks(2)) {
-                    *lane ^= u64::from(pair[0]) | u64::from(pair[1]) << 32;
+            for block in padded.chunks(BLOCK_WORDS * 4) {
+                for (lane, word) in state.iter_mut().zip(block.chunks(8)) {
+                    *lane ^= u64::from_le_bytes(word.try_into().unwrap());
                 }
                 crate::keccak::permute(&mut state);
             }
@@ -327,7 +324,7 @@ mod tests {
         .cycle()
         .take(jobs.len())
         .collect();
-        packed.fill(&jobs, &served);
+        packed.plan(&jobs, &served);
         let mut seen = packed.order.clone();
         seen.sort_unstable();
         assert!(seen.into_iter().eq(0..jobs.len()));
@@ -347,8 +344,11 @@ mod tests {
         // A resident key does not go up, and no job takes more than was foreseen.
         let words = |jobs: &[&VerifyJob], served: Served| {
             let mut packed = Packed::default();
-            packed.fill(jobs, &vec![served; jobs.len()]);
-            packed.words.len()
+            packed.plan(jobs, &vec![served; jobs.len()]);
+            let mut written = 0;
+            packed.write(jobs, &mut |bytes| written += bytes.len());
+            assert_eq!(written, packed.words * 4);
+            packed.words
         };
         let foreseen: usize = jobs.iter().map(|job| input_words(job)).sum();
         assert_eq!(words(&jobs, Served::Fresh), foreseen);

@@ -344,7 +344,7 @@ impl BatchVerifier {
             }
             None => self.served.resize(jobs.len(), Served::Fresh),
         }
-        self.packed.fill(jobs, &self.served);
+        self.packed.plan(jobs, &self.served);
         let resident = self.served.iter().enumerate();
         let resident = resident.filter_map(|(index, served)| match served {
             Served::Fresh => None,
@@ -373,7 +373,7 @@ impl BatchVerifier {
         };
         self.scratch = Some(scratch.clone());
 
-        let words = self.packed.words.len() as u64 * 4;
+        let words = self.packed.words as u64 * 4;
         let words = words
             .next_power_of_two()
             .clamp(256, self.max_input)
@@ -390,7 +390,7 @@ impl BatchVerifier {
             Some(slot) if slot.holds(words, verdicts) => slot.rebound(&self.device, &bindings)?,
             old => Slot::new(&self.device, &bindings, old, words, verdicts)?,
         };
-        slot.write(&self.device, &self.packed, self.batch_stride)?;
+        slot.write(&self.device, &self.packed, jobs, self.batch_stride)?;
 
         let device = &self.device;
         let verdict_bytes = jobs.len() as u64 * 4;
