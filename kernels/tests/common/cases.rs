@@ -56,11 +56,20 @@ fn check_gpu(cases: &[Case]) {
     let jobs: Vec<&VerifyJob> = cases.iter().map(|case| &case.job).collect();
     super::devices::each(|device| {
         let mut verifier = mldsa::gpu::BatchVerifier::new(device).unwrap();
-        let verdicts = verifier.verify(&jobs).unwrap();
-        assert_eq!(verdicts.len(), cases.len());
-        for (case, verdict) in cases.iter().zip(verdicts) {
-            assert_eq!(verdict, gpu_verdict(case.valid), "GPU: {}", case.name);
-        }
+        let check = |verifier: &mut mldsa::gpu::BatchVerifier, keys: &str| {
+            let verdicts = verifier.verify(&jobs).unwrap();
+            assert_eq!(verdicts.len(), cases.len());
+            for (case, verdict) in cases.iter().zip(verdicts) {
+                let name = &case.name;
+                assert_eq!(verdict, gpu_verdict(case.valid), "GPU, {keys} keys: {name}");
+            }
+        };
+        check(&mut verifier, "fresh");
+        // The second time, each key is used again: it stays on the device and is used from there.
+        verifier.keep_keys(64 << 20).unwrap();
+        check(&mut verifier, "new");
+        check(&mut verifier, "resident");
+        assert!(verifier.resident_keys().keys > 0 || cases.is_empty());
     });
 }
 

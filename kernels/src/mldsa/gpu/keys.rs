@@ -15,7 +15,9 @@ use std::{
 
 /// Words of a slot after its polynomials: tr and the marks of its parts.
 const TAIL_WORDS: usize = 128;
-const _: () = assert!(TAIL_WORDS >= 16 + K_MAX * L_MAX + K_MAX + 1);
+/// Marks of a slot at most: one for each polynomial, one for tr.
+const MARKS_MAX: usize = K_MAX * L_MAX + K_MAX + 1;
+const _: () = assert!(TAIL_WORDS >= 16 + MARKS_MAX);
 /// Slabs that a large store is cut into.
 const SLABS: usize = 64;
 /// Slots of the largest set in a slab, at most where the store is small.
