@@ -22,7 +22,7 @@ use std::{hint::black_box, path::PathBuf, time::Instant};
 use pars_engine::{Engine, GpuPolicy, MlDsaVerify};
 use pars_kernels::{
     cpu::Level,
-    keccak::Sponge,
+    keccak::{Sponge, permute_many_at},
     mldsa::{self, ParameterSet, PreparedKey, VerifyJob},
 };
 use report::{Entry, Table};
@@ -34,6 +34,8 @@ const MESSAGES: [usize; 2] = [64, 1024];
 const BATCHES: [usize; 3] = [1, 64, 1024];
 /// Time that a table takes, roughly, in seconds.
 const TABLE_SECONDS: f64 = 4.0;
+/// Permutations of a state or a message in the hash tables.
+const PERMUTATIONS: usize = 100;
 /// Fewest rounds of a table.
 const FEWEST: usize = 11;
 
@@ -137,11 +139,11 @@ fn fresh(quick: bool, set: ParameterSet, signed: &[Signed], len: usize, size: us
 /// Verification with the key prepared before; the peers that can keep no key start from its bytes.
 fn prepared(quick: bool, set: ParameterSet, signed: &[Signed], size: usize) -> Table {
     let jobs = jobs(signed, size);
-    let keys: Vec<PreparedKey> = jobs
+    let keys: Vec<PreparedKey> = signed
         .iter()
-        .map(|job| PreparedKey::new(job.public_key()).unwrap())
+        .map(|one| PreparedKey::new(&one.public_key).unwrap())
         .collect();
-    let asked: Vec<_> = jobs.iter().zip(keys.iter().map(Some)).collect();
+    let asked: Vec<_> = jobs.iter().zip(keys.iter().map(Some).cycle()).collect();
     let from_bytes: Vec<&Signed> = signed.iter().cycle().take(size).collect();
     let mut runners = Vec::new();
     for level in levels() {
@@ -161,10 +163,33 @@ fn prepared(quick: bool, set: ParameterSet, signed: &[Signed], size: usize) -> T
     compete(quick, &id, size, runners)
 }
 
-/// Keccak-f[1600] alone: SHAKE128 of short messages, one permutation to absorb and 99 to squeeze.
-fn keccak(quick: bool) -> Table {
+/// Keccak-f[1600] alone, on many states.
+fn permutation(quick: bool) -> Table {
+    const STATES: usize = 64;
+    let mut runners = Vec::new();
+    for level in levels() {
+        let mut states = vec![[0u64; 25]; STATES];
+        runners.push(Runner::new(format!("pars-{level}"), move || {
+            for _ in 0..PERMUTATIONS {
+                permute_many_at(level, black_box(&mut states));
+            }
+        }));
+    }
+    let mut states = vec![[0u64; 25]; STATES];
+    runners.push(Runner::new("keccak", move || {
+        keccak::Keccak::new().with_f1600(|permute| {
+            for _ in 0..PERMUTATIONS {
+                black_box(&mut states).iter_mut().for_each(permute);
+            }
+        });
+    }));
+    let id = format!("keccak/f1600, {STATES} states {PERMUTATIONS} times");
+    compete(quick, &id, STATES * PERMUTATIONS, runners)
+}
+
+/// SHAKE128 of short messages: one permutation to absorb and 99 to squeeze.
+fn shake(quick: bool) -> Table {
     const MESSAGES: usize = 64;
-    const PERMUTATIONS: usize = 100;
     let seeds: Vec<[u8; 32]> = (0..MESSAGES).map(|i| [i as u8; 32]).collect();
     let parts: Vec<[&[u8]; 2]> = seeds.iter().map(|seed| [&seed[..], &[][..]]).collect();
     let mut output = vec![0u8; MESSAGES * 168 * PERMUTATIONS];
@@ -176,17 +201,9 @@ fn keccak(quick: bool) -> Table {
             Sponge::SHAKE128.hash_many_at(level, black_box(parts), &mut output.borrow_mut());
         }));
     }
-    let mut state = [0u64; 25];
-    runners.push(Runner::new("keccak", move || {
-        keccak::Keccak::new().with_f1600(|permute| {
-            for _ in 0..MESSAGES * PERMUTATIONS {
-                permute(black_box(&mut state));
-            }
-        });
-    }));
     compete(
         quick,
-        "keccak/f1600, 64 messages of 100 permutations",
+        "keccak/shake128, a permutation of 64 messages of 100 blocks",
         MESSAGES * PERMUTATIONS,
         runners,
     )
@@ -268,7 +285,7 @@ fn main() {
     println!("{machine}\n");
 
     let batches: &[usize] = if quick { &[1, 8] } else { &BATCHES };
-    let mut tables = vec![keccak(quick)];
+    let mut tables = vec![permutation(quick), shake(quick)];
     for set in ParameterSet::ALL {
         for len in MESSAGES {
             let signed = signed::signed(set, len);

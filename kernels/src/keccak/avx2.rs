@@ -76,6 +76,64 @@ pub(crate) unsafe fn permute4(words: &mut [[u64; 4]; LANES]) {
     }
 }
 
+/// Transposes a 4 by 4 matrix of 64-bit words.
+#[inline(always)]
+unsafe fn transpose(words: [__m256i; 4]) -> [__m256i; 4] {
+    // SAFETY: the caller runs under AVX2.
+    unsafe {
+        let low01 = _mm256_unpacklo_epi64(words[0], words[1]);
+        let high01 = _mm256_unpackhi_epi64(words[0], words[1]);
+        let low23 = _mm256_unpacklo_epi64(words[2], words[3]);
+        let high23 = _mm256_unpackhi_epi64(words[2], words[3]);
+        [
+            _mm256_permute2x128_si256::<0x20>(low01, low23),
+            _mm256_permute2x128_si256::<0x20>(high01, high23),
+            _mm256_permute2x128_si256::<0x31>(low01, low23),
+            _mm256_permute2x128_si256::<0x31>(high01, high23),
+        ]
+    }
+}
+
+/// Permutes four states, each with its words together.
+///
+/// # Safety
+/// The processor has AVX2.
+#[target_feature(enable = "avx2")]
+pub(crate) unsafe fn permute_states(states: &mut [[u64; LANES]; 4]) {
+    // SAFETY: each access is four words inside one state, or one word; the caller's promise.
+    unsafe {
+        let mut words = [X4::splat(0); LANES];
+        for group in 0..6 {
+            let mut rows = [_mm256_setzero_si256(); 4];
+            for (row, state) in rows.iter_mut().zip(states.iter()) {
+                *row = _mm256_loadu_si256(state.as_ptr().add(4 * group).cast());
+            }
+            let rows = transpose(rows);
+            for (word, row) in words[4 * group..].iter_mut().zip(&rows) {
+                *word = X4(*row);
+            }
+        }
+        let last = [states[0][24], states[1][24], states[2][24], states[3][24]];
+        words[24] = X4(_mm256_loadu_si256(last.as_ptr().cast()));
+        permute(&mut words);
+        for group in 0..6 {
+            let mut rows = [_mm256_setzero_si256(); 4];
+            for (row, word) in rows.iter_mut().zip(&words[4 * group..4 * group + 4]) {
+                *row = word.0;
+            }
+            let rows = transpose(rows);
+            for (state, row) in states.iter_mut().zip(&rows) {
+                _mm256_storeu_si256(state.as_mut_ptr().add(4 * group).cast(), *row);
+            }
+        }
+        let mut last = [0u64; 4];
+        _mm256_storeu_si256(last.as_mut_ptr().cast(), words[24].0);
+        for (state, word) in states.iter_mut().zip(last) {
+            state[24] = word;
+        }
+    }
+}
+
 /// Four SHAKE128 streams of [`SEED_BLOCKS`] blocks from four 34-byte seeds.
 ///
 /// # Safety
@@ -107,16 +165,7 @@ pub(crate) unsafe fn seed_streams4(seeds: &[Seed; 4], streams: &mut [Stream; 4])
                 {
                     *to = word.0;
                 }
-                let low01 = _mm256_unpacklo_epi64(words[0], words[1]);
-                let high01 = _mm256_unpackhi_epi64(words[0], words[1]);
-                let low23 = _mm256_unpacklo_epi64(words[2], words[3]);
-                let high23 = _mm256_unpackhi_epi64(words[2], words[3]);
-                let rows = [
-                    _mm256_permute2x128_si256::<0x20>(low01, low23),
-                    _mm256_permute2x128_si256::<0x20>(high01, high23),
-                    _mm256_permute2x128_si256::<0x31>(low01, low23),
-                    _mm256_permute2x128_si256::<0x31>(high01, high23),
-                ];
+                let rows = transpose(words);
                 for (stream, row) in streams.iter_mut().zip(&rows) {
                     let to = stream.0.as_mut_ptr().add(168 * block + 32 * group);
                     _mm256_storeu_si256(to.cast(), *row);

@@ -59,6 +59,55 @@ pub(crate) unsafe fn permute8(words: &mut [[u64; 8]; LANES]) {
     }
 }
 
+/// Permutes eight states, each with its words together.
+///
+/// # Safety
+/// The processor has AVX-512F.
+#[target_feature(enable = "avx512f")]
+pub(crate) unsafe fn permute_states(states: &mut [[u64; LANES]; 8]) {
+    // SAFETY: each access is eight words inside one state, or one word; the caller's promise.
+    unsafe {
+        let mut words = [X8::splat(0); LANES];
+        for group in 0..3 {
+            let mut rows = [_mm512_setzero_si512(); 8];
+            for (row, state) in rows.iter_mut().zip(states.iter()) {
+                *row = _mm512_loadu_si512(state.as_ptr().add(8 * group).cast());
+            }
+            let rows = transpose(rows);
+            for (word, row) in words[8 * group..].iter_mut().zip(&rows) {
+                *word = X8(*row);
+            }
+        }
+        let last = [
+            states[0][24],
+            states[1][24],
+            states[2][24],
+            states[3][24],
+            states[4][24],
+            states[5][24],
+            states[6][24],
+            states[7][24],
+        ];
+        words[24] = X8(_mm512_loadu_si512(last.as_ptr().cast()));
+        permute(&mut words);
+        for group in 0..3 {
+            let mut rows = [_mm512_setzero_si512(); 8];
+            for (row, word) in rows.iter_mut().zip(&words[8 * group..8 * group + 8]) {
+                *row = word.0;
+            }
+            let rows = transpose(rows);
+            for (state, row) in states.iter_mut().zip(&rows) {
+                _mm512_storeu_si512(state.as_mut_ptr().add(8 * group).cast(), *row);
+            }
+        }
+        let mut last = [0u64; 8];
+        _mm512_storeu_si512(last.as_mut_ptr().cast(), words[24].0);
+        for (state, word) in states.iter_mut().zip(last) {
+            state[24] = word;
+        }
+    }
+}
+
 /// Transposes an 8 by 8 matrix of 64-bit words.
 #[inline(always)]
 unsafe fn transpose(r: [__m512i; 8]) -> [__m512i; 8] {

@@ -135,8 +135,12 @@ impl Sponge {
                 }
                 let take = task.output.len().min(self.rate);
                 let (now, later) = core::mem::take(&mut task.output).split_at_mut(take);
-                for (bytes, word) in now.chunks_mut(8).zip(&words) {
-                    bytes.copy_from_slice(&word[lane].to_le_bytes()[..bytes.len()]);
+                let (whole, rest) = now.as_chunks_mut::<8>();
+                for (bytes, word) in whole.iter_mut().zip(&words) {
+                    *bytes = word[lane].to_le_bytes();
+                }
+                if let Some(word) = words.get(whole.len()) {
+                    rest.copy_from_slice(&word[lane].to_le_bytes()[..rest.len()]);
                 }
                 if later.is_empty() {
                     *slot = None;
@@ -176,6 +180,59 @@ impl Sponge {
         }
         last
     }
+}
+
+/// Keccak-f\[1600\] on each of many states, several at a time.
+pub fn permute_many(states: &mut [[u64; LANES]]) {
+    permute_many_at(level(), states);
+}
+
+/// [`permute_many`] by the code of one level, for tests and benchmarks; a level that this processor lacks is
+/// replaced by the portable one.
+pub fn permute_many_at(level: Level, states: &mut [[u64; LANES]]) {
+    let rest = match level.available() {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => {
+            let (groups, rest) = states.as_chunks_mut::<8>();
+            for group in groups {
+                // SAFETY: the level was found on this processor.
+                #[allow(unsafe_code)]
+                unsafe {
+                    super::avx512::permute_states(group);
+                }
+            }
+            rest
+        }
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => {
+            let (groups, rest) = states.as_chunks_mut::<4>();
+            for group in groups {
+                // SAFETY: the level was found on this processor.
+                #[allow(unsafe_code)]
+                unsafe {
+                    super::avx2::permute_states(group);
+                }
+            }
+            rest
+        }
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon => {
+            let (groups, rest) = states.as_chunks_mut::<2>();
+            for group in groups {
+                let mut words = [[0; 2]; LANES];
+                for (i, word) in words.iter_mut().enumerate() {
+                    *word = [group[0][i], group[1][i]];
+                }
+                super::neon::permute2(&mut words);
+                for (i, word) in words.iter().enumerate() {
+                    [group[0][i], group[1][i]] = *word;
+                }
+            }
+            rest
+        }
+        _ => states,
+    };
+    rest.iter_mut().for_each(permute);
 }
 
 /// A message in a lane.
@@ -220,6 +277,22 @@ mod tests {
                 for (parts, out) in parts.iter().zip(out.chunks(64)) {
                     assert_eq!(out, Shake256::digest::<64>(parts), "{level}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn states_are_permuted_each_alone() {
+        let mut rng = SmallRng::seed_from_u64(2);
+        for level in Level::ALL {
+            for count in [0usize, 1, 3, 4, 7, 8, 9, 20] {
+                let mut states: Vec<[u64; LANES]> = (0..count)
+                    .map(|_| core::array::from_fn(|_| rng.random()))
+                    .collect();
+                let mut expected = states.clone();
+                expected.iter_mut().for_each(permute);
+                permute_many_at(level, &mut states);
+                assert_eq!(states, expected, "{level}, {count} states");
             }
         }
     }

@@ -16,7 +16,7 @@ pub(crate) mod streams;
 #[cfg(feature = "gpu")]
 pub(crate) mod wgsl;
 
-pub use many::Sponge;
+pub use many::{Sponge, permute_many, permute_many_at};
 pub use shake::{Shake, Shake128, Shake256, XofReader};
 
 /// Number of 64-bit lanes in a state.
