@@ -334,6 +334,11 @@ impl Engine {
         }
     }
 
+    /// The counters and the state of the devices as a page for Prometheus, text format 0.0.4.
+    pub fn prometheus(&self) -> String {
+        self.stats().prometheus() + &self.devices().prometheus()
+    }
+
     /// What was found on this machine, what is used, and why.
     pub fn devices(&self) -> DeviceReport {
         let shared = self.shared();

@@ -43,6 +43,7 @@ mod keys;
 mod lane;
 mod mldsa;
 mod options;
+mod prometheus;
 mod queue;
 mod report;
 mod routing;
