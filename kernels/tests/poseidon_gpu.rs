@@ -4,13 +4,13 @@
 
 mod common;
 
-use common::devices;
+use common::{devices, vectors, zk};
 use pars_kernels::{
     field::Fr,
     gpu::ShaderChecks,
     poseidon::{
         Instance,
-        gpu::{BatchHasher, Tuning},
+        gpu::{BatchHasher, CIRCOM_WIDTHS, Tuning},
         known_answers,
     },
 };
@@ -53,6 +53,48 @@ fn devices_give_the_known_answers() {
                 "{instance}"
             );
         }
+    });
+}
+
+#[test]
+fn devices_give_the_official_answers() {
+    let circom = zk::file("poseidon_bn254_circom.json");
+    let second = zk::file("poseidon2_bn254_3_horizenlabs.json");
+    let (Some(circom), Some(second)) = (circom, second) else {
+        return;
+    };
+    devices::each(|device| {
+        let mut hasher = BatchHasher::new(device).unwrap();
+        for width in CIRCOM_WIDTHS {
+            let cases = vectors::list(&circom["hash"]);
+            let cases: Vec<_> = cases.iter().filter(|case| case["t"] == width).collect();
+            let states: Vec<Fr> = cases
+                .iter()
+                .flat_map(|case| [vec![Fr::ZERO], zk::numbers(&case["inputs"])].concat())
+                .collect();
+            let expected: Vec<Fr> = cases
+                .iter()
+                .flat_map(|case| zk::numbers(&case["state_out"]))
+                .collect();
+            assert!(!expected.is_empty());
+            assert_eq!(
+                hasher.permute_many(Instance::Circom, width, &states),
+                Ok(expected)
+            );
+        }
+        let cases = vectors::list(&second["tests"]);
+        let states: Vec<Fr> = cases
+            .iter()
+            .flat_map(|case| zk::numbers(&case["input"]))
+            .collect();
+        let expected: Vec<Fr> = cases
+            .iter()
+            .flat_map(|case| zk::numbers(&case["output"]))
+            .collect();
+        assert_eq!(
+            hasher.permute_many(Instance::Poseidon2, 3, &states),
+            Ok(expected)
+        );
     });
 }
 

@@ -3,42 +3,17 @@
 
 mod common;
 
+use common::zk::{number, numbers};
 use pars_kernels::{
     cpu::Level,
     field::{Fr, NotCanonical},
     poseidon::{InputError, Instance, MerklePath},
 };
-use serde_json::Value;
 
 fn levels() -> Vec<Level> {
     Level::ALL
         .into_iter()
         .filter(|level| level.is_available())
-        .collect()
-}
-
-/// A JSON file of the `zk` folder. Says so and gives nothing where the vectors are absent.
-fn zk(file: &str) -> Option<Value> {
-    let Some(folder) = common::vectors::folder() else {
-        eprintln!("vectors absent: {file} not checked (set PARS_VECTORS to their folder)");
-        return None;
-    };
-    let path = folder.join("zk").join(file);
-    let text = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    Some(serde_json::from_slice(&text).unwrap())
-}
-
-/// The number behind `0x`, of any length up to 64 digits.
-fn number(text: &str) -> Fr {
-    let digits = text.trim_start_matches("0x");
-    let bytes = hex::decode(format!("{digits:0>64}")).unwrap();
-    Fr::from_bytes_be(&bytes.try_into().unwrap()).unwrap()
-}
-
-fn numbers(list: &Value) -> Vec<Fr> {
-    common::vectors::list(list)
-        .iter()
-        .map(|value| number(value.as_str().unwrap()))
         .collect()
 }
 
@@ -60,7 +35,7 @@ fn circomlib_answers() {
     let hash = Instance::Circom.hash(&[Fr::from_u64(1), Fr::from_u64(2)]);
     assert_eq!(hash, Ok(known));
 
-    let Some(file) = zk("poseidon_bn254_circom.json") else {
+    let Some(file) = common::zk::file("poseidon_bn254_circom.json") else {
         return;
     };
     let cases = common::vectors::list(&file["hash"]);
@@ -99,7 +74,7 @@ fn circomlib_answers() {
 
 #[test]
 fn eip_5988_permutations() {
-    let Some(file) = zk("eip5988_poseidon_permutations.json") else {
+    let Some(file) = common::zk::file("eip5988_poseidon_permutations.json") else {
         return;
     };
     let mut checked = 0;
@@ -132,7 +107,7 @@ fn poseidon2_answers() {
     Instance::Poseidon2.permute(&mut state).unwrap();
     assert_eq!(state, known.map(number));
 
-    let Some(file) = zk("poseidon2_bn254_3_horizenlabs.json") else {
+    let Some(file) = common::zk::file("poseidon2_bn254_3_horizenlabs.json") else {
         return;
     };
     let cases = common::vectors::list(&file["tests"]);

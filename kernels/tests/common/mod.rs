@@ -10,3 +10,4 @@ pub mod peers;
 pub mod prehash;
 pub mod signer;
 pub mod vectors;
+pub mod zk;
