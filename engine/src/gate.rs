@@ -552,10 +552,10 @@ mod tests {
         let gate = gate(1, 10);
         let one = load(1);
         gate.admit(&one).unwrap();
-        let soon = Instant::now() + Duration::from_millis(2);
+        let soon = Instant::now() + Duration::from_millis(100);
         let mut waiting = pin!(gate.admit_in_turn(&one, Some(soon)));
         assert!(poll(waiting.as_mut()).is_pending());
-        std::thread::sleep(Duration::from_millis(3));
+        std::thread::sleep(Duration::from_millis(110));
         gate.release([one]);
         assert_eq!(poll(waiting.as_mut()), Poll::Ready(Err(Refusal::Late)));
         assert_eq!(gate.state().jobs, 0);

@@ -100,26 +100,28 @@ fn a_wave_of_votes_waits_for_one_batch_of_a_flood_and_no_more() {
         });
         wait_for(|| stats(&engine).queued >= 700);
         for wave in 0..10 {
-            let before = log.lock().unwrap().len();
-            let jobs = (wave * 16..wave * 16 + 16)
-                .map(|n| ToyJob::new(n).log(&log))
+            let votes: Vec<_> = (wave * 16..wave * 16 + 16)
+                .map(|number| {
+                    let job = ToyJob::new(number).log(&log);
+                    let vote = engine.submit_with::<Toy>(job, of(Priority::Consensus));
+                    (number, vote.unwrap())
+                })
                 .collect();
-            let expected: Vec<_> = (wave * 16..wave * 16 + 16).map(reference).collect();
-            let votes = engine.call_many_blocking_with::<Toy>(jobs, of(Priority::Consensus));
-            assert_eq!(votes.unwrap(), expected);
+            // Whatever ran until now may have come before the wave.
+            let before = log.lock().unwrap().len();
+            for (number, vote) in votes {
+                assert_eq!(vote.wait().unwrap(), reference(number));
+            }
             let log = log.lock().unwrap();
             let last = log
                 .iter()
                 .rposition(|number| *number == wave * 16 + 15)
                 .unwrap();
-            let gossip = log[before..last]
-                .iter()
-                .filter(|n| **n >= 1_000_000)
-                .count();
-            // What ran when the wave came; the sizes of batches are estimates.
+            let between = log.iter().take(last).skip(before);
+            let gossip = between.filter(|number| **number >= 1_000_000).count();
             let batch = stats(&engine).backends[0].batch_sizes.max();
             assert!(
-                gossip as u64 <= 2 * batch,
+                gossip as u64 <= batch,
                 "{gossip} before wave {wave}, batch {batch}"
             );
         }
@@ -145,13 +147,13 @@ fn a_job_past_its_deadline_is_answered_so() {
     let many = engine.call_many_blocking_with::<Toy>(vec![ToyJob::new(1)], past);
     assert_eq!(many, Err(EngineError::DeadlineExceeded));
     let (first, hold) = busy(&engine);
-    let soon = SubmitOptions::default().within(Duration::from_millis(2));
+    let soon = SubmitOptions::default().within(Duration::from_millis(200));
     let late = engine
         .submit_with::<Toy>(ToyJob::new(PANICS), soon)
         .unwrap();
     let far = SubmitOptions::default().within(LONG);
     let kept = engine.submit_with::<Toy>(ToyJob::new(2), far).unwrap();
-    std::thread::sleep(Duration::from_millis(3));
+    std::thread::sleep(Duration::from_millis(250));
     drop(hold);
     assert_eq!(late.wait(), Err(EngineError::DeadlineExceeded));
     assert_eq!(kept.wait(), Ok(reference(2)));
@@ -274,7 +276,7 @@ fn who_leaves_a_shared_job_leaves_it_to_the_others() {
     let engine = toy().build().unwrap();
     let log = Arc::new(Mutex::new(Vec::new()));
     let (first, hold) = busy(&engine);
-    let soon = SubmitOptions::default().within(Duration::from_millis(2));
+    let soon = SubmitOptions::default().within(Duration::from_millis(200));
     let ask = |options| {
         let job = ToyJob::new(9).shared().log(&log).bytes(100);
         engine.submit_with::<Toy>(job, options).unwrap()
@@ -287,7 +289,7 @@ fn who_leaves_a_shared_job_leaves_it_to_the_others() {
     assert_eq!(stats(&engine).queued, 2);
     drop(leader);
     assert_eq!((stats(&engine).queued, engine.queue().bytes), (2, 264));
-    std::thread::sleep(Duration::from_millis(3));
+    std::thread::sleep(Duration::from_millis(250));
     drop(hold);
     assert_eq!(late.wait(), Err(EngineError::DeadlineExceeded));
     for ticket in [kept, vote, gossip] {
