@@ -153,6 +153,18 @@ fn prepared(quick: bool, set: ParameterSet, signed: &[Signed], size: usize) -> T
             assert!(verdicts.iter().all(|valid| *valid));
         }));
     }
+    let decoded = peers::prepared(set, signed);
+    {
+        let from_bytes = &from_bytes;
+        runners.push(Runner::new("ml-dsa, key decoded", move || {
+            let asked = black_box(from_bytes).iter().enumerate();
+            assert!(
+                asked
+                    .into_iter()
+                    .all(|(i, one)| decoded(i % signed.len(), one))
+            );
+        }));
+    }
     for peer in peers::of(set) {
         let from_bytes = &from_bytes;
         runners.push(Runner::new(peer.who, move || {

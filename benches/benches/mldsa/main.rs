@@ -1,7 +1,8 @@
 //! ML-DSA verification from bytes: our paths and four peers in one run.
 //!
-//! Ids are `mldsa<set>/verify/<who>/<batch>`. Every who starts from the bytes of public key, message
-//! and signature, every signature has its own key, and every verdict is asserted.
+//! Ids are `mldsa<set>/verify/<who>/<batch>` for messages of 64 bytes, `verify-1k` for 1 KiB, and
+//! `verify-prepared` where the key was prepared before. Every who starts from the bytes of public key,
+//! message and signature, every signature has its own key, and every verdict is asserted.
 //!
 //! | who | what |
 //! |---|---|
@@ -29,18 +30,21 @@ use pars_engine::{Engine, GpuPolicy, MlDsaVerify};
 use pars_kernels::cpu::Level;
 use pars_kernels::gpu::{Adapter, DeviceType, adapters};
 use pars_kernels::mldsa::gpu::{BatchVerifier, GpuVerdict};
-use pars_kernels::mldsa::{self, ParameterSet, VerifyJob};
+use pars_kernels::mldsa::{self, ParameterSet, PreparedKey, VerifyJob};
 
 use signed::Signed;
 
-/// Batch sizes on the CPU and on hardware adapters.
-const BATCHES: [usize; 3] = [1, 64, 1_024];
+/// Batch sizes of the vector code, the engine and hardware adapters.
+const BATCHES: [usize; 5] = [1, 8, 64, 1_024, 16_384];
+
+/// Batch sizes of those who do one signature after another, at a cost that no batch changes.
+const SINGLE_BATCHES: [usize; 3] = [1, 64, 1_024];
 
 /// Batch sizes on software adapters, which need about a millisecond a signature.
 const SOFTWARE_BATCHES: [usize; 2] = [1, 64];
 
-/// Bytes of a message: a hash's worth and a little more.
-const MESSAGE_LEN: usize = 64;
+/// Groups and the bytes of their messages.
+const MESSAGES: [(&str, usize); 2] = [("verify", 64), ("verify-1k", 1_024)];
 
 /// How long a device may take.
 const GPU_TIMEOUT: Duration = Duration::from_secs(60);
@@ -103,22 +107,25 @@ fn verify(criterion: &mut Criterion) {
             Some((BatchVerifier::new(&device).unwrap(), software))
         }
     };
-    for set in ParameterSet::ALL {
-        let signed = signed::signed(set, MESSAGE_LEN);
+    for (set, (name, message_len)) in ParameterSet::ALL
+        .into_iter()
+        .flat_map(|set| MESSAGES.map(|message| (set, message)))
+    {
+        let signed = signed::signed(set, message_len);
         let peers = peers::of(set);
-        let number = set.to_string().replace("ML-DSA-", "");
-        let mut group = criterion.benchmark_group(format!("mldsa{number}/verify"));
-        group
-            .sampling_mode(SamplingMode::Flat)
-            .sample_size(10)
-            .warm_up_time(Duration::from_millis(150))
-            .measurement_time(Duration::from_millis(600));
-        bench(&mut group, "pars-portable", &BATCHES, &signed, |batch| {
-            jobs(batch)
-                .iter()
-                .filter(|job| mldsa::portable::verify(job))
-                .count()
-        });
+        let mut group = open_group(criterion, set, name);
+        bench(
+            &mut group,
+            "pars-portable",
+            &SINGLE_BATCHES,
+            &signed,
+            |batch| {
+                jobs(batch)
+                    .iter()
+                    .filter(|job| mldsa::portable::verify(job))
+                    .count()
+            },
+        );
         for level in Level::ALL {
             if level == Level::Portable || !level.is_available() {
                 continue;
@@ -164,7 +171,7 @@ fn verify(criterion: &mut Criterion) {
             });
         }
         for peer in peers {
-            bench(&mut group, peer.who, &BATCHES, &signed, |batch| {
+            bench(&mut group, peer.who, &SINGLE_BATCHES, &signed, |batch| {
                 batch.iter().filter(|one| (peer.verify)(one)).count()
             });
         }
@@ -172,5 +179,60 @@ fn verify(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, verify);
+/// The group `mldsa<set>/<name>`.
+fn open_group<'a>(criterion: &'a mut Criterion, set: ParameterSet, name: &str) -> Group<'a> {
+    let number = set.to_string().replace("ML-DSA-", "");
+    let mut group = criterion.benchmark_group(format!("mldsa{number}/{name}"));
+    group
+        .sampling_mode(SamplingMode::Flat)
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(150))
+        .measurement_time(Duration::from_millis(600));
+    group
+}
+
+/// Verification with keys prepared before; no peer but `ml-dsa` can keep one.
+fn verify_prepared(criterion: &mut Criterion) {
+    for set in ParameterSet::ALL {
+        let signed = signed::signed(set, MESSAGES[0].1);
+        let keys: Vec<PreparedKey> = signed
+            .iter()
+            .map(|one| PreparedKey::new(&one.public_key).unwrap())
+            .collect();
+        let mut group = open_group(criterion, set, "verify-prepared");
+        for level in Level::ALL {
+            if !level.is_available() {
+                continue;
+            }
+            let batches: &[usize] = if level == Level::Portable {
+                &SINGLE_BATCHES
+            } else {
+                &BATCHES
+            };
+            bench(
+                &mut group,
+                &format!("pars-{level}"),
+                batches,
+                &signed,
+                |batch| {
+                    let jobs = jobs(batch);
+                    // A batch repeats the signatures in order, so the keys do as well.
+                    let asked: Vec<_> = jobs.iter().zip(keys.iter().cycle().map(Some)).collect();
+                    count(&mldsa::verify_prepared_at(level, &asked))
+                },
+            );
+        }
+        let peer = peers::prepared(set, &signed);
+        bench(&mut group, "ml-dsa", &SINGLE_BATCHES, &signed, |batch| {
+            batch
+                .iter()
+                .enumerate()
+                .filter(|(i, one)| peer(i % signed.len(), one))
+                .count()
+        });
+        group.finish();
+    }
+}
+
+criterion_group!(benches, verify, verify_prepared);
 criterion_main!(benches);

@@ -88,3 +88,31 @@ pub fn of(set: ParameterSet) -> [Peer; 4] {
         ),
     }
 }
+
+/// Verifies a signature with the key of this number.
+pub type WithKey = Box<dyn Fn(usize, &Signed) -> bool>;
+
+/// The `ml-dsa` crate with its keys decoded before: the only peer that can keep Â.
+pub fn prepared(set: ParameterSet, signed: &[Signed]) -> WithKey {
+    match set {
+        ParameterSet::MlDsa44 => rust_crypto_prepared::<ml_dsa::MlDsa44>(signed),
+        ParameterSet::MlDsa65 => rust_crypto_prepared::<ml_dsa::MlDsa65>(signed),
+        ParameterSet::MlDsa87 => rust_crypto_prepared::<ml_dsa::MlDsa87>(signed),
+    }
+}
+
+fn rust_crypto_prepared<P: MlDsaParams + 'static>(signed: &[Signed]) -> WithKey {
+    let keys: Vec<VerifyingKey<P>> = signed
+        .iter()
+        .map(|one| {
+            let key = EncodedVerifyingKey::<P>::try_from(one.public_key.as_slice()).unwrap();
+            VerifyingKey::<P>::decode(&key)
+        })
+        .collect();
+    Box::new(move |number, one| {
+        let signature = EncodedSignature::<P>::try_from(one.signature.as_slice()).unwrap();
+        Signature::<P>::decode(&signature).is_some_and(|signature| {
+            keys[number].verify_with_context(&one.message, b"", &signature)
+        })
+    })
+}
