@@ -3,16 +3,15 @@
 //! A value is a struct `F` of `limbs` words of `bits` bits each, in Montgomery form to R = 2^(limbs bits), lazy as in
 //! the vector code: *settled* when no limb holds a carry, a product of factors a and b below `a b / R + p`. Two forms:
 //!
-//! | form | limbs | sums | needs | measured on a software driver, products a second and core |
-//! |---|---|---|---|---|
-//! | [`Form::Wide`] | 9 of 29 bits | 64-bit | `SHADER_INT64` | 39 to 49 million |
-//! | [`Form::Narrow`] | 20 of 13 bits | 32-bit | nothing | 11 million |
+//! | form | limbs | sums | needs |
+//! |---|---|---|---|
+//! | [`Form::Wide`] | 9 of 29 bits | 64-bit | `SHADER_INT64` |
+//! | [`Form::Narrow`] | 20 of 13 bits | 32-bit | nothing |
 //!
-//! 8 limbs of 32 bits need a carry chain after each product and came second (31 million); 16 bits leave no room for sums
+//! 8 limbs of 32 bits need a carry chain after each product; 16 bits leave no room for sums
 //! of products in 32 bits. A product of limbs takes `2 bits`, so 60 of them fit a sum in both forms, with room for a carry.
 //!
-//! The functions have no loop and no array: drivers keep arrays that are indexed at run time in memory, at a fortieth of
-//! the speed.
+//! The functions have no loop and no array: drivers keep arrays that are indexed at run time in memory.
 
 use super::{Element, Prime};
 use std::{
