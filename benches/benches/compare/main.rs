@@ -225,6 +225,16 @@ fn name(set: ParameterSet) -> String {
     set.to_string().replace("ML-DSA-", "mldsa")
 }
 
+/// An engine on the CPU that meets every key and every job as if for the first time.
+fn cpu_engine() -> Engine {
+    Engine::builder()
+        .gpu(GpuPolicy::Off)
+        .key_cache_bytes(0)
+        .share_identical(false)
+        .build()
+        .unwrap()
+}
+
 /// Throughput of ML-DSA-65 against batch size, for the plot: everything this machine has, all cores.
 fn curves(quick: bool, signed: &[Signed]) -> Vec<plot::Curve> {
     let sizes: &[usize] = if quick {
@@ -256,7 +266,7 @@ fn curves(quick: bool, signed: &[Signed]) -> Vec<plot::Curve> {
             points: sizes.iter().map(|&size| measure(&mut run, size)).collect(),
         });
     }
-    let engine = Engine::builder().gpu(GpuPolicy::Off).build().unwrap();
+    let engine = cpu_engine();
     let threads = engine.devices().cpu.threads;
     let mut run = |jobs: &[VerifyJob]| {
         let verdicts = engine

@@ -91,9 +91,19 @@ fn adapter() -> Option<Adapter> {
     found.into_iter().next()
 }
 
+/// An engine on the CPU that meets every key and every job as if for the first time.
+fn cpu_engine() -> Engine {
+    Engine::builder()
+        .gpu(GpuPolicy::Off)
+        .key_cache_bytes(0)
+        .share_identical(false)
+        .build()
+        .unwrap()
+}
+
 fn verify(criterion: &mut Criterion) {
     println!("cpu: {}", pars_kernels::cpu::features());
-    let engine = Engine::builder().gpu(GpuPolicy::Off).build().unwrap();
+    let engine = cpu_engine();
     println!("pars-engine: {} CPU threads", engine.devices().cpu.threads);
     let mut gpu = match adapter() {
         None => {
