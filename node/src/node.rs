@@ -67,6 +67,14 @@ pub enum NodeError {
         /// The operating system's reason.
         source: std::io::Error,
     },
+    /// The data directory holds what this node cannot go on from: another chain, another version, damage.
+    #[error("cannot go on from the chain in {path}: {source}", path = path.display())]
+    Chain {
+        /// The folder of the chain.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: StoreError,
+    },
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -221,7 +229,14 @@ fn open(
             let chain = path.join(CHAIN_FOLDER);
             std::fs::create_dir_all(&chain)
                 .map_err(|source| NodeError::DataDir { path, source })?;
-            Store::open(&chain, &genesis)?
+            Store::open(&chain, &genesis).map_err(|source| match source {
+                // These name the folder or file themselves.
+                StoreError::FolderInUse { .. } | StoreError::Io { .. } => source.into(),
+                source => NodeError::Chain {
+                    path: chain,
+                    source,
+                },
+            })?
         }
     };
     let engine = Engine::builder().gpu(gpu).build()?;

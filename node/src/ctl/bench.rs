@@ -14,7 +14,7 @@ use pars_kernels::mldsa;
 
 use super::devices::time;
 use super::table::Table;
-use super::{Adapters, CtlError, ready_engine};
+use super::{Adapters, CtlError, ready_engine, require_named};
 
 /// Different signatures in a batch; larger batches repeat them.
 const SIGNATURES: usize = 16;
@@ -194,7 +194,9 @@ fn paths(adapters: &Adapters) -> Result<Vec<Path>, CtlError> {
         name: format!("engine, cpu, {threads} threads"),
         engine: cpu,
     });
-    let found = ready_engine(adapters.policy(), Routing::PreferDevice)?;
+    let policy = adapters.policy();
+    let found = ready_engine(policy.clone(), Routing::PreferDevice)?;
+    require_named(&policy, &found)?;
     let mut names: Vec<String> = found
         .devices()
         .adapters

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use pars_engine::{Engine, GpuPolicy, Routing};
+use pars_engine::{DeviceState, Engine, GpuPolicy, Routing};
 
 /// How long devices may take to open and to compile their kernels.
 const START_LIMIT: Duration = Duration::from_secs(300);
@@ -72,6 +72,8 @@ enum CtlError {
     Engine(#[from] pars_engine::EngineError),
     #[error("the devices were not ready within {} s; look at the driver, or use --gpu off", START_LIMIT.as_secs())]
     NotReady,
+    #[error("no adapter has {name:?} in its name; found: {found}")]
+    NoSuchAdapter { name: String, found: String },
     #[error("the engine gave a wrong verdict on {path}, batch of {batch}: do not use this machine")]
     WrongVerdict { path: String, batch: usize },
     #[error("could not sign test data: {0}")]
@@ -120,10 +122,44 @@ fn ready_engine(policy: GpuPolicy, routing: Routing) -> Result<Engine, CtlError>
     }
 }
 
+/// Refuses a policy that names an adapter which is not there: measuring or testing the CPU instead would
+/// answer another question.
+fn require_named(policy: &GpuPolicy, engine: &Engine) -> Result<(), CtlError> {
+    let GpuPolicy::Named(name) = policy else {
+        return Ok(());
+    };
+    let adapters = engine.devices().adapters;
+    let chosen = |state: &DeviceState| !matches!(state, DeviceState::NotChosen { .. });
+    if adapters.iter().any(|adapter| chosen(&adapter.state)) {
+        return Ok(());
+    }
+    let names: Vec<&str> = adapters
+        .iter()
+        .map(|adapter| adapter.adapter.name.as_str())
+        .collect();
+    Err(CtlError::NoSuchAdapter {
+        name: name.clone(),
+        found: if names.is_empty() {
+            "none".to_owned()
+        } else {
+            names.join(", ")
+        },
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory;
+
+    #[test]
+    fn a_name_that_fits_no_adapter_is_an_error() {
+        let policy = GpuPolicy::Named("no such adapter".to_owned());
+        let engine = ready_engine(policy.clone(), Routing::Measured).unwrap();
+        let error = require_named(&policy, &engine).unwrap_err();
+        assert!(error.to_string().contains("no such adapter"), "{error}");
+        assert!(require_named(&GpuPolicy::Auto, &engine).is_ok());
+    }
 
     #[test]
     fn the_command_line_is_sound() {
