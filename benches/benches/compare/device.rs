@@ -20,10 +20,12 @@ pub fn open() -> Option<(String, bool, BatchVerifier)> {
     let adapter = found.into_iter().next()?;
     let info = adapter.info();
     let software = info.device_type == DeviceType::Cpu;
+    // What drivers put in brackets is too long for a legend.
+    let short = info.name.split(" (").next().unwrap_or_default();
     let name = if software {
-        format!("{} (software)", info.name)
+        format!("{short} (software)")
     } else {
-        info.name.clone()
+        short.to_owned()
     };
     let device = adapter.open(TIMEOUT).unwrap();
     Some((name, software, BatchVerifier::new(&device).unwrap()))

@@ -50,13 +50,15 @@ impl Table {
             "### {}, batch of {}\n\n| who | µs, 10th percentile | µs, median | a second and core | ratio to {} |\n| --- | ---: | ---: | ---: | ---: |",
             self.id,
             self.items,
-            best.map_or("the best peer", |best| &best.who),
+            best.map_or("a peer", |best| &best.who),
         );
         for entry in &self.entries {
-            let ratio = best.map_or(f64::NAN, |best| best.p10 / entry.p10);
+            let ratio = best.map_or("–".to_owned(), |best| {
+                format!("{:.2}", best.p10 / entry.p10)
+            });
             let _ = writeln!(
                 out,
-                "| `{}` | {:.3} | {:.3} | {:.0} | {ratio:.2} |",
+                "| `{}` | {:.3} | {:.3} | {:.0} | {ratio} |",
                 entry.who,
                 entry.p10 * 1e6,
                 entry.median * 1e6,
