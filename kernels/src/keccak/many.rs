@@ -11,46 +11,27 @@ pub struct Sponge {
 }
 
 impl Sponge {
+    /// A sponge of `rate` bytes whose padding starts with the bits of `suffix`.
+    const fn new(rate: usize, suffix: u8) -> Self {
+        Self { rate, suffix }
+    }
+
     /// SHA3-224 (FIPS 202, section 6.1); take 28 bytes of output.
-    pub const SHA3_224: Self = Self {
-        rate: 144,
-        suffix: 0x06,
-    };
+    pub const SHA3_224: Self = Self::new(144, 0x06);
     /// SHA3-384 (FIPS 202, section 6.1); take 48 bytes of output.
-    pub const SHA3_384: Self = Self {
-        rate: 104,
-        suffix: 0x06,
-    };
+    pub const SHA3_384: Self = Self::new(104, 0x06);
     /// Keccak-512 with the original padding; take 64 bytes of output.
-    pub const KECCAK512: Self = Self {
-        rate: 72,
-        suffix: 0x01,
-    };
+    pub const KECCAK512: Self = Self::new(72, 0x01);
     /// SHAKE128 (FIPS 202, section 6.2).
-    pub const SHAKE128: Self = Self {
-        rate: 168,
-        suffix: 0x1f,
-    };
+    pub const SHAKE128: Self = Self::new(168, 0x1f);
     /// SHAKE256 (FIPS 202, section 6.2).
-    pub const SHAKE256: Self = Self {
-        rate: 136,
-        suffix: 0x1f,
-    };
+    pub const SHAKE256: Self = Self::new(136, 0x1f);
     /// SHA3-256 (FIPS 202, section 6.1); take 32 bytes of output.
-    pub const SHA3_256: Self = Self {
-        rate: 136,
-        suffix: 0x06,
-    };
+    pub const SHA3_256: Self = Self::new(136, 0x06);
     /// SHA3-512 (FIPS 202, section 6.1); take 64 bytes of output.
-    pub const SHA3_512: Self = Self {
-        rate: 72,
-        suffix: 0x06,
-    };
+    pub const SHA3_512: Self = Self::new(72, 0x06);
     /// Keccak-256 as Ethereum uses it; take 32 bytes of output.
-    pub const KECCAK256: Self = Self {
-        rate: 136,
-        suffix: 0x01,
-    };
+    pub const KECCAK256: Self = Self::new(136, 0x01);
 
     /// Hashes every message, each the concatenation of two parts, and writes `outputs.len() / messages.len()`
     /// bytes for each, one after another.
