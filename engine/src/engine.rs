@@ -139,7 +139,7 @@ impl Engine {
             Err(Refusal::Late) => return Err(SubmitError::DeadlineExceeded { job }),
             Err(Refusal::Closed) => return Err(SubmitError::ShuttingDown { job }),
         }
-        match self.push(lane, any, vec![(job, load)], &options) {
+        match self.push(lane, any, vec![(job, load)], &options, 0) {
             Ok(mut tickets) => match tickets.pop() {
                 Some(ticket) => Ok(ticket),
                 None => unreachable!("one job makes one ticket"),
@@ -151,17 +151,20 @@ impl Engine {
         }
     }
 
-    /// Queues admitted jobs and tells the workers. Refused ones have their room given back.
+    /// Queues admitted jobs and tells the workers, less `helping` that are at hand. Refused ones have
+    /// their room given back.
     fn push<K: Kernel>(
         &self,
         lane: &Lane<K>,
         any: &Arc<dyn AnyLane>,
         jobs: Admitted<K::Job>,
         options: &SubmitOptions,
+        helping: usize,
     ) -> Result<Vec<Ticket<K::Output>>, Admitted<K::Job>> {
         match lane.push(any, jobs, options.deadline) {
             Ok(pushed) => {
-                self.shared().announce(pushed.for_cpu);
+                self.shared()
+                    .announce(pushed.for_cpu.saturating_sub(helping));
                 Ok(pushed.tickets)
             }
             Err(jobs) => {
@@ -192,23 +195,30 @@ impl Engine {
         job: K::Job,
         options: SubmitOptions,
     ) -> Result<K::Output, EngineError> {
+        self.enter::<K>(job, &options, 0).await?.await
+    }
+
+    /// Queues a job as soon as there is room.
+    async fn enter<K: Kernel>(
+        &self,
+        job: K::Job,
+        options: &SubmitOptions,
+        helping: usize,
+    ) -> Result<Ticket<K::Output>, EngineError> {
         let (lane, any) = self.lane::<K>()?;
         if options.late() {
             return Err(EngineError::DeadlineExceeded);
         }
-        let load = lane.load(&job, &options);
+        let load = lane.load(&job, options);
         self.shared()
             .gate
             .admit_in_turn(&load, options.deadline)
             .await
             .map_err(refused)?;
         let mut tickets = self
-            .push(lane, any, vec![(job, load)], &options)
+            .push(lane, any, vec![(job, load)], options, helping)
             .map_err(|_| EngineError::ShuttingDown)?;
-        match tickets.pop() {
-            Some(ticket) => ticket.await,
-            None => Err(EngineError::ShuttingDown),
-        }
+        tickets.pop().ok_or(EngineError::ShuttingDown)
     }
 
     /// Does many jobs and gives the answers in their order. There may be more of them than the
@@ -233,6 +243,17 @@ impl Engine {
         jobs: Vec<K::Job>,
         options: SubmitOptions,
     ) -> Result<Vec<K::Output>, EngineError> {
+        self.many::<K>(jobs, &options, 0).await
+    }
+
+    /// Hands over jobs as there is room, and waits for their answers. With `helping` the thread that
+    /// polls this works on them itself.
+    async fn many<K: Kernel>(
+        &self,
+        jobs: Vec<K::Job>,
+        options: &SubmitOptions,
+        helping: usize,
+    ) -> Result<Vec<K::Output>, EngineError> {
         let (lane, any) = self.lane::<K>()?;
         if options.late() {
             return Err(EngineError::DeadlineExceeded);
@@ -242,7 +263,7 @@ impl Engine {
         let mut jobs: VecDeque<_> = jobs
             .into_iter()
             .map(|job| {
-                let load = lane.load(&job, &options);
+                let load = lane.load(&job, options);
                 (job, load)
             })
             .collect();
@@ -257,14 +278,23 @@ impl Engine {
             }
             let part: Vec<_> = jobs.drain(..admitted).collect();
             tickets.extend(
-                self.push(lane, any, part, &options)
+                self.push(lane, any, part, options, helping)
                     .map_err(|_| EngineError::ShuttingDown)?,
             );
+            if helping > 0
+                && let Some(last) = tickets.back()
+            {
+                self.shared().help(|| any.waits(last.position()));
+            }
             // Answers that are there already need no ticket any more.
             while let Some(answer) = tickets.front_mut().and_then(Ticket::try_take) {
                 tickets.pop_front();
                 outputs.push(answer?);
             }
+        }
+        // The last is answered last, or nearly: waiting for it, the caller is woken once.
+        if let Some(last) = tickets.back() {
+            last.answered().await;
         }
         for ticket in tickets {
             outputs.push(ticket.await?);
@@ -272,13 +302,14 @@ impl Engine {
         Ok(outputs)
     }
 
-    /// [`call`](Self::call) for a plain thread, which is blocked until the answer is there. Not for
-    /// a thread that drives async tasks, nor from within a kernel.
+    /// [`call`](Self::call) for a plain thread, which is blocked until the answer is there. Where the
+    /// CPU has a thread to spare the calling one does the work. Not for a thread that drives async
+    /// tasks, nor from within a kernel.
     ///
     /// # Errors
     /// As for [`call`](Self::call).
     pub fn call_blocking<K: Kernel>(&self, job: K::Job) -> Result<K::Output, EngineError> {
-        block_on(self.call::<K>(job))
+        self.call_blocking_with::<K>(job, SubmitOptions::default())
     }
 
     /// [`call_with`](Self::call_with) for a plain thread.
@@ -290,7 +321,10 @@ impl Engine {
         job: K::Job,
         options: SubmitOptions,
     ) -> Result<K::Output, EngineError> {
-        block_on(self.call_with::<K>(job, options))
+        let (_, any) = self.lane::<K>()?;
+        let ticket = block_on(self.enter::<K>(job, &options, 1))?;
+        self.shared().help(|| any.waits(ticket.position()));
+        ticket.wait()
     }
 
     /// [`call_many`](Self::call_many) for a plain thread.
@@ -301,7 +335,7 @@ impl Engine {
         &self,
         jobs: Vec<K::Job>,
     ) -> Result<Vec<K::Output>, EngineError> {
-        block_on(self.call_many::<K>(jobs))
+        self.call_many_blocking_with::<K>(jobs, SubmitOptions::default())
     }
 
     /// [`call_many_with`](Self::call_many_with) for a plain thread.
@@ -313,7 +347,7 @@ impl Engine {
         jobs: Vec<K::Job>,
         options: SubmitOptions,
     ) -> Result<Vec<K::Output>, EngineError> {
-        block_on(self.call_many_with::<K>(jobs, options))
+        block_on(self.many::<K>(jobs, &options, 1))
     }
 
     /// How full the queue is.

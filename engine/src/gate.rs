@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use crate::sync::{Condvar, Mutex};
 use futures_channel::oneshot;
-use parking_lot::{Condvar, Mutex};
 
 use crate::options::{Priority, is_late};
 
@@ -56,15 +56,6 @@ pub(crate) struct Load {
     pub(crate) work: u64,
     pub(crate) priority: Priority,
     pub(crate) caller: Option<u64>,
-}
-
-impl Load {
-    /// Moves the size of another load, which is going, to this one.
-    pub(crate) const fn take_over(&mut self, other: &mut Self) {
-        self.bytes += other.bytes;
-        self.work += other.work;
-        (other.bytes, other.work) = (0, 0);
-    }
 }
 
 /// Why there is no room.

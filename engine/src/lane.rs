@@ -3,11 +3,11 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use futures_channel::oneshot;
 use parking_lot::Mutex;
 
 use crate::config::Config;
@@ -17,9 +17,10 @@ use crate::error::{DeviceError, EngineError, nanoseconds};
 use crate::gate::{Gate, Load};
 use crate::kernel::Kernel;
 use crate::options::SubmitOptions;
-use crate::queue::{Claim, Entry, Head, Queue, Removed};
+use crate::queue::{Claim, Entry, Head, More, Queue, Removed};
 use crate::report::{Cost, RouteReport, SelfTestReport};
 use crate::routing::Routes;
+use crate::slot::Slot;
 use crate::stats::{BackendStats, KernelStats};
 use crate::ticket::{Answer, Position, Ticket};
 
@@ -29,17 +30,26 @@ pub(crate) type Admitted<J> = Vec<(J, Load)>;
 /// A job in work that identical ones may join.
 struct Flight<K: Kernel> {
     job: Arc<K::Job>,
-    /// Where it waits, or waited.
-    position: Position,
-    /// Claims that came after its batch had started.
-    late: Vec<Claim<K::Output>>,
+    /// Where it waits, or waited: this and the job's group.
+    sequence: u64,
+}
+
+impl<K: Kernel> Flight<K> {
+    fn position(&self) -> Position {
+        Position {
+            group: K::group(&self.job),
+            sequence: self.sequence,
+        }
+    }
 }
 
 /// What is decided under one lock.
 struct Desk<K: Kernel> {
     queue: Queue<K>,
     /// By fingerprint.
-    flights: HashMap<u64, Flight<K>>,
+    flights: HashMap<NonZeroU64, Flight<K>>,
+    /// Claims that came after the batch of their flight had started.
+    late: HashMap<NonZeroU64, Vec<Claim<K::Output>>>,
     routes: Routes,
     closed: bool,
     /// Counts the changes of the queue.
@@ -106,7 +116,9 @@ pub(crate) trait AnyLane: Any + Send + Sync {
     fn devices_should_look(&self) -> bool;
     /// When the oldest job makes a batch due, if any job waits.
     fn due_at(&self) -> Option<Instant>;
-    fn cancel(&self, position: Position, id: u64);
+    /// Whether the job of this position still waits.
+    fn waits(&self, position: Position) -> bool;
+    fn cancel(&self, position: Position, id: usize);
     /// Accepts nothing more, and reports what waits as `ShuttingDown`.
     fn close(&self);
     fn stats(&self) -> KernelStats;
@@ -129,6 +141,7 @@ impl<K: Kernel> Lane<K> {
             desk: Mutex::new(Desk {
                 queue: Queue::default(),
                 flights: HashMap::new(),
+                late: HashMap::new(),
                 routes,
                 closed: false,
                 version: 0,
@@ -163,12 +176,13 @@ impl<K: Kernel> Lane<K> {
     }
 
     /// A job's fingerprint, if it may be shared.
-    fn print(&self, job: &K::Job) -> Option<u64> {
+    fn print(&self, job: &K::Job) -> Option<NonZeroU64> {
         if !self.config.share_identical {
             return None;
         }
         let mut hasher = self.hasher.build_hasher();
-        K::fingerprint(job, &mut hasher).then(|| hasher.finish())
+        K::fingerprint(job, &mut hasher)
+            .then(|| NonZeroU64::new(hasher.finish()).unwrap_or(NonZeroU64::MIN))
     }
 
     /// Queues jobs that the gate has admitted. Gives them back if the lane is closed.
@@ -191,17 +205,10 @@ impl<K: Kernel> Lane<K> {
         }
         let hurry = deadline.is_some_and(|deadline| deadline <= accepted + self.config.max_wait);
         for ((job, load), print) in jobs.into_iter().zip(prints) {
-            let (answer, answered) = oneshot::channel();
-            let claim = Claim {
-                id: desk.queue.next_id(),
-                answer,
-                load,
-                accepted,
-                deadline,
-            };
-            let id = claim.id;
+            let slot = Arc::new(Slot::new(accepted, deadline, &load));
+            let claim = Claim::new(Arc::clone(&slot), &load);
             let position = desk.place(job, claim, print, hurry, &mut spare);
-            tickets.push(Ticket::new(answered, me.clone(), position, id));
+            tickets.push(Ticket::new(slot, me.clone(), position));
         }
         desk.version += 1;
         // Counted before a worker can count the answer.
@@ -216,8 +223,8 @@ impl<K: Kernel> Lane<K> {
         };
         drop(desk);
         if !spare.is_empty() {
-            let bytes = spare.iter().map(|(_, load)| load.bytes).sum();
-            let work = spare.iter().map(|(_, load)| load.work).sum();
+            let bytes = spare.iter().map(|(_, (bytes, _))| bytes).sum();
+            let work = spare.iter().map(|(_, (_, work))| work).sum();
             drop(spare);
             self.gate.shrink(bytes, work);
         }
@@ -285,9 +292,9 @@ impl<K: Kernel> Lane<K> {
         self.books.lock().expired += u64::try_from(late.len()).unwrap_or(u64::MAX);
         // The jobs go first, so the bound counts memory that is really held.
         let claims: Vec<_> = late.into_iter().map(|removed| removed.claim).collect();
-        self.gate.release(claims.iter().map(|claim| claim.load));
+        self.gate.release(claims.iter().map(Claim::load));
         for claim in claims {
-            let _ = claim.answer.send(Err(EngineError::DeadlineExceeded));
+            claim.answer(Err(EngineError::DeadlineExceeded));
         }
     }
 
@@ -311,13 +318,12 @@ impl<K: Kernel> Lane<K> {
         if batch.iter().any(|entry| entry.print.is_some()) {
             let mut desk = self.desk.lock();
             for entry in &mut batch {
-                if let Some(flight) = desk.land(&entry.job, entry.print) {
-                    entry.more.extend(flight.late);
-                }
+                let late = desk.land(&entry.job, entry.print);
+                entry.more.extend(late);
             }
         }
         let panicked = answers.iter().filter(|answer| answer.is_err()).count();
-        let shared: usize = batch.iter().map(|entry| entry.more.len()).sum();
+        let shared: usize = batch.iter().map(|entry| entry.more.as_slice().len()).sum();
         if panicked > 0 || shared > 0 {
             let mut books = self.books.lock();
             books.panicked += u64::try_from(panicked).unwrap_or(u64::MAX);
@@ -326,18 +332,17 @@ impl<K: Kernel> Lane<K> {
         // Jobs are dropped here, so the bound counts memory that is really held.
         let claims: Vec<_> = batch
             .into_iter()
-            .map(|entry| (entry.first, entry.more))
+            .map(|entry| (entry.first, entry.more.into_vec()))
             .collect();
         let loads = claims
             .iter()
             .flat_map(|(first, more)| std::iter::once(first).chain(more));
-        self.gate.release(loads.map(|claim| claim.load));
+        self.gate.release(loads.map(Claim::load));
         for ((first, more), answer) in claims.into_iter().zip(answers) {
-            // A ticket may be gone; then nobody wants the answer.
             for claim in more {
-                let _ = claim.answer.send(answer.clone());
+                claim.answer(answer.clone());
             }
-            let _ = first.answer.send(answer);
+            first.answer(answer);
         }
     }
 }
@@ -349,11 +354,10 @@ impl<K: Kernel> Desk<K> {
         &mut self,
         job: K::Job,
         mut claim: Claim<K::Output>,
-        print: Option<u64>,
+        print: Option<NonZeroU64>,
         hurry: bool,
-        spare: &mut Vec<(K::Job, Load)>,
+        spare: &mut Vec<(K::Job, (usize, u64))>,
     ) -> Position {
-        let sequence = claim.id;
         let same = print
             .and_then(|print| self.flights.get_mut(&print))
             .map(|flight| {
@@ -364,14 +368,14 @@ impl<K: Kernel> Desk<K> {
             // Equal fingerprints of different jobs: this one flies alone.
             Some((_, false)) => false,
             Some((flight, true)) => {
-                let waits = self.queue.waits(flight.position);
-                if !waits || flight.position.priority <= claim.load.priority {
-                    let position = flight.position;
-                    let mut saved = Load::default();
-                    saved.take_over(&mut claim.load);
-                    spare.push((job, saved));
-                    if let Err(claim) = self.queue.join(position, claim, hurry) {
-                        flight.late.push(claim);
+                let position = flight.position();
+                let waits = self.queue.waits(position);
+                if !waits || position.priority() <= claim.priority() {
+                    spare.push((job, claim.give_up()));
+                    if let Err(claim) = self.queue.join(position, claim, hurry)
+                        && let Some(print) = print
+                    {
+                        self.late.entry(print).or_default().push(claim);
                     }
                     return position;
                 }
@@ -382,33 +386,32 @@ impl<K: Kernel> Desk<K> {
         let job = Arc::new(job);
         let print = print.filter(|_| register);
         let flying = print.map(|print| (print, Arc::clone(&job)));
-        let position = self.queue.push(Entry {
+        let entry = Entry {
             job,
-            sequence,
             first: claim,
-            more: Vec::new(),
+            more: More::default(),
             print,
-            hurry,
-        });
+        };
+        let position = self.queue.push(entry, hurry);
         if let Some((print, job)) = flying {
-            let flight = Flight {
-                job,
-                position,
-                late: Vec::new(),
-            };
-            self.flights.insert(print, flight);
+            let sequence = position.sequence;
+            // A flight that this one replaces takes no more claims, and had none yet: it waits.
+            self.flights.insert(print, Flight { job, sequence });
         }
         position
     }
 
-    /// Ends the flight of a job, if it is the one that others may join.
-    fn land(&mut self, job: &Arc<K::Job>, print: Option<u64>) -> Option<Flight<K>> {
-        let print = print?;
-        let flight = self.flights.get(&print)?;
-        if Arc::ptr_eq(&flight.job, job) {
-            self.flights.remove(&print)
+    /// Ends the flight of a job, if it is the one that others may join; the claims that came late.
+    fn land(&mut self, job: &Arc<K::Job>, print: Option<NonZeroU64>) -> Vec<Claim<K::Output>> {
+        let Some(print) = print else {
+            return Vec::new();
+        };
+        let flight = self.flights.get(&print);
+        if flight.is_some_and(|flight| Arc::ptr_eq(&flight.job, job)) {
+            self.flights.remove(&print);
+            self.late.remove(&print).unwrap_or_default()
         } else {
-            None
+            Vec::new()
         }
     }
 
@@ -508,7 +511,11 @@ impl<K: Kernel> AnyLane for Lane<K> {
         oldest.map(|accepted| accepted + self.config.max_wait)
     }
 
-    fn cancel(&self, position: Position, id: u64) {
+    fn waits(&self, position: Position) -> bool {
+        self.desk.lock().queue.waits(position)
+    }
+
+    fn cancel(&self, position: Position, id: usize) {
         let removed = {
             let mut desk = self.desk.lock();
             let Some(removed) = desk.queue.remove(position, id) else {
@@ -519,7 +526,7 @@ impl<K: Kernel> AnyLane for Lane<K> {
             removed
         };
         self.books.lock().cancelled += 1;
-        let load = removed.claim.load;
+        let load = removed.claim.load();
         drop(removed);
         self.gate.release([load]);
     }
@@ -536,12 +543,12 @@ impl<K: Kernel> AnyLane for Lane<K> {
         };
         let claims: Vec<_> = waiting
             .into_iter()
-            .flat_map(|entry| std::iter::once(entry.first).chain(entry.more))
+            .flat_map(|entry| std::iter::once(entry.first).chain(entry.more.into_vec()))
             .collect();
         self.books.lock().shut_down += u64::try_from(claims.len()).unwrap_or(u64::MAX);
-        self.gate.release(claims.iter().map(|claim| claim.load));
+        self.gate.release(claims.iter().map(Claim::load));
         for claim in claims {
-            let _ = claim.answer.send(Err(EngineError::ShuttingDown));
+            claim.answer(Err(EngineError::ShuttingDown));
         }
     }
 
@@ -576,7 +583,7 @@ pub(crate) fn book_batch<K: Kernel>(
     for entry in batch {
         books
             .queue_time
-            .record_time(start.saturating_duration_since(entry.first.accepted));
+            .record_time(start.saturating_duration_since(entry.first.accepted()));
     }
 }
 

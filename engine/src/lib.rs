@@ -31,6 +31,7 @@ mod adapters;
 mod builder;
 mod config;
 mod cpu;
+mod crew;
 mod device;
 mod engine;
 mod error;
@@ -49,7 +50,9 @@ mod report;
 mod routing;
 mod shared;
 mod signal;
+mod slot;
 mod stats;
+mod sync;
 mod ticket;
 
 pub use builder::EngineBuilder;

@@ -1,37 +1,139 @@
 //! The jobs of one kernel that wait: by class, by group and in order of arrival.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures_channel::oneshot;
-
+use crate::error::EngineError;
 use crate::gate::Load;
 use crate::kernel::Kernel;
 use crate::options::Priority;
-use crate::ticket::{Answer, Position};
+use crate::slot::Slot;
+use crate::ticket::{Answer, Kept, Position, claim_id};
 
-/// One ticket's end of a job.
+/// One ticket's end of a job. Dropped without an answer, it reports the shutdown.
 pub(crate) struct Claim<T> {
-    pub(crate) id: u64,
-    pub(crate) answer: oneshot::Sender<Answer<T>>,
-    pub(crate) load: Load,
-    pub(crate) accepted: Instant,
-    pub(crate) deadline: Option<Instant>,
+    slot: Arc<Slot<Kept<T>>>,
+    bytes: usize,
+    work: u64,
+}
+
+impl<T> Claim<T> {
+    pub(crate) fn new(slot: Arc<Slot<Kept<T>>>, load: &Load) -> Self {
+        Self {
+            slot,
+            bytes: load.bytes,
+            work: load.work,
+        }
+    }
+
+    pub(crate) fn id(&self) -> usize {
+        claim_id(&self.slot)
+    }
+
+    pub(crate) fn accepted(&self) -> Instant {
+        self.slot.accepted()
+    }
+
+    pub(crate) fn priority(&self) -> Priority {
+        self.slot.priority()
+    }
+
+    /// What it takes of the bounds.
+    pub(crate) fn load(&self) -> Load {
+        Load {
+            bytes: self.bytes,
+            work: self.work,
+            priority: self.slot.priority(),
+            caller: self.slot.caller(),
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.slot.deadline()
+    }
+
+    /// Takes nothing of the bounds in bytes and in work any more; what it did take.
+    pub(crate) const fn give_up(&mut self) -> (usize, u64) {
+        let share = (self.bytes, self.work);
+        (self.bytes, self.work) = (0, 0);
+        share
+    }
+
+    /// Takes the share of the bounds of another claim, which is going.
+    const fn take_over(&mut self, other: &mut Self) {
+        let (bytes, work) = other.give_up();
+        self.bytes += bytes;
+        self.work += work;
+    }
+
+    /// Leaves the answer for the ticket, which may be gone; then nobody wants it.
+    pub(crate) fn answer(self, answer: Answer<T>) {
+        self.slot.fill(answer.map_err(Box::new));
+    }
+}
+
+impl<T> Drop for Claim<T> {
+    fn drop(&mut self) {
+        if self.slot.is_open() {
+            self.slot.fill(Err(Box::new(EngineError::ShuttingDown)));
+        }
+    }
+}
+
+/// The claims of identical jobs. Rare, so that there is a pointer in each job for them and no more.
+pub(crate) struct More<T>(
+    #[allow(clippy::box_collection, reason = "a third of a vector's bytes")]
+    Option<Box<Vec<Claim<T>>>>,
+);
+
+impl<T> Default for More<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T> More<T> {
+    pub(crate) fn as_slice(&self) -> &[Claim<T>] {
+        self.0.as_ref().map_or(&[], |claims| claims.as_slice())
+    }
+
+    pub(crate) fn extend(&mut self, claims: Vec<Claim<T>>) {
+        if !claims.is_empty() {
+            self.0.get_or_insert_default().extend(claims);
+        }
+    }
+
+    fn pop(&mut self) -> Option<Claim<T>> {
+        self.0.as_mut()?.pop()
+    }
+
+    fn remove(&mut self, id: usize) -> Option<Claim<T>> {
+        let claims = self.0.as_mut()?;
+        let index = claims.iter().position(|claim| claim.id() == id)?;
+        Some(claims.swap_remove(index))
+    }
+
+    pub(crate) fn into_vec(self) -> Vec<Claim<T>> {
+        self.0.map_or_else(Vec::new, |claims| *claims)
+    }
 }
 
 /// One job in the queue.
 pub(crate) struct Entry<K: Kernel> {
     pub(crate) job: Arc<K::Job>,
-    /// Number of the claim that placed it.
-    pub(crate) sequence: u64,
     pub(crate) first: Claim<K::Output>,
     /// Claims of identical jobs.
-    pub(crate) more: Vec<Claim<K::Output>>,
+    pub(crate) more: More<K::Output>,
     /// Fingerprint, if the job may be shared.
-    pub(crate) print: Option<u64>,
-    /// A deadline does not allow for `max_wait`.
-    pub(crate) hurry: bool,
+    pub(crate) print: Option<NonZeroU64>,
+}
+
+impl<K: Kernel> Entry<K> {
+    fn claims(&self) -> impl Iterator<Item = &Claim<K::Output>> {
+        std::iter::once(&self.first).chain(self.more.as_slice())
+    }
 }
 
 /// A group, by its first job.
@@ -47,10 +149,99 @@ pub(crate) struct Head {
     pub(crate) hurry: bool,
 }
 
-/// Jobs of one class that may share a batch, in order of arrival.
+/// A place in a group; empty after its job was taken out.
+struct Place<K: Kernel> {
+    sequence: u64,
+    entry: Option<Entry<K>>,
+}
+
+/// Jobs of one class that may share a batch, in order of arrival. The first place is never empty.
 struct Group<K: Kernel> {
-    jobs: BTreeMap<u64, Entry<K>>,
-    hurry: usize,
+    places: VecDeque<Place<K>>,
+    /// Places that are not empty.
+    len: usize,
+    /// Jobs whose deadline does not allow for `max_wait`.
+    hurried: BTreeSet<u64>,
+}
+
+impl<K: Kernel> Default for Group<K> {
+    fn default() -> Self {
+        Self {
+            places: VecDeque::new(),
+            len: 0,
+            hurried: BTreeSet::new(),
+        }
+    }
+}
+
+impl<K: Kernel> Group<K> {
+    fn first(&self) -> Option<(u64, &Entry<K>)> {
+        let place = self.places.front()?;
+        Some((place.sequence, place.entry.as_ref()?))
+    }
+
+    fn index(&self, sequence: u64) -> Option<usize> {
+        self.places
+            .binary_search_by_key(&sequence, |place| place.sequence)
+            .ok()
+    }
+
+    fn get(&self, sequence: u64) -> Option<&Entry<K>> {
+        self.places.get(self.index(sequence)?)?.entry.as_ref()
+    }
+
+    fn get_mut(&mut self, sequence: u64) -> Option<&mut Entry<K>> {
+        let index = self.index(sequence)?;
+        self.places.get_mut(index)?.entry.as_mut()
+    }
+
+    fn push(&mut self, sequence: u64, entry: Entry<K>) {
+        let entry = Some(entry);
+        self.places.push_back(Place { sequence, entry });
+        self.len += 1;
+    }
+
+    /// Takes one job out.
+    fn remove(&mut self, sequence: u64) -> Option<Entry<K>> {
+        let index = self.index(sequence)?;
+        let entry = self.places.get_mut(index)?.entry.take()?;
+        self.len -= 1;
+        self.hurried.remove(&sequence);
+        self.trim();
+        // Fewer empty places than jobs, or few altogether.
+        if self.places.len() > 2 * self.len + 16 {
+            self.places.retain(|place| place.entry.is_some());
+        }
+        Some(entry)
+    }
+
+    fn trim(&mut self) {
+        while self
+            .places
+            .front()
+            .is_some_and(|place| place.entry.is_none())
+        {
+            self.places.pop_front();
+        }
+    }
+
+    /// Takes the oldest jobs, with their numbers.
+    fn take(&mut self, most: usize) -> Vec<(u64, Entry<K>)> {
+        let mut taken = Vec::with_capacity(most.min(self.len));
+        while taken.len() < most
+            && let Some(place) = self.places.pop_front()
+        {
+            taken.extend(place.entry.map(|entry| (place.sequence, entry)));
+        }
+        self.trim();
+        self.len -= taken.len();
+        if !self.hurried.is_empty() {
+            for (sequence, _) in &taken {
+                self.hurried.remove(sequence);
+            }
+        }
+        taken
+    }
 }
 
 /// The jobs of one kernel that wait.
@@ -58,7 +249,7 @@ pub(crate) struct Queue<K: Kernel> {
     /// By class, then group.
     groups: BTreeMap<(Priority, u64), Group<K>>,
     /// The claims that have a deadline.
-    deadlines: BTreeSet<(Instant, u64, Position)>,
+    deadlines: BTreeSet<(Instant, usize, Position)>,
     len: usize,
     next: u64,
 }
@@ -72,7 +263,7 @@ pub(crate) struct Removed<K: Kernel> {
 /// A job that nobody waits for.
 pub(crate) struct Orphan<K: Kernel> {
     pub(crate) job: Arc<K::Job>,
-    pub(crate) print: Option<u64>,
+    pub(crate) print: Option<NonZeroU64>,
 }
 
 impl<K: Kernel> Default for Queue<K> {
@@ -91,27 +282,17 @@ impl<K: Kernel> Queue<K> {
         self.len
     }
 
-    /// A number that no other claim of this queue has.
-    pub(crate) const fn next_id(&mut self) -> u64 {
-        let id = self.next;
+    /// Queues a job. `hurry`: its deadline does not allow for `max_wait`.
+    pub(crate) fn push(&mut self, entry: Entry<K>, hurry: bool) -> Position {
+        let position = Position::new(entry.first.priority(), K::group(&entry.job), self.next);
         self.next += 1;
-        id
-    }
-
-    pub(crate) fn push(&mut self, entry: Entry<K>) -> Position {
-        let position = Position {
-            priority: entry.first.load.priority,
-            group: K::group(&entry.job),
-            sequence: entry.sequence,
-        };
         self.len += 1;
         self.watch(position, &entry.first);
-        let group = self.groups.entry(position.key()).or_insert_with(|| Group {
-            jobs: BTreeMap::new(),
-            hurry: 0,
-        });
-        group.hurry += usize::from(entry.hurry);
-        group.jobs.insert(position.sequence, entry);
+        let group = self.groups.entry(position.key()).or_default();
+        if hurry {
+            group.hurried.insert(position.sequence);
+        }
+        group.push(position.sequence, entry);
         position
     }
 
@@ -119,7 +300,7 @@ impl<K: Kernel> Queue<K> {
     pub(crate) fn waits(&self, position: Position) -> bool {
         self.groups
             .get(&position.key())
-            .is_some_and(|group| group.jobs.contains_key(&position.sequence))
+            .is_some_and(|group| group.get(position.sequence).is_some())
     }
 
     /// Adds a claim to a job that waits. Gives it back if the job does not wait any more.
@@ -132,24 +313,23 @@ impl<K: Kernel> Queue<K> {
         let Some(group) = self.groups.get_mut(&position.key()) else {
             return Err(claim);
         };
-        let Some(entry) = group.jobs.get_mut(&position.sequence) else {
+        let Some(entry) = group.get_mut(position.sequence) else {
             return Err(claim);
         };
-        if hurry && !entry.hurry {
-            entry.hurry = true;
-            group.hurry += 1;
+        let deadline = claim.deadline();
+        let id = claim.id();
+        entry.more.extend(vec![claim]);
+        if hurry {
+            group.hurried.insert(position.sequence);
         }
-        let deadline = claim
-            .deadline
-            .map(|deadline| (deadline, claim.id, position));
-        entry.more.push(claim);
-        self.deadlines.extend(deadline);
+        self.deadlines
+            .extend(deadline.map(|deadline| (deadline, id, position)));
         Ok(())
     }
 
     fn watch(&mut self, position: Position, claim: &Claim<K::Output>) {
-        if let Some(deadline) = claim.deadline {
-            self.deadlines.insert((deadline, claim.id, position));
+        if let Some(deadline) = claim.deadline() {
+            self.deadlines.insert((deadline, claim.id(), position));
         }
     }
 
@@ -167,15 +347,15 @@ impl<K: Kernel> Queue<K> {
 
     fn heads(&self) -> impl Iterator<Item = (u64, Head)> + '_ {
         self.groups.iter().filter_map(|((priority, group), jobs)| {
-            let (sequence, entry) = jobs.jobs.first_key_value()?;
+            let (sequence, entry) = jobs.first()?;
             let head = Head {
                 priority: *priority,
                 group: *group,
-                accepted: entry.first.accepted,
-                len: jobs.jobs.len(),
-                hurry: jobs.hurry > 0,
+                accepted: entry.first.accepted(),
+                len: jobs.len,
+                hurry: !jobs.hurried.is_empty(),
             };
-            Some((*sequence, head))
+            Some((sequence, head))
         })
     }
 
@@ -185,52 +365,42 @@ impl<K: Kernel> Queue<K> {
         let Some(group) = self.groups.get_mut(&key) else {
             return Vec::new();
         };
-        let batch: Vec<_> = if group.jobs.len() <= most {
-            std::mem::take(&mut group.jobs).into_values().collect()
-        } else {
-            std::iter::from_fn(|| group.jobs.pop_first())
-                .take(most)
-                .map(|(_, entry)| entry)
-                .collect()
-        };
-        group.hurry -= batch.iter().filter(|entry| entry.hurry).count();
-        if group.jobs.is_empty() {
+        let batch = group.take(most);
+        if group.len == 0 {
             self.groups.remove(&key);
         }
         self.len -= batch.len();
         if !self.deadlines.is_empty() {
-            for entry in &batch {
+            for (sequence, entry) in &batch {
                 let position = Position {
-                    priority: head.priority,
                     group: head.group,
-                    sequence: entry.sequence,
+                    sequence: *sequence,
                 };
-                for claim in std::iter::once(&entry.first).chain(&entry.more) {
-                    if let Some(deadline) = claim.deadline {
-                        self.deadlines.remove(&(deadline, claim.id, position));
+                for claim in entry.claims() {
+                    if let Some(deadline) = claim.deadline() {
+                        self.deadlines.remove(&(deadline, claim.id(), position));
                     }
                 }
             }
         }
-        batch
+        batch.into_iter().map(|(_, entry)| entry).collect()
     }
 
     /// Takes one claim out, if its job still waits.
-    pub(crate) fn remove(&mut self, position: Position, id: u64) -> Option<Removed<K>> {
+    pub(crate) fn remove(&mut self, position: Position, id: usize) -> Option<Removed<K>> {
         let group = self.groups.get_mut(&position.key())?;
-        let entry = group.jobs.get_mut(&position.sequence)?;
-        let removed = if entry.first.id == id {
+        let entry = group.get_mut(position.sequence)?;
+        let removed = if entry.first.id() == id {
             if let Some(mut next) = entry.more.pop() {
                 // The job itself stays in memory, on the account of another claim.
-                next.load.take_over(&mut entry.first.load);
+                next.take_over(&mut entry.first);
                 Removed {
                     claim: std::mem::replace(&mut entry.first, next),
                     job: None,
                 }
             } else {
-                let entry = group.jobs.remove(&position.sequence)?;
-                group.hurry -= usize::from(entry.hurry);
-                if group.jobs.is_empty() {
+                let entry = group.remove(position.sequence)?;
+                if group.len == 0 {
                     self.groups.remove(&position.key());
                 }
                 self.len -= 1;
@@ -243,13 +413,12 @@ impl<K: Kernel> Queue<K> {
                 }
             }
         } else {
-            let index = entry.more.iter().position(|claim| claim.id == id)?;
             Removed {
-                claim: entry.more.swap_remove(index),
+                claim: entry.more.remove(id)?,
                 job: None,
             }
         };
-        if let Some(deadline) = removed.claim.deadline {
+        if let Some(deadline) = removed.claim.deadline() {
             self.deadlines.remove(&(deadline, id, position));
         }
         Some(removed)
@@ -274,7 +443,8 @@ impl<K: Kernel> Queue<K> {
         let groups = std::mem::take(&mut self.groups);
         groups
             .into_values()
-            .flat_map(|group| group.jobs.into_values())
+            .flat_map(|group| group.places)
+            .filter_map(|place| place.entry)
             .collect()
     }
 }

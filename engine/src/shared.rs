@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, Sender};
 use parking_lot::{Condvar, Mutex};
 
 use crate::config::Config;
+use crate::crew::Crew;
 use crate::device::{OnDevice, OpenDevice, Source, Turn};
 use crate::error::DeviceError;
 use crate::gate::Gate;
@@ -26,8 +27,8 @@ pub(crate) struct Shared {
     pub(crate) gate: Arc<Gate>,
     pub(crate) lanes: Vec<Arc<dyn AnyLane>>,
     pub(crate) pool: rayon::ThreadPool,
-    /// Tasks in the pool that work through the lanes.
-    drains: AtomicUsize,
+    /// Threads that work through the lanes: tasks in the pool, and callers that wait for their jobs.
+    crew: Crew,
     pub(crate) signal: Signal,
     /// Threads that wait on the signal.
     listeners: AtomicUsize,
@@ -62,11 +63,11 @@ impl Shared {
         pool: rayon::ThreadPool,
     ) -> Self {
         Self {
+            crew: Crew::new(config.cpu_threads),
             config,
             gate,
             lanes,
             pool,
-            drains: AtomicUsize::new(0),
             signal: Signal::default(),
             listeners: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
@@ -103,47 +104,64 @@ impl Shared {
     /// Lets up to `wanted` more CPU threads work through the lanes.
     fn start_drains(self: &Arc<Self>, wanted: usize) {
         for _ in 0..wanted.min(self.config.cpu_threads) {
-            if !self.one_more_drain() {
+            if !self.crew.join() {
                 return;
             }
-            let me = Arc::clone(self);
-            self.pool.spawn(move || me.drain());
+            self.spawn_drain();
         }
     }
 
-    fn one_more_drain(&self) -> bool {
-        self.drains
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |drains| {
-                (drains < self.config.cpu_threads).then_some(drains + 1)
-            })
-            .is_ok()
+    /// Sends a thread that has its place in the crew already.
+    fn spawn_drain(self: &Arc<Self>) {
+        let me = Arc::clone(self);
+        self.pool.spawn(move || me.drain());
+    }
+
+    /// One turn at each lane. Whether any had work.
+    fn turns(&self) -> bool {
+        let mut worked = false;
+        for lane in &self.lanes {
+            worked |= lane.cpu_turn();
+        }
+        worked
     }
 
     fn drain(self: Arc<Self>) {
         loop {
-            loop {
-                let mut worked = false;
-                for lane in &self.lanes {
-                    worked |= lane.cpu_turn();
-                }
-                if !worked {
-                    break;
-                }
+            while self.turns() {
                 // Recomputations for a device's owner come in between.
                 rayon::yield_now();
             }
-            self.drains.fetch_sub(1, Ordering::SeqCst);
-            // A job that came after the last look found this task still counted.
-            if self.lanes.iter().any(|lane| lane.cpu_has_work()) {
-                if self.one_more_drain() {
-                    continue;
-                }
+            if !self.leave_crew() {
                 return;
             }
-            if self.lanes.iter().any(|lane| lane.devices_should_look()) {
-                self.signal.raise();
-            }
+        }
+    }
+
+    /// Gives up a place in the crew. `true` where the caller has to go on.
+    fn leave_crew(&self) -> bool {
+        if self
+            .crew
+            .leave(|| self.lanes.iter().any(|lane| lane.cpu_has_work()))
+        {
+            return true;
+        }
+        if self.lanes.iter().any(|lane| lane.devices_should_look()) {
+            self.signal.raise();
+        }
+        false
+    }
+
+    /// Works on the calling thread, in the crew if there is a place, as long as there is something to do
+    /// and `goes_on` says so. A caller that waits for its own job saves two changes of threads by it.
+    pub(crate) fn help(self: &Arc<Self>, goes_on: impl Fn() -> bool) {
+        if !self.crew.join() {
             return;
+        }
+        while goes_on() && self.turns() {}
+        if self.leave_crew() {
+            // Work for others: the pool takes the place over.
+            self.spawn_drain();
         }
     }
 

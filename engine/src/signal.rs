@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex};
 
 /// Loses no change: a waiter that looked at count `n` returns at once when the count is past `n`.
 #[derive(Default)]

@@ -6,27 +6,47 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 
-use futures_channel::oneshot;
-
 use crate::error::EngineError;
 use crate::lane::AnyLane;
 use crate::options::Priority;
+use crate::slot::Slot;
 
 /// What a ticket is answered with.
 pub(crate) type Answer<T> = Result<T, EngineError>;
 
+/// How an answer is kept: an error is rare, and much larger than most answers.
+pub(crate) type Kept<T> = Result<T, Box<EngineError>>;
+
 /// Where a queued job stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Position {
-    pub(crate) priority: Priority,
     pub(crate) group: u64,
+    /// The job's number in order of arrival, its class in the two lowest bits: there is a position in
+    /// every ticket.
     pub(crate) sequence: u64,
 }
 
 impl Position {
+    pub(crate) fn new(priority: Priority, group: u64, number: u64) -> Self {
+        let class = Priority::ALL.iter().position(|class| *class == priority);
+        let class = class.and_then(|class| u64::try_from(class).ok());
+        Self {
+            group,
+            sequence: (number << 2) | class.unwrap_or_default(),
+        }
+    }
+
+    pub(crate) fn priority(self) -> Priority {
+        match self.sequence & 3 {
+            0 => Priority::Consensus,
+            1 => Priority::BlockExecution,
+            _ => Priority::Pool,
+        }
+    }
+
     /// Class and group.
-    pub(crate) const fn key(self) -> (Priority, u64) {
-        (self.priority, self.group)
+    pub(crate) fn key(self) -> (Priority, u64) {
+        (self.priority(), self.group)
     }
 }
 
@@ -37,36 +57,44 @@ impl Position {
 /// asked for as well goes on for them.
 #[must_use = "dropping a ticket cancels its job"]
 pub struct Ticket<T> {
-    answer: oneshot::Receiver<Answer<T>>,
+    slot: Arc<Slot<Kept<T>>>,
     lane: Weak<dyn AnyLane>,
     position: Position,
-    /// Which of the job's claims this is.
-    id: u64,
-    answered: bool,
 }
 
 impl<T> std::fmt::Debug for Ticket<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Ticket")
-            .field("answered", &self.answered)
+            .field("answered", &self.is_answered())
             .finish_non_exhaustive()
     }
 }
 
+/// Tells the claims of one job apart, as long as both ends of a claim or either are there.
+pub(crate) fn claim_id<T>(slot: &Arc<Slot<Kept<T>>>) -> usize {
+    Arc::as_ptr(slot).addr()
+}
+
 impl<T> Ticket<T> {
     pub(crate) fn new(
-        answer: oneshot::Receiver<Answer<T>>,
+        slot: Arc<Slot<Kept<T>>>,
         lane: Weak<dyn AnyLane>,
         position: Position,
-        id: u64,
     ) -> Self {
         Self {
-            answer,
+            slot,
             lane,
             position,
-            id,
-            answered: false,
         }
+    }
+
+    pub(crate) const fn position(&self) -> Position {
+        self.position
+    }
+
+    /// Whether the answer is there, taken or not.
+    pub fn is_answered(&self) -> bool {
+        !self.slot.is_open()
     }
 
     /// Waits for the answer, blocking the calling thread. Not for a thread that drives async tasks.
@@ -79,20 +107,13 @@ impl<T> Ticket<T> {
 
     /// The answer, if it is there. Never waits. `None` also after the answer was taken.
     pub fn try_take(&mut self) -> Option<Result<T, EngineError>> {
-        if self.answered {
-            return None;
-        }
-        match self.answer.try_recv() {
-            Ok(None) => None,
-            Ok(Some(answer)) => {
-                self.answered = true;
-                Some(answer)
-            }
-            Err(oneshot::Canceled) => {
-                self.answered = true;
-                Some(Err(EngineError::ShuttingDown))
-            }
-        }
+        let answer = self.slot.take()?;
+        Some(answer.map_err(|error| *error))
+    }
+
+    /// Waits until the answer is there, and leaves it.
+    pub(crate) async fn answered(&self) {
+        std::future::poll_fn(|context| self.slot.poll(context)).await;
     }
 }
 
@@ -100,11 +121,11 @@ impl<T> Future for Ticket<T> {
     type Output = Result<T, EngineError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match Pin::new(&mut self.answer).poll(context) {
+        match self.slot.poll(context) {
             Poll::Pending => Poll::Pending,
-            Poll::Ready(answer) => {
-                self.answered = true;
-                Poll::Ready(answer.unwrap_or(Err(EngineError::ShuttingDown)))
+            // Polled again after it was ready, it has nothing more to say.
+            Poll::Ready(()) => {
+                Poll::Ready(self.try_take().unwrap_or(Err(EngineError::ShuttingDown)))
             }
         }
     }
@@ -112,10 +133,10 @@ impl<T> Future for Ticket<T> {
 
 impl<T> Drop for Ticket<T> {
     fn drop(&mut self) {
-        if !self.answered
+        if self.slot.is_open()
             && let Some(lane) = self.lane.upgrade()
         {
-            lane.cancel(self.position, self.id);
+            lane.cancel(self.position, claim_id(&self.slot));
         }
     }
 }
@@ -142,6 +163,21 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
         match future.as_mut().poll(&mut context) {
             Poll::Ready(output) => return output,
             Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_keeps_class_and_order() {
+        for (number, class) in Priority::ALL.into_iter().enumerate() {
+            let number = u64::try_from(number).unwrap();
+            let position = Position::new(class, 7, number);
+            assert_eq!(position.key(), (class, 7));
+            assert!(position.sequence < Position::new(Priority::Consensus, 7, number + 1).sequence);
         }
     }
 }
