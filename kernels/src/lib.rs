@@ -7,6 +7,7 @@
 //! | [`mldsa`] | ML-DSA verification (FIPS 204), portable and on a GPU |
 //! | [`field`] | prime fields of 256 bits: BN254's scalar and base field |
 //! | [`poseidon`] | Poseidon and Poseidon2 over BN254: hashes, Merkle roots and paths |
+//! | [`ring`] | ring signatures: transcripts and jobs |
 //! | [`cpu`] | what this processor can do, found once at run time |
 //! | `gpu` | adapters and devices (feature `gpu`) |
 
@@ -25,3 +26,4 @@ pub mod gpu;
 pub mod keccak;
 pub mod mldsa;
 pub mod poseidon;
+pub mod ring;

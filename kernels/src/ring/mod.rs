@@ -1,0 +1,20 @@
+//! Ring signatures: one of n keys signed, and nobody learns which; two signatures of one key show the same key image.
+//!
+//! | file | what |
+//! |---|---|
+//! | `job` | [`LsagJob`]: a ring, a message and a signature whose lengths have been checked |
+//! | `transcript` | the hashes of LSAG: context D, challenges, nonces |
+//! | `expand` | `expand_message_xmd` (RFC 9380 §5.3.1), the first half of hashing to a point |
+
+mod expand;
+mod job;
+mod transcript;
+
+pub use expand::expand_message_xmd;
+pub use job::{LsagJob, RingError};
+pub use transcript::{Scheme, Transcript, nonces};
+
+/// Fewest members of a ring: with one the signer is known.
+pub const MIN_RING: usize = 2;
+/// Most members of a ring.
+pub const MAX_RING: usize = 128;
