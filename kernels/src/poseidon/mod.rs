@@ -11,6 +11,7 @@
 //! | `permute` | both permutations, once for every representation of the field |
 //! | `levels` | batches through the code of a level |
 //! | `merkle` | roots and paths |
+//! | `tree` | trees of any number of leaves: streams, kept levels, updates, proofs of many leaves |
 //! | `gpu` | permutations and compressions as a shader (feature `gpu`) |
 //!
 //! Inputs are [`Fr`]: a number of p or more is refused where bytes become elements ([`Fr::from_bytes_be`]), for reducing it would give
@@ -26,6 +27,7 @@ mod permute;
 mod schedule;
 #[cfg(test)]
 mod tests;
+pub mod tree;
 
 use crate::{
     cpu::{Level, level},
