@@ -1,12 +1,13 @@
 //! Puts an engine together.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::config::{Config, GpuPolicy, Routing};
+use crate::config::{CacheFolder, Config, GpuPolicy, Routing};
 use crate::device::{OpenDevice, Source};
 use crate::engine::Engine;
 use crate::error::{BuildError, nanoseconds};
@@ -18,6 +19,7 @@ use crate::lane::{AnyLane, Lane};
 use crate::mldsa::MlDsaVerify;
 use crate::report::{AdapterKind, AdapterSummary, CpuReport, DeviceState};
 use crate::shared::{Owner, Shared, first_report};
+use crate::store::{self, Store};
 
 /// A row of the table of kernels.
 struct Row {
@@ -210,6 +212,30 @@ impl EngineBuilder {
         self
     }
 
+    /// Most bytes of device memory, staging included, that the kernels may hold on each device. They
+    /// share it equally. Default: 2 GiB.
+    #[must_use]
+    pub fn gpu_memory(mut self, bytes: u64) -> Self {
+        self.config.gpu_memory = bytes;
+        self
+    }
+
+    /// The folder for what is measured at the start and used again at the next one: costs, shapes of
+    /// shaders, compiled pipelines. Default: `pars` among this user's caches. Nothing in it is needed, and a
+    /// file that cannot be read is written anew.
+    #[must_use]
+    pub fn cache_folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.config.cache_folder = CacheFolder::At(folder.into());
+        self
+    }
+
+    /// Keeps nothing on disk: everything is measured at each start.
+    #[must_use]
+    pub fn no_cache_folder(mut self) -> Self {
+        self.config.cache_folder = CacheFolder::Nowhere;
+        self
+    }
+
     /// Adds a device that fails on purpose, for tests. It is used whatever the GPU policy says.
     #[must_use]
     pub fn faulty_device(mut self, script: FaultScript) -> Self {
@@ -279,7 +305,13 @@ impl EngineBuilder {
                 });
             }
         }
-        lanes.iter().for_each(|lane| lane.measure_cpu());
+        let store = match &config.cache_folder {
+            CacheFolder::User => store::user_folder().map(|folder| Store::open(&folder)),
+            CacheFolder::At(folder) => Some(Store::open(folder)),
+            CacheFolder::Nowhere => None,
+        };
+        let store = store.unwrap_or_default();
+        lanes.iter().for_each(|lane| lane.measure_cpu(&store));
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(config.cpu_threads)
             .thread_name(|index| format!("pars-cpu-{index}"))
@@ -292,7 +324,7 @@ impl EngineBuilder {
             threads: config.cpu_threads,
             self_tests,
         };
-        let shared = Arc::new(Shared::new(Arc::clone(&config), gate, lanes, pool));
+        let shared = Arc::new(Shared::new(Arc::clone(&config), gate, lanes, pool, store));
         let threads: Threads = Arc::default();
         let engine = Engine::new(Arc::clone(&shared), cpu, Arc::clone(&threads));
         // From here on dropping the engine stops the threads that were started.

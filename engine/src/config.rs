@@ -1,5 +1,6 @@
 //! Settings of an engine.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Which adapters the engine may use.
@@ -37,6 +38,15 @@ pub enum Routing {
     PreferDevice,
 }
 
+/// Where the engine keeps what it has measured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum CacheFolder {
+    /// The folder `pars` among this user's caches.
+    User,
+    At(PathBuf),
+    Nowhere,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     pub(crate) gpu: GpuPolicy,
@@ -55,6 +65,8 @@ pub(crate) struct Config {
     pub(crate) queue_work: Duration,
     pub(crate) caller_jobs: usize,
     pub(crate) share_identical: bool,
+    pub(crate) cache_folder: CacheFolder,
+    pub(crate) gpu_memory: u64,
 }
 
 impl Default for Config {
@@ -76,6 +88,8 @@ impl Default for Config {
             queue_work: Duration::from_secs(60),
             caller_jobs: usize::MAX,
             share_identical: true,
+            cache_folder: CacheFolder::User,
+            gpu_memory: 2 << 30,
         }
     }
 }

@@ -3,13 +3,20 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use crate::calibrate::{Bench, Costs, Size, calibrate};
 use crate::error::{EngineError, panic_text};
 use crate::kernel::Kernel;
-use crate::report::{Cost, SelfTestReport};
+use crate::report::SelfTestReport;
 use crate::ticket::Answer;
 
-/// Passes that measure the CPU; the quickest counts.
+/// Runs that measure the CPU; the quickest counts.
 const MEASUREMENTS: usize = 3;
+
+/// Runs are not repeated when they have taken this long together.
+const MEASURE_LONG_ENOUGH: Duration = Duration::from_millis(10);
+
+/// No batch is measured that should take longer than this.
+const MEASURE_TOO_LONG: Duration = Duration::from_millis(10);
 
 /// One job on the calling thread; a panic becomes the job's error.
 fn run_one<K: Kernel>(job: &K::Job) -> Answer<K::Output> {
@@ -65,113 +72,74 @@ pub(crate) fn self_test<K: Kernel>() -> SelfTestReport {
 }
 
 /// What jobs cost on one thread: alone, and in chunks. Only after a passed self-test.
-pub(crate) fn measure<K: Kernel>() -> Cost {
-    let known = K::known_answers();
-    let jobs = typical::<K>(&known);
-    let quickest = |size: usize| {
-        let batch: Vec<&K::Job> = jobs.iter().copied().cycle().take(size).collect();
-        (0..MEASUREMENTS)
-            .map(|_| {
-                let start = Instant::now();
-                std::hint::black_box(run::<K>(&K::State::default(), &batch));
-                start.elapsed()
-            })
-            .min()
-            .unwrap_or_default()
+pub(crate) fn measure<K: Kernel>() -> Costs {
+    let mut bench = OneThread {
+        most: K::CPU_CHUNK.max(1),
     };
-    // Typical jobs may differ from each other, so as many different ones on both sides.
-    let few = jobs.len().max(1);
-    let short = jobs
-        .iter()
-        .map(|job| {
-            (0..MEASUREMENTS)
-                .map(|_| {
-                    let start = Instant::now();
+    let Ok(costs) = calibrate::<K, _>(&mut bench);
+    costs
+}
+
+/// Times the CPU path on the calling thread.
+struct OneThread {
+    /// Jobs of the larger batch.
+    most: usize,
+}
+
+/// The quickest of some runs; fewer where they take long.
+fn quickest(mut run: impl FnMut()) -> Duration {
+    let mut best = Duration::MAX;
+    let mut spent = Duration::ZERO;
+    for _ in 0..MEASUREMENTS {
+        let start = Instant::now();
+        run();
+        let time = start.elapsed();
+        best = best.min(time);
+        spent += time;
+        if spent > MEASURE_LONG_ENOUGH {
+            break;
+        }
+    }
+    best
+}
+
+impl<K: Kernel> Bench<K> for OneThread {
+    type Error = std::convert::Infallible;
+
+    fn small_and_large(&mut self, jobs: &[&K::Job]) -> Result<[(Size, Duration); 2], Self::Error> {
+        let few = jobs.len().max(1);
+        let alone: Duration = jobs
+            .iter()
+            .map(|job| {
+                quickest(|| {
                     std::hint::black_box(K::run_cpu(job));
-                    start.elapsed()
                 })
-                .min()
-                .unwrap_or_default()
-        })
-        .sum::<Duration>()
-        / u32::try_from(few).unwrap_or(u32::MAX);
-    let size = K::CPU_CHUNK.max(few);
-    if size < 2 {
-        return Cost {
-            fixed: Duration::ZERO,
-            job: short,
+            })
+            .sum();
+        let alone = alone / u32::try_from(few).unwrap_or(u32::MAX);
+        // As many different jobs on both sides, and no batch that delays the start.
+        let in_time = MEASURE_TOO_LONG.as_nanos() / alone.as_nanos().max(1);
+        let in_time = usize::try_from(in_time).unwrap_or(usize::MAX);
+        self.most = K::CPU_CHUNK.max(few).min(in_time).max(1);
+        let sum = Size::of_all::<K>(jobs.iter().copied());
+        let count = f64::from(u32::try_from(few).unwrap_or(u32::MAX));
+        let mean = Size {
+            weight: sum.weight / count,
+            bytes: sum.bytes / count,
         };
+        let small = (mean, alone);
+        if self.most < 2 {
+            return Ok([small, small]);
+        }
+        let Ok(large) = Bench::<K>::large(self, jobs);
+        Ok([small, large])
     }
-    let long = quickest(size);
-    line((1, short), (size, long))
-}
 
-/// Fixed cost and cost per job from the times of a small and of a larger batch.
-pub(crate) fn line((few, short): (usize, Duration), (many, long): (usize, Duration)) -> Cost {
-    let count = |jobs: usize| u32::try_from(jobs).unwrap_or(u32::MAX).max(1);
-    if many <= few {
-        return Cost {
-            fixed: Duration::ZERO,
-            job: long / count(many),
-        };
-    }
-    // More jobs cannot really cost less; then the larger batch says what a job costs.
-    let job = (long.saturating_sub(short) / count(many - few)).clamp(
-        Duration::from_nanos(1),
-        (long / count(many)).max(Duration::from_nanos(1)),
-    );
-    Cost {
-        fixed: short.saturating_sub(job.saturating_mul(count(few))),
-        job,
-    }
-}
-
-/// The known answers that cost as much as a usual job: those that no device would have to have
-/// confirmed; all of them if there are none.
-pub(crate) fn typical<K: Kernel>(known: &[(K::Job, K::Output)]) -> Vec<&K::Job> {
-    let usual: Vec<_> = known
-        .iter()
-        .filter(|(_, output)| !K::must_confirm(output))
-        .map(|(job, _)| job)
-        .collect();
-    if usual.is_empty() {
-        known.iter().map(|(job, _)| job).collect()
-    } else {
-        usual
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn two_times_make_a_line() {
-        let us = Duration::from_micros;
-        assert_eq!(
-            line((1, us(60)), (11, us(160))),
-            Cost {
-                fixed: us(50),
-                job: us(10)
-            }
-        );
-        assert_eq!(
-            line((4, us(40)), (4, us(80))),
-            Cost {
-                fixed: us(0),
-                job: us(20)
-            }
-        );
-        // Noise: the larger batch was quicker.
-        let cost = line((1, us(100)), (10, us(50)));
-        assert_eq!(cost.job, Duration::from_nanos(1));
-        // Noise: the small batch was free.
-        assert_eq!(
-            line((1, us(0)), (10, us(50))),
-            Cost {
-                fixed: us(0),
-                job: us(5)
-            }
-        );
+    fn large(&mut self, jobs: &[&K::Job]) -> Result<(Size, Duration), Self::Error> {
+        let batch: Vec<&K::Job> = jobs.iter().copied().cycle().take(self.most).collect();
+        let time = quickest(|| {
+            std::hint::black_box(run::<K>(&K::State::default(), &batch));
+        });
+        Ok((Size::of_all::<K>(batch), time))
     }
 }

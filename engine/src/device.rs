@@ -6,13 +6,17 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
-use crate::cpu::{self, typical};
+use crate::calibrate::{Bench, Size, calibrate};
+#[cfg(feature = "gpu")]
+use crate::context::GpuContext;
+use crate::cpu;
 use crate::error::{DeviceError, panic_text};
 use crate::fault::ScriptedDevice;
 use crate::kernel::{Accelerator, Kernel};
 use crate::lane::{DeviceTurn, Lane, Outlook, book_batch};
 use crate::queue::Entry;
 use crate::report::{AdapterSummary, Cost, SelfTestReport};
+use crate::store::Store;
 use crate::ticket::Answer;
 
 /// A measurement stops growing its batch when one takes this long and twice as long as the smallest:
@@ -32,13 +36,35 @@ pub(crate) enum OpenDevice {
     Scripted(ScriptedDevice),
 }
 
+/// What the kernels on a device are given.
+#[derive(Clone)]
+pub(crate) struct Site {
+    /// What is known from earlier starts.
+    pub(crate) store: Store,
+    /// Names the adapter, its driver and this build. `None` for a device of which nothing is kept.
+    pub(crate) name: Option<String>,
+    /// Bytes of device memory that each kernel may hold.
+    pub(crate) memory: u64,
+}
+
 impl OpenDevice {
+    #[cfg_attr(not(feature = "gpu"), allow(unused_variables))]
     pub(crate) fn open_kernel<K: Kernel>(
         &self,
+        state: &K::State,
+        site: &Site,
     ) -> Result<Option<Box<dyn Accelerator<K>>>, DeviceError> {
         match self {
             #[cfg(feature = "gpu")]
-            Self::Gpu(device) => K::open_gpu(device),
+            Self::Gpu(device) => {
+                let (store, name) = match &site.name {
+                    Some(name) => (site.store.clone(), name.as_str()),
+                    None => (Store::default(), ""),
+                };
+                let prefix = format!("{name}|{}", K::NAME);
+                let context = GpuContext::within(device, site.memory, store, prefix);
+                K::open_gpu(&context, state)
+            }
             Self::Scripted(device) => Ok(Some(device.open_kernel())),
         }
     }
@@ -86,6 +112,76 @@ pub(crate) struct Opened<K: Kernel> {
     random: u64,
 }
 
+/// Times a kernel on its device.
+struct OnTheDevice<'a, K: Kernel> {
+    opened: &'a mut Opened<K>,
+    /// Most jobs of a batch.
+    most: usize,
+    /// Jobs of the larger batch.
+    large: usize,
+}
+
+impl<K: Kernel> OnTheDevice<'_, K> {
+    /// The quicker of two runs: the first still pays for warming up.
+    fn time(&mut self, batch: &[&K::Job]) -> Result<Duration, DeviceError> {
+        let mut best = Duration::MAX;
+        for _ in 0..2 {
+            let start = Instant::now();
+            self.opened.run(batch)?;
+            let time = start.elapsed();
+            best = best.min(time);
+            if time > MEASURE_TOO_LONG {
+                break;
+            }
+        }
+        Ok(best)
+    }
+
+    /// The first jobs of these, over and over, that one batch may hold.
+    fn batch<'j>(&self, jobs: &[&'j K::Job], size: usize) -> Vec<&'j K::Job> {
+        let most = self.opened.accelerator.max_bytes();
+        let mut bytes = 0_usize;
+        jobs.iter()
+            .copied()
+            .cycle()
+            .take(size)
+            .take_while(|job| {
+                let first = bytes == 0;
+                bytes = bytes.saturating_add(K::job_bytes(job)).max(1);
+                first || bytes <= most
+            })
+            .collect()
+    }
+}
+
+impl<K: Kernel> Bench<K> for OnTheDevice<'_, K> {
+    type Error = DeviceError;
+
+    fn small_and_large(&mut self, jobs: &[&K::Job]) -> Result<[(Size, Duration); 2], DeviceError> {
+        let mut batch = self.batch(jobs, jobs.len().min(self.most));
+        let small = (Size::of_all::<K>(batch.iter().copied()), self.time(&batch)?);
+        let (mut size, mut long) = small;
+        let clear = |long: Duration| long >= MEASURE_LONG_ENOUGH && long >= 2 * small.1;
+        while !clear(long) && long < MEASURE_TOO_LONG {
+            let more = self.batch(jobs, (batch.len() * 4).min(self.most));
+            if more.len() <= batch.len() {
+                break;
+            }
+            batch = more;
+            long = self.time(&batch)?;
+            size = Size::of_all::<K>(batch.iter().copied());
+        }
+        self.large = batch.len();
+        Ok([small, (size, long)])
+    }
+
+    fn large(&mut self, jobs: &[&K::Job]) -> Result<(Size, Duration), DeviceError> {
+        let batch = self.batch(jobs, self.large.max(1));
+        let time = self.time(&batch)?;
+        Ok((Size::of_all::<K>(batch), time))
+    }
+}
+
 /// Some answers of a batch, recomputed.
 struct Recomputed<T> {
     index: usize,
@@ -130,39 +226,6 @@ impl<K: Kernel> Opened<K> {
                 got: answers.len(),
             })
         }
-    }
-
-    /// The quicker of two runs: the first still pays for warming up.
-    fn time(&mut self, jobs: &[&K::Job]) -> Result<Duration, DeviceError> {
-        let mut best = Duration::MAX;
-        for _ in 0..2 {
-            let start = Instant::now();
-            self.run(jobs)?;
-            best = best.min(start.elapsed());
-        }
-        Ok(best)
-    }
-
-    /// Two batch sizes give the two costs.
-    fn measure(&mut self) -> Result<Cost, DeviceError> {
-        let known = K::known_answers();
-        let jobs = typical::<K>(&known);
-        let most = self
-            .accelerator
-            .max_batch()
-            .min(self.lane.config().max_batch)
-            .max(1);
-        let batch =
-            |size: usize| -> Vec<&K::Job> { jobs.iter().copied().cycle().take(size).collect() };
-        let small = jobs.len().min(most);
-        let short = self.time(&batch(small))?;
-        let (mut size, mut long) = (small, short);
-        let clear = |long: Duration| long >= MEASURE_LONG_ENOUGH && long >= 2 * short;
-        while !clear(long) && long < MEASURE_TOO_LONG && size < most {
-            size = (size * 4).min(most);
-            long = self.time(&batch(size))?;
-        }
-        Ok(cpu::line((small, short), (size, long)))
     }
 
     /// Which answers of a batch the CPU has to look at, in order, each once.
@@ -366,9 +429,15 @@ impl<K: Kernel> OnDevice for Opened<K> {
     }
 
     fn enter_service(&mut self) -> Result<Cost, DeviceError> {
-        let cost = self.measure()?;
-        self.lane
-            .ready_slot(self.slot, cost, self.accelerator.max_batch());
+        let most = self.accelerator.max_batch();
+        let mut bench = OnTheDevice {
+            most: most.min(self.lane.config().max_batch).max(1),
+            large: 1,
+            opened: self,
+        };
+        let costs = calibrate::<K, _>(&mut bench)?;
+        let cost = costs.usual().into();
+        self.lane.ready_slot(self.slot, cost, most);
         Ok(cost)
     }
 

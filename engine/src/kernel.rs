@@ -3,6 +3,8 @@
 use std::fmt;
 use std::hash::Hasher;
 
+#[cfg(feature = "gpu")]
+use crate::context::GpuContext;
 use crate::error::DeviceError;
 use crate::stats::CacheStats;
 
@@ -34,12 +36,16 @@ pub trait Kernel: Sized + Send + Sync + 'static {
     fn job_bytes(job: &Self::Job) -> usize;
 
     /// Jobs of one group may share a batch; jobs of different groups never do. A kernel whose jobs
-    /// come in shapes names the shape here. By default all jobs are one group.
+    /// come in shapes names the shape here; each group has its own measured costs. By default all
+    /// jobs are one group.
     fn group(_job: &Self::Job) -> u64 {
         0
     }
 
-    /// How many times a usual job's cost this one costs. Only for the queue's bound in estimated work.
+    /// What this job costs beside its bytes, relative to others of its group: a batch is expected to take a
+    /// fixed time, a time for each unit of weight and a time for each byte. A kernel whose jobs cost
+    /// 0.6 and 1.0 of each other says 3 and 5. Routing and the queue's bound in work use it; no answer
+    /// depends on it.
     fn job_weight(_job: &Self::Job) -> u32 {
         1
     }
@@ -75,6 +81,18 @@ pub trait Kernel: Sized + Send + Sync + 'static {
     /// job, and answers of every kind that the kernel can give.
     fn known_answers() -> Vec<(Self::Job, Self::Output)>;
 
+    /// Jobs with which the costs of every back end are measured: usual ones, of each group that is
+    /// common, first the most common one. Where bytes cost something by themselves, a group has jobs
+    /// with few and with many bytes for their weight. By default the known answers that no device would
+    /// have to have confirmed, or all of them if there are none.
+    fn samples() -> Vec<Self::Job> {
+        let (usual, others): (Vec<_>, Vec<_>) = Self::known_answers()
+            .into_iter()
+            .partition(|(_, output)| !Self::must_confirm(output));
+        let known = if usual.is_empty() { others } else { usual };
+        known.into_iter().map(|(job, _)| job).collect()
+    }
+
     /// Whether a device's answer has to be confirmed by the CPU before it is handed out. A verifier
     /// says so of "invalid": a wrong "invalid" would make an honest node reject a good block.
     fn must_confirm(_output: &Self::Output) -> bool {
@@ -82,27 +100,78 @@ pub trait Kernel: Sized + Send + Sync + 'static {
     }
 
     /// Opens the kernel on a GPU: compiles its shaders and makes its buffers. `None` where the
-    /// kernel has no GPU path. Called on the thread that owns the device.
+    /// kernel has no GPU path. Called on the thread that owns the device, each time it is opened.
     ///
     /// # Errors
     /// Whatever kept the kernel from being opened; the engine then uses the CPU.
     #[cfg(feature = "gpu")]
     fn open_gpu(
-        _device: &pars_kernels::gpu::Device,
+        _context: &GpuContext<'_>,
+        _state: &Self::State,
     ) -> Result<Option<Box<dyn Accelerator<Self>>>, DeviceError> {
         Ok(None)
     }
 }
 
+/// What a device says to each job of a batch, in order. `None` is "undecided": the engine asks the CPU.
+pub type DeviceAnswers<T> = Result<Vec<Option<T>>, DeviceError>;
+
 /// A kernel opened on one device. Made, used and dropped by the thread that owns the device.
+///
+/// A simple one says how large its batches may be and writes [`run`](Self::run). One that can lay out
+/// and upload a batch while the device computes another also writes [`depth`](Self::depth),
+/// [`submit`](Self::submit) and [`collect`](Self::collect).
+///
+/// An error of any call means that the device failed: no answer of a batch in flight counts, the
+/// engine answers them all on the CPU and drops the accelerator.
 pub trait Accelerator<K: Kernel> {
-    /// Most jobs that one call of [`run`](Self::run) takes.
+    /// Most jobs of one batch.
     fn max_batch(&self) -> usize;
 
-    /// Does a batch and waits for it: an answer for each job, in order. `None` is "undecided": the
-    /// engine asks the CPU.
+    /// Most bytes ([`Kernel::job_bytes`]) of one batch. One job is given whatever it holds.
+    fn max_bytes(&self) -> usize {
+        usize::MAX
+    }
+
+    /// Does a batch and waits for it. Called only while nothing is in flight.
     ///
     /// # Errors
-    /// When the device failed; no answer of the batch counts then.
-    fn run(&mut self, jobs: &[&K::Job]) -> Result<Vec<Option<K::Output>>, DeviceError>;
+    /// When the device failed.
+    fn run(&mut self, jobs: &[&K::Job]) -> DeviceAnswers<K::Output>;
+
+    /// How many batches can be in flight at once. With 1 the engine calls [`run`](Self::run) only;
+    /// from 2 on it calls [`submit`](Self::submit) and [`collect`](Self::collect).
+    fn depth(&self) -> usize {
+        1
+    }
+
+    /// Sends the first of `jobs` off without waiting for the device, as many as fit, and returns how
+    /// many: at least one. The engine submits the rest next. Nothing of `jobs` is needed afterwards. Called
+    /// only while fewer than [`depth`](Self::depth) batches are in flight.
+    ///
+    /// # Errors
+    /// When the device failed.
+    fn submit(&mut self, _jobs: &[&K::Job]) -> Result<usize, DeviceError> {
+        Err(DeviceError::Rejected(format!(
+            "the device path of {} does one batch at a time",
+            K::NAME
+        )))
+    }
+
+    /// Waits for the batch that was submitted first and not yet collected, no longer than the device's
+    /// time limit.
+    ///
+    /// # Errors
+    /// When the device failed or did not end in time.
+    fn collect(&mut self) -> DeviceAnswers<K::Output> {
+        Err(DeviceError::Rejected(format!(
+            "nothing of {} is in flight",
+            K::NAME
+        )))
+    }
+
+    /// What a cache in the device's memory has done, if there is one.
+    fn cache_stats(&self) -> Option<CacheStats> {
+        None
+    }
 }

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::calibrate::Costs;
 use crate::config::Config;
 use crate::cpu;
-use crate::device::{OnDevice, OpenDevice, Opened};
+use crate::device::{OnDevice, OpenDevice, Opened, Site};
 use crate::error::{DeviceError, EngineError, nanoseconds};
 use crate::gate::{Gate, Load};
 use crate::kernel::Kernel;
@@ -22,6 +23,7 @@ use crate::report::{Cost, RouteReport, SelfTestReport};
 use crate::routing::Routes;
 use crate::slot::Slot;
 use crate::stats::{BackendStats, KernelStats};
+use crate::store::{self, Store};
 use crate::ticket::{Answer, Position, Ticket};
 
 /// Jobs that the gate has let in, each with what it takes.
@@ -98,13 +100,14 @@ pub(crate) trait AnyLane: Any + Send + Sync {
     fn name(&self) -> &'static str;
     /// Known-answer test of the CPU path, on the calling thread.
     fn test_cpu(&self) -> SelfTestReport;
-    /// Measures the CPU path, on the calling thread.
-    fn measure_cpu(&self);
+    /// Measures the CPU path on the calling thread, or takes what an earlier start has measured.
+    fn measure_cpu(&self, store: &Store);
     fn add_slot(&self, name: &str);
     /// Opens the kernel on a device. `None` if it has no path for it.
     fn open(
         self: Arc<Self>,
         device: &OpenDevice,
+        site: &Site,
         slot: usize,
     ) -> Result<Option<Box<dyn OnDevice>>, DeviceError>;
     fn shut_slot(&self, slot: usize);
@@ -443,8 +446,20 @@ impl<K: Kernel> AnyLane for Lane<K> {
         cpu::self_test::<K>()
     }
 
-    fn measure_cpu(&self) {
-        let cost = cpu::measure::<K>();
+    fn measure_cpu(&self, store: &Store) {
+        let key = format!(
+            "cpu {}|{}|{}|costs",
+            pars_kernels::cpu::features(),
+            store::build(),
+            K::NAME
+        );
+        let known = store.get(&key).and_then(|text| text.parse().ok());
+        let costs: Costs = known.unwrap_or_else(|| {
+            let costs = cpu::measure::<K>();
+            store.put(&key, &costs.to_string());
+            costs
+        });
+        let cost: Cost = costs.usual().into();
         let nanos = nanoseconds(cost.job).max(1);
         self.job_cost.store(nanos, Ordering::Relaxed);
         self.desk.lock().routes.set_cpu(cost);
@@ -462,9 +477,10 @@ impl<K: Kernel> AnyLane for Lane<K> {
     fn open(
         self: Arc<Self>,
         device: &OpenDevice,
+        site: &Site,
         slot: usize,
     ) -> Result<Option<Box<dyn OnDevice>>, DeviceError> {
-        let accelerator = device.open_kernel::<K>()?;
+        let accelerator = device.open_kernel::<K>(&self.state, site)?;
         Ok(accelerator
             .map(|accelerator| Box::new(Opened::new(self, accelerator, slot)) as Box<dyn OnDevice>))
     }
@@ -614,8 +630,8 @@ mod tests {
         ));
         let any: Arc<dyn AnyLane> = lane.clone();
         let micros = |job| Cost {
-            fixed: Duration::ZERO,
             job: Duration::from_micros(job),
+            ..Cost::default()
         };
         lane.add_slot("device");
         lane.desk.lock().routes.set_cpu(micros(147));

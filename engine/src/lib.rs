@@ -29,7 +29,10 @@
 #[cfg(feature = "gpu")]
 mod adapters;
 mod builder;
+mod calibrate;
 mod config;
+#[cfg(feature = "gpu")]
+mod context;
 mod cpu;
 mod crew;
 mod device;
@@ -52,15 +55,18 @@ mod shared;
 mod signal;
 mod slot;
 mod stats;
+mod store;
 mod sync;
 mod ticket;
 
 pub use builder::EngineBuilder;
 pub use config::{GpuPolicy, Routing};
+#[cfg(feature = "gpu")]
+pub use context::GpuContext;
 pub use engine::Engine;
 pub use error::{BuildError, DeviceError, EngineError, SubmitError};
 pub use gate::QueueState;
-pub use kernel::{Accelerator, Kernel};
+pub use kernel::{Accelerator, DeviceAnswers, Kernel};
 pub use keys::KeyCache;
 pub use mldsa::MlDsaVerify;
 pub use options::{Priority, SubmitOptions};

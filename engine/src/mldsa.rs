@@ -5,6 +5,8 @@ use std::hash::Hasher;
 use pars_kernels::mldsa::{self, Representative, VerifyJob};
 
 #[cfg(feature = "gpu")]
+use crate::context::GpuContext;
+#[cfg(feature = "gpu")]
 use crate::error::DeviceError;
 #[cfg(feature = "gpu")]
 use crate::kernel::Accelerator;
@@ -89,9 +91,11 @@ impl Kernel for MlDsaVerify {
 
     #[cfg(feature = "gpu")]
     fn open_gpu(
-        device: &pars_kernels::gpu::Device,
+        context: &GpuContext<'_>,
+        _cache: &KeyCache,
     ) -> Result<Option<Box<dyn Accelerator<Self>>>, DeviceError> {
-        Ok(Some(Box::new(mldsa::gpu::BatchVerifier::new(device)?)))
+        let verifier = mldsa::gpu::BatchVerifier::new(context.device())?;
+        Ok(Some(Box::new(verifier)))
     }
 }
 

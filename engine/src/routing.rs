@@ -51,8 +51,8 @@ impl Routes {
             max_batch: config.max_batch.max(1),
             chunk: chunk.max(1),
             cpu: Cost {
-                fixed: Duration::ZERO,
                 job: Duration::from_nanos(1),
+                ..Cost::default()
             },
             slots: Vec::new(),
         }
@@ -215,6 +215,7 @@ mod tests {
         Cost {
             fixed: Duration::from_micros(fixed),
             job: Duration::from_micros(job),
+            mib: Duration::ZERO,
         }
     }
 

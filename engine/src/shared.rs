@@ -9,12 +9,13 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::config::Config;
 use crate::crew::Crew;
-use crate::device::{OnDevice, OpenDevice, Source, Turn};
+use crate::device::{OnDevice, OpenDevice, Site, Source, Turn};
 use crate::error::DeviceError;
 use crate::gate::Gate;
 use crate::lane::AnyLane;
-use crate::report::{AdapterReport, AdapterSummary, DeviceState, SelfTestReport};
+use crate::report::{AdapterKind, AdapterReport, AdapterSummary, DeviceState, SelfTestReport};
 use crate::signal::Signal;
+use crate::store::{self, Store};
 
 /// Longest pause before a failed device is tried again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
@@ -27,6 +28,8 @@ pub(crate) struct Shared {
     pub(crate) gate: Arc<Gate>,
     pub(crate) lanes: Vec<Arc<dyn AnyLane>>,
     pub(crate) pool: rayon::ThreadPool,
+    /// What is known from earlier starts.
+    pub(crate) store: Store,
     /// Threads that work through the lanes: tasks in the pool, and callers that wait for their jobs.
     crew: Crew,
     pub(crate) signal: Signal,
@@ -61,10 +64,12 @@ impl Shared {
         gate: Arc<Gate>,
         lanes: Vec<Arc<dyn AnyLane>>,
         pool: rayon::ThreadPool,
+        store: Store,
     ) -> Self {
         Self {
             crew: Crew::new(config.cpu_threads),
             config,
+            store,
             gate,
             lanes,
             pool,
@@ -326,6 +331,7 @@ impl Owner {
     fn try_start(&self) -> Result<(OpenDevice, Vec<Box<dyn OnDevice>>), DeviceError> {
         let start = Instant::now();
         let device = (self.source.open)()?;
+        let site = self.site();
         let mut kernels = Vec::new();
         let mut reports = Vec::new();
         let mut reasons = Vec::new();
@@ -333,7 +339,7 @@ impl Owner {
             if self.shared.stopping() {
                 return Err(DeviceError::Open("the engine is shutting down".to_owned()));
             }
-            let mut kernel = match Arc::clone(lane).open(&device, self.slot) {
+            let mut kernel = match Arc::clone(lane).open(&device, &site, self.slot) {
                 Ok(Some(kernel)) => kernel,
                 Ok(None) => continue,
                 Err(error) => {
@@ -383,6 +389,18 @@ impl Owner {
         device.tested();
         self.shared.set_state(self.adapter, DeviceState::Ready);
         Ok((device, kernels))
+    }
+
+    fn site(&self) -> Site {
+        let adapter = &self.source.summary;
+        // What a script makes of a device says nothing of the next one.
+        let lasting = adapter.kind != AdapterKind::Scripted;
+        let kernels = u64::try_from(self.shared.lanes.len().max(1)).unwrap_or(u64::MAX);
+        Site {
+            store: self.shared.store.clone(),
+            name: lasting.then(|| format!("{adapter}|{}", store::build())),
+            memory: self.shared.config.gpu_memory / kernels,
+        }
     }
 
     fn serve(&self, kernels: &mut [Box<dyn OnDevice>]) -> End {
