@@ -5,9 +5,10 @@
 //! |---|---|
 //! | [`keccak`] | Keccak-f\[1600\] over lanes, SHAKE128 and SHAKE256 |
 //! | [`mldsa`] | ML-DSA verification (FIPS 204), portable and on a GPU |
-//! | [`field`] | prime fields of 256 bits: BN254's scalar and base field |
+//! | [`field`] | prime fields of 256 bits: BN254's and secp256k1's scalar and base fields |
 //! | [`poseidon`] | Poseidon and Poseidon2 over BN254: hashes, Merkle roots and paths |
 //! | [`ring`] | ring signatures: transcripts and jobs |
+//! | [`secp256k1`] | ECDSA recovery and verification, BIP-340 verification |
 //! | [`cpu`] | what this processor can do, found once at run time |
 //! | `gpu` | adapters and devices (feature `gpu`) |
 
@@ -20,6 +21,7 @@ extern crate self as pars_kernels;
 struct Readme;
 
 pub mod cpu;
+mod curve;
 pub mod field;
 #[cfg(feature = "gpu")]
 pub mod gpu;
@@ -27,3 +29,4 @@ pub mod keccak;
 pub mod mldsa;
 pub mod poseidon;
 pub mod ring;
+pub mod secp256k1;

@@ -1,7 +1,7 @@
 //! Prime fields of up to 256 bits, one element at a time and eight side by side.
 //!
 //! A field is a parameter file: a type that names its [`Prime`]. Everything else is derived from the modulus at compile
-//! time. [`Fr`] and [`Fq`] are the scalar and the base field of BN254.
+//! time. [`Fr`] and [`Fq`] are the scalar and the base field of BN254; [`secp256k1`] has those of that curve.
 //!
 //! | file | representation |
 //! |---|---|
@@ -20,6 +20,7 @@ mod element;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod ifma;
 pub(crate) mod lanes;
+pub mod secp256k1;
 #[cfg(test)]
 mod tests;
 #[cfg(feature = "gpu")]

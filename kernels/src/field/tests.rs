@@ -1,16 +1,7 @@
 #![allow(unsafe_code)]
-use super::{lanes::Lanes, *};
+use super::{lanes::Lanes, secp256k1::Base as Secp256k1, *};
 use ark_ff::{BigInteger, PrimeField};
 use proptest::prelude::*;
-
-/// The field of secp256k1's coordinates: a modulus without a free bit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Secp256k1;
-
-impl Prime for Secp256k1 {
-    const NAME: &'static str = "secp256k1 base field";
-    const MODULUS: [u64; 4] = [0xffff_fffe_ffff_fc2f, u64::MAX, u64::MAX, u64::MAX];
-}
 
 /// 256-bit numbers, those at the edges of limbs and fields often.
 fn numbers() -> impl Strategy<Value = [u64; 4]> {

@@ -1,0 +1,78 @@
+//! ECDSA verification (SEC 1, section 4.1.4).
+
+use super::{
+    InputError, Signature, combine,
+    signature::{Key, points},
+};
+use crate::{
+    cpu::{Level, level},
+    field::{batch_inverse, secp256k1::Fn},
+};
+
+/// Jobs that share inversions and stay in the cache together.
+const CHUNK: usize = 128;
+
+/// One verification: a public key, the hash of the message, r and s in range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct VerifyJob {
+    key: Key,
+    hash: [u8; 32],
+    signature: Signature,
+}
+
+impl VerifyJob {
+    /// A verification under a key of 33 or 65 bytes as SEC 1 writes it. Low and high s are both taken; whoever accepts one form only
+    /// asks [`Signature::is_low_s`].
+    ///
+    /// # Errors
+    /// [`InputError`] for a key of another form or with a coordinate of p or more. A key that is not on the curve is no error: no
+    /// signature is valid under it.
+    pub fn new(
+        public_key: &[u8],
+        hash: &[u8; 32],
+        signature: Signature,
+    ) -> Result<Self, InputError> {
+        Ok(Self {
+            key: Key::parse(public_key)?,
+            hash: *hash,
+            signature,
+        })
+    }
+}
+
+/// Whether each signature is valid: the key is a point of the curve, and the x of `(z G + r Q) / s` is r modulo n.
+///
+/// Answers are independent of the batch and of the processor. Variable time.
+pub fn verify_batch(jobs: &[&VerifyJob]) -> Vec<bool> {
+    verify_batch_at(level(), jobs)
+}
+
+/// [`verify_batch`] by the code of one level, for tests and benchmarks; a level that the processor lacks is replaced by the portable
+/// one.
+pub fn verify_batch_at(level: Level, jobs: &[&VerifyJob]) -> Vec<bool> {
+    jobs.chunks(CHUNK)
+        .flat_map(|jobs| verify_chunk(level, jobs))
+        .collect()
+}
+
+fn verify_chunk(level: Level, jobs: &[&VerifyJob]) -> Vec<bool> {
+    let mut inverses: Vec<Fn> = jobs.iter().map(|job| job.signature.s).collect();
+    batch_inverse(&mut inverses);
+    let keys: Vec<Key> = jobs.iter().map(|job| job.key).collect();
+    let terms =
+        jobs.iter()
+            .zip(inverses)
+            .zip(points(level, &keys))
+            .map(|((job, inverse), point)| {
+                let z = Fn::reduce_bytes_be(&job.hash);
+                Some((z * inverse, job.signature.r * inverse, point?))
+            });
+    combine(level, terms)
+        .into_iter()
+        .zip(jobs)
+        .map(|(point, job)| {
+            point
+                .is_some_and(|point| Fn::reduce_bytes_be(&point.x.to_bytes_be()) == job.signature.r)
+        })
+        .collect()
+}
