@@ -5,9 +5,10 @@
 //! |---|---|
 //! | [`keccak`] | Keccak-f\[1600\] over lanes, SHAKE128 and SHAKE256 |
 //! | [`mldsa`] | ML-DSA verification (FIPS 204), portable and on a GPU |
+//! | [`edwards25519`] | edwards25519 and ristretto255 in batches; Ed25519 verification |
 //! | [`field`] | prime fields of 256 bits: BN254's and secp256k1's scalar and base fields |
 //! | [`poseidon`] | Poseidon and Poseidon2 over BN254: hashes, Merkle roots and paths |
-//! | [`ring`] | ring signatures: transcripts and jobs |
+//! | [`ring`] | ring signatures: CLSAG, LSAG |
 //! | [`secp256k1`] | ECDSA recovery and verification, BIP-340 verification |
 //! | [`cpu`] | what this processor can do, found once at run time |
 //! | `gpu` | adapters and devices (feature `gpu`) |
@@ -22,6 +23,7 @@ struct Readme;
 
 pub mod cpu;
 mod curve;
+pub mod edwards25519;
 pub mod field;
 #[cfg(feature = "gpu")]
 pub mod gpu;

@@ -4,15 +4,22 @@
 //! |---|---|
 //! | `job` | [`LsagJob`]: a ring, a message and a signature whose lengths have been checked |
 //! | `transcript` | the hashes of LSAG: context D, challenges, nonces |
+//! | [`lsag_ristretto255`] | LSAG on ristretto255: sign, verify |
+//! | [`clsag`] | CLSAG as Monero defines it: verify |
+//! | `members` | [`Members`]: a bounded store of prepared ring members |
 //! | `expand` | `expand_message_xmd` (RFC 9380 §5.3.1), the first half of hashing to a point |
 
+pub mod clsag;
 mod expand;
 mod job;
+pub mod lsag_ristretto255;
+mod members;
 mod transcript;
 
 pub use expand::expand_message_xmd;
 pub use job::{LsagJob, RingError};
-pub use transcript::{Scheme, Transcript, nonces};
+pub use members::{Members, MembersStats};
+pub use transcript::{Scheme, Transcript};
 
 /// Fewest members of a ring: with one the signer is known.
 pub const MIN_RING: usize = 2;

@@ -61,7 +61,7 @@ impl Transcript {
 
 /// The 64 bytes that, reduced, are the nonces of a signature, one for each member. They depend on the secret key and all that is
 /// signed, so that a seed used twice gives nothing away. Takes the same time for all secrets.
-pub fn nonces<const POINT: usize>(
+pub(crate) fn nonces<const POINT: usize>(
     seed: &[u8; 32],
     secret: &[u8; 32],
     scheme: Scheme,

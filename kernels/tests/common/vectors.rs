@@ -24,11 +24,16 @@ pub fn folder() -> Option<PathBuf> {
 
 /// A JSON file of the ML-DSA folder. Says so and gives nothing where the vectors are absent.
 pub fn mldsa(file: &str) -> Option<Value> {
+    json("mldsa", file)
+}
+
+/// A JSON file of a folder. Says so and gives nothing where the vectors are absent.
+pub fn json(of: &str, file: &str) -> Option<Value> {
     let Some(folder) = folder() else {
         eprintln!("vectors absent: {file} not checked (set PARS_VECTORS to their folder)");
         return None;
     };
-    let path = folder.join("mldsa").join(file);
+    let path = folder.join(of).join(file);
     let text = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     Some(serde_json::from_slice(&text).unwrap())
 }
