@@ -85,7 +85,7 @@ fn answers_of_the_monero_crate() {
             assert_eq!(verdict, [*valid], "{level} {name}");
         }
         // All together, with members that are kept, in every rotation: each ring in every lane.
-        let members = ClsagMembers::default();
+        let members = ClsagMembers::new(4096);
         for start in 0..9 {
             let rotated = || jobs.iter().cycle().skip(start).take(jobs.len());
             let batch: Vec<_> = rotated().map(|(_, job, _)| job).collect();
@@ -146,7 +146,7 @@ fn no_change_is_accepted() {
         });
     }
     for level in Level::ALL {
-        let members = ClsagMembers::default();
+        let members = ClsagMembers::new(4096);
         assert!(clsag::verify_batch_at(level, &[&good.job().unwrap()], &members)[0]);
         let jobs: Vec<_> = bad.iter().map(|(_, parts)| parts.job().unwrap()).collect();
         let verdicts = clsag::verify_batch_at(level, &jobs.iter().collect::<Vec<_>>(), &members);

@@ -92,7 +92,7 @@ fn signatures_of_every_member_are_accepted() {
         }
     }
     for level in Level::ALL {
-        let members = LsagMembers::default();
+        let members = LsagMembers::new(4096);
         let all: Vec<_> = jobs.iter().collect();
         assert_eq!(
             verify_batch_at(level, &all, &members),
@@ -102,14 +102,19 @@ fn signatures_of_every_member_are_accepted() {
     }
 }
 
+/// Name, ring, message and signature.
+type Case = (&'static str, Vec<[u8; 32]>, Vec<u8>, Vec<u8>);
+/// Changes ring, message and signature.
+type Change<'a> = &'a dyn Fn(&mut Vec<[u8; 32]>, &mut Vec<u8>, &mut Vec<u8>);
+
 #[test]
 fn no_change_is_accepted() {
     let mut rng = StdRng::seed_from_u64(2);
     let (secrets, ring) = ring(&mut rng, 4);
     let good = sign(&ring, b"message", 2, &secrets[2], &[9; 32]).unwrap();
     let other = sign(&ring, b"message", 1, &secrets[1], &[9; 32]).unwrap();
-    let mut cases: Vec<(&str, Vec<[u8; 32]>, Vec<u8>, Vec<u8>)> = Vec::new();
-    let mut case = |name, change: &dyn Fn(&mut Vec<[u8; 32]>, &mut Vec<u8>, &mut Vec<u8>)| {
+    let mut cases: Vec<Case> = Vec::new();
+    let mut case = |name, change: Change<'_>| {
         let (mut ring, mut message, mut signature) =
             (ring.clone(), b"message".to_vec(), good.clone());
         change(&mut ring, &mut message, &mut signature);
@@ -170,7 +175,7 @@ fn no_change_is_accepted() {
         });
     }
     for level in Level::ALL {
-        let members = LsagMembers::default();
+        let members = LsagMembers::new(4096);
         let jobs: Vec<_> = cases
             .iter()
             .map(|(_, ring, message, signature)| Job::new(ring, message, signature).unwrap())

@@ -1,5 +1,7 @@
 //! Every representation against `curve25519-dalek` and against the scalar one.
 #![allow(unsafe_code)]
+// Lanes are columns of what is looked at.
+#![allow(clippy::needless_range_loop)]
 
 use curve25519_dalek::constants::EIGHT_TORSION;
 use curve25519_dalek::edwards::CompressedEdwardsY;

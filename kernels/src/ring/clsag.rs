@@ -21,6 +21,8 @@
 //! Variable time: everything is public.
 #![allow(unsafe_code)]
 
+mod known_answers;
+
 use std::sync::Arc;
 
 use curve25519_dalek::Scalar;
@@ -86,9 +88,9 @@ impl ClsagJob {
         }
     }
 
-    /// Members of the ring.
-    pub fn members(&self) -> usize {
-        self.ring.len()
+    /// The compressed keys and commitments of the ring.
+    pub fn ring(&self) -> &[Pair] {
+        &self.ring
     }
     /// The key image.
     pub fn image(&self) -> &[u8; 32] {
@@ -175,6 +177,49 @@ pub fn verify_batch_at(level: Level, jobs: &[&ClsagJob], members: &ClsagMembers)
         verdicts[ring.index] = valid;
     }
     verdicts
+}
+
+/// Questions with known answers: a signature of the crate `monero-clsag`, and changes of it.
+pub fn known_answers() -> Vec<(ClsagJob, bool)> {
+    let [
+        p0,
+        c0,
+        p1,
+        c1,
+        image,
+        pseudo_out,
+        message,
+        s0,
+        s1,
+        challenge,
+        d,
+    ] = known_answers::SIGNED;
+    let valid = ClsagJob {
+        ring: vec![[p0, c0], [p1, c1]],
+        image,
+        pseudo_out,
+        message,
+        d,
+        c1: challenge,
+        responses: vec![s0, s1],
+    };
+    let change = |f: &dyn Fn(&mut ClsagJob)| {
+        let mut job = valid.clone();
+        f(&mut job);
+        (job, false)
+    };
+    let mut neutral = [0; 32];
+    neutral[0] = 1;
+    vec![
+        (valid.clone(), true),
+        change(&|job| job.message[0] ^= 1),
+        change(&|job| job.responses[1][0] ^= 1),
+        change(&|job| job.ring.swap(0, 1)),
+        change(&|job| job.image = neutral),
+        change(&|job| job.d = neutral),
+        // y = 2 is on no point.
+        change(&|job| job.ring[1][1] = neutral.map(|byte| 2 * byte)),
+    ]
 }
 
 /// Keccak-256 of messages in two parts.
@@ -492,5 +537,20 @@ impl Prefix {
 fn absorb(state: &mut [u64; keccak::LANES], block: &[u8; RATE]) {
     for (word, bytes) in state.iter_mut().zip(block.as_chunks::<8>().0) {
         *word ^= u64::from_le_bytes(*bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_answers_hold_on_every_level() {
+        let (jobs, valid): (Vec<_>, Vec<_>) = known_answers().into_iter().unzip();
+        for level in Level::ALL {
+            let jobs: Vec<_> = jobs.iter().collect();
+            assert_eq!(verify_batch_at(level, &jobs, &Members::default()), valid);
+        }
+        assert!(verify(&jobs[0]));
     }
 }

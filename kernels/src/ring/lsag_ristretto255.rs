@@ -248,6 +248,41 @@ pub fn verify_batch_at(level: Level, jobs: &[&Job], members: &LsagMembers) -> Ve
     verdicts
 }
 
+/// Questions with known answers. The signatures come from [`sign`], whose arithmetic is that of `curve25519-dalek`.
+///
+/// # Errors
+/// None: the keys are good.
+pub fn known_answers() -> Result<Vec<(Job, bool)>, RingError> {
+    let secrets = [1u8, 2, 3].map(|n| {
+        let mut secret = [0; 32];
+        secret[0] = n;
+        secret
+    });
+    let ring = secrets
+        .iter()
+        .map(public_key)
+        .collect::<Result<Vec<_>, _>>()?;
+    let signature = sign(&ring, b"message", 1, &secrets[1], &[0; 32])?;
+    let other_image = key_image(&secrets[0])?;
+    let mut shifted = signature.clone();
+    shifted[..32].copy_from_slice(&other_image);
+    let mut duplicated = ring.clone();
+    duplicated[2] = ring[0];
+    let mut neutral = ring.clone();
+    neutral[2] = [0; 32];
+    Ok(vec![
+        (Job::new(&ring, b"message", &signature)?, true),
+        (Job::new(&ring, b"massage", &signature)?, false),
+        (Job::new(&ring, b"message", &shifted)?, false),
+        (Job::new(&duplicated, b"message", &signature)?, false),
+        (Job::new(&neutral, b"message", &signature)?, false),
+        (
+            Job::new(&[ring[1], ring[0], ring[2]], b"message", &signature)?,
+            false,
+        ),
+    ])
+}
+
 /// Decodes members and hashes their encodings to points.
 struct Prepare<'a>(&'a [[u8; 32]]);
 
@@ -374,4 +409,19 @@ unsafe fn chains<L: Lanes>(rings: &[Ring<'_>], tables: &mut Tables) -> u8 {
         valid &= !(u8::from(c[lane] != *ring.job.challenge()) << lane);
     }
     valid
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_answers_hold_on_every_level() {
+        let (jobs, valid): (Vec<_>, Vec<_>) = known_answers().unwrap().into_iter().unzip();
+        for level in Level::ALL {
+            let jobs: Vec<_> = jobs.iter().collect();
+            assert_eq!(verify_batch_at(level, &jobs, &Members::default()), valid);
+        }
+        assert!(verify(&jobs[0]));
+    }
 }

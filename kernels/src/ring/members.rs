@@ -27,18 +27,20 @@ struct Generations<K, M> {
 pub struct MembersStats {
     /// Members held.
     pub entries: usize,
+    /// Most members that may be held.
+    pub capacity: usize,
+    /// Bytes held.
+    pub bytes: usize,
     /// Members found.
     pub hits: u64,
     /// Members that had to be prepared.
     pub misses: u64,
 }
 
-/// Members that a default store holds: 8 MiB for CLSAG.
-const DEFAULT_CAPACITY: usize = 1 << 14;
-
+/// A store that keeps nothing.
 impl<K, M> Default for Members<K, M> {
     fn default() -> Self {
-        Self::new(DEFAULT_CAPACITY)
+        Self::new(0)
     }
 }
 
@@ -62,8 +64,11 @@ impl<K, M> Members<K, M> {
             .generations
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        let entries = held.young.len() + held.old.len();
         MembersStats {
-            entries: held.young.len() + held.old.len(),
+            entries,
+            capacity: self.capacity,
+            bytes: entries * (size_of::<K>() + size_of::<M>()),
             hits: held.hits,
             misses: held.misses,
         }
