@@ -290,6 +290,11 @@ impl<K: Kernel> Opened<K> {
     }
 
     fn run_batch(&mut self, cpu: &rayon::ThreadPool, batch: Vec<Entry<K>>) -> Turn {
+        let _span = tracing::debug_span!(
+            target: "pars_engine::batch", "batch",
+            kernel = K::NAME, slot = self.slot + 1, jobs = batch.len()
+        )
+        .entered();
         let start = Instant::now();
         let jobs: Vec<&K::Job> = batch.iter().map(|entry| &*entry.job).collect();
         let ran = self.run(&jobs);

@@ -504,6 +504,11 @@ impl<K: Kernel> AnyLane for Lane<K> {
         let Some(batch) = batch else {
             return false;
         };
+        let _span = tracing::debug_span!(
+            target: "pars_engine::batch", "batch",
+            kernel = K::NAME, slot = 0, jobs = batch.len()
+        )
+        .entered();
         let jobs: Vec<&K::Job> = batch.iter().map(|entry| &*entry.job).collect();
         let answers = cpu::run::<K>(&self.state, &jobs);
         let time = start.elapsed();
@@ -596,11 +601,17 @@ pub(crate) fn book_batch<K: Kernel>(
         .batch_sizes
         .record(u64::try_from(batch.len()).unwrap_or(u64::MAX));
     books.kernel_time.record_time(time);
+    let now = Instant::now();
+    let mut bytes = 0;
     for entry in batch {
-        books
-            .queue_time
-            .record_time(start.saturating_duration_since(entry.first.accepted()));
+        let accepted = entry.first.accepted();
+        let queued = start.saturating_duration_since(accepted);
+        books.queue_time.record_time(queued);
+        let total = now.saturating_duration_since(accepted);
+        books.total_time.record_time(total);
+        bytes += entry.first.load().bytes;
     }
+    books.job_bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
 }
 
 #[cfg(test)]

@@ -57,6 +57,8 @@ mod slot;
 mod stats;
 mod store;
 mod sync;
+#[cfg(test)]
+mod tests;
 mod ticket;
 
 pub use builder::EngineBuilder;

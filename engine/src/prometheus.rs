@@ -42,6 +42,7 @@ const KERNEL: &[Count<KernelStats>] = &[
 const BACKEND: &[Count<BackendStats>] = &[
     ("answered", "Jobs answered.", |b| b.answered),
     ("batches", "Batches run.", |b| b.batches),
+    ("job_bytes", "Bytes of the jobs answered.", |b| b.job_bytes),
     ("fallbacks", "Jobs that the CPU did instead.", |b| {
         b.fallbacks
     }),
@@ -217,6 +218,8 @@ impl EngineStats {
         page.histograms(queue, TIMES, NANOSECONDS, &backends, |b| &b.queue_time);
         let kernel = ("kernel_seconds", "Time that a batch ran.");
         page.histograms(kernel, TIMES, NANOSECONDS, &backends, |b| &b.kernel_time);
+        let total = ("total_seconds", "Time from acceptance to the answer.");
+        page.histograms(total, TIMES, NANOSECONDS, &backends, |b| &b.total_time);
         page.0
     }
 

@@ -20,6 +20,9 @@ use crate::store::{self, Store};
 /// Longest pause before a failed device is tried again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
+/// A device that served this long has its failures of before forgiven.
+const GOOD_CONDUCT: Duration = LONGEST_PAUSE;
+
 /// How soon the clock looks again at a batch that is due and that nobody has taken.
 const CLOCK_TICK: Duration = Duration::from_millis(1);
 
@@ -253,6 +256,11 @@ impl Owner {
     /// Opens the device, serves, and opens it again after failures, until the engine stops.
     pub(crate) fn own(self) {
         let _listening = Listening::new(&self.shared.listeners);
+        let _span = tracing::info_span!(
+            target: "pars_engine::device", "device",
+            adapter = self.name(), slot = self.slot + 1
+        )
+        .entered();
         let mut first = true;
         let mut failures = 0;
         while !self.shared.stopping() {
@@ -260,9 +268,13 @@ impl Owner {
                 Err(error) => (error, failures > 0),
                 Ok((device, mut kernels)) => {
                     self.settle(&mut first);
+                    let since = Instant::now();
                     let End::Failed(error) = self.serve(&mut kernels) else {
                         return;
                     };
+                    if since.elapsed() >= GOOD_CONDUCT {
+                        failures = 0;
+                    }
                     self.leave_service();
                     // Kernels before the device they live on; neither may take the thread down.
                     let closed = std::panic::AssertUnwindSafe(move || {

@@ -113,6 +113,10 @@ pub struct BackendStats {
     pub queue_time: Histogram,
     /// Nanoseconds that a batch ran.
     pub kernel_time: Histogram,
+    /// Nanoseconds from the acceptance of a job to its answer.
+    pub total_time: Histogram,
+    /// Bytes of the jobs that this back end answered.
+    pub job_bytes: u64,
     /// Jobs of this back end that the CPU had to do instead, because it failed or was wrong.
     pub fallbacks: u64,
     /// Jobs that this back end could not decide and the CPU did.

@@ -111,9 +111,15 @@ impl<T> Ticket<T> {
         Some(answer.map_err(|error| *error))
     }
 
+    /// Ready once the answer is there; it stays where it is. Until then the context's waker is told of
+    /// it: the way to learn of an answer without a thread or a task that waits.
+    pub fn poll_answered(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.slot.poll(context)
+    }
+
     /// Waits until the answer is there, and leaves it.
     pub(crate) async fn answered(&self) {
-        std::future::poll_fn(|context| self.slot.poll(context)).await;
+        std::future::poll_fn(|context| self.poll_answered(context)).await;
     }
 }
 

@@ -20,7 +20,10 @@
 pub mod accounts;
 pub mod cli;
 pub mod ctl;
+mod load;
+pub mod metrics;
 mod node;
+mod plot;
 mod producer;
 mod schedule;
 

@@ -3,7 +3,10 @@
 
 use std::{
     env,
+    net::TcpListener,
     process::{Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use pars_tests::binaries::parsctl;
@@ -122,12 +125,73 @@ fn devices_and_bench_for_people() {
     }
 }
 
+/// Ends a process when dropped.
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn top_shows_a_bench_that_runs_in_another_process() {
+    let free = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let address = free.local_addr().expect("an address").to_string();
+    drop(free);
+    let top = |more: &[&str]| {
+        let arguments = ["top", "--once", "--interval", "0.3", "--url", &address];
+        engine(&[&arguments[..], more].concat())
+    };
+    let (nobody, _) = top(&[]);
+    let text = String::from_utf8_lossy(&nobody.stderr);
+    assert!(!nobody.status.success() && text.contains("parsctl engine bench"));
+    let _bench = Running(
+        Command::new(parsctl())
+            .args(["engine", "bench", "--gpu", "off", "--batch", "64"])
+            .args(["--seconds", "10", "--metrics", &address])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("parsctl starts"),
+    );
+    // The portable path and the kernel alone come before the engine.
+    let start = Instant::now();
+    loop {
+        assert!(
+            start.elapsed() < Duration::from_secs(120),
+            "nothing is seen"
+        );
+        let (output, text) = top(&["--json"]);
+        if output.status.success() {
+            let seen: Value = serde_json::from_str(&text).expect("JSON");
+            let backend = &seen["backends"][0];
+            if seen["jobs_per_second"].as_f64() > Some(0.0) {
+                assert_eq!(backend["backend"], "cpu");
+                assert!(backend["total_seconds"]["p99"].as_f64() > Some(0.0));
+                break;
+            }
+        }
+        thread::sleep(Duration::from_millis(300));
+    }
+    let (output, text) = top(&[]);
+    assert!(output.status.success());
+    for part in ["answers", "queue", "latency", "mldsa/verify", "cache hits"] {
+        assert!(text.contains(part), "{part}");
+    }
+}
+
 #[test]
 fn wrong_usage_says_what_is_right() {
     for arguments in [
         &["bench", "--set", "45"][..],
         &["bench", "--batch", "0"],
         &["devices", "--gpu", "off", "--all"],
+        &["bench", "--metrics", "somewhere"],
+        &["top", "--url", "ftp://x"],
+        &["top", "--interval", "0"],
     ] {
         let (output, _) = engine(arguments);
         assert!(!output.status.success(), "{arguments:?}");

@@ -1,20 +1,26 @@
 //! `parsctl engine bench`: a quick figure for each path and batch size.
 
 use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use ml_dsa::{Keypair, MlDsa44, MlDsa65, MlDsa87, MlDsaParams, SigningKey};
+use parking_lot::Mutex;
 use pars_engine::{
     AdapterKind, DeviceState, Engine, GpuPolicy, MlDsaVerify, ParameterSet, Routing, VerifyJob,
 };
 use pars_kernels::mldsa;
 
+use super::curves::{self, Drawing};
 use super::devices::time;
 use super::table::Table;
 use super::{Adapters, CtlError, ready_engine, require_named};
+use crate::metrics::{self, MetricsThread};
 
 /// Different signatures in a batch; larger batches repeat them.
 const SIGNATURES: usize = 16;
@@ -23,8 +29,8 @@ const SIGNATURES: usize = 16;
 pub(super) struct Options {
     #[command(flatten)]
     adapters: Adapters,
-    /// Batch sizes.
-    #[arg(long, short, value_delimiter = ',', default_values_t = [1, 64, 1_024], value_parser = batch_size)]
+    /// Batch sizes. Without it 1, 64 and 1024, for a plot the powers of four up to 4096.
+    #[arg(long, short, value_delimiter = ',', value_parser = batch_size)]
     batch: Vec<usize>,
     /// ML-DSA parameter sets: 44, 65, 87.
     #[arg(long, short, value_delimiter = ',', default_values_t = [65], value_parser = clap::value_parser!(u8))]
@@ -32,6 +38,80 @@ pub(super) struct Options {
     /// Seconds for each figure.
     #[arg(long, short = 't', default_value_t = 0.5, value_parser = seconds)]
     seconds: f64,
+    /// Where `parsctl engine top` can watch: an address, or `off`. Without it the usual address is
+    /// taken if it is free.
+    #[arg(long, value_name = "ADDRESS", value_parser = Metrics::parse)]
+    metrics: Option<Metrics>,
+    /// Draw throughput and latency against batch size and against offered load, each back end a line.
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
+}
+
+/// Batch sizes of the table, and of a plot.
+const TABLE_BATCHES: [usize; 3] = [1, 64, 1_024];
+const PLOT_BATCHES: [usize; 7] = [1, 4, 16, 64, 256, 1_024, 4_096];
+
+/// Where metrics are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Metrics {
+    Off,
+    At(SocketAddr),
+}
+
+impl Metrics {
+    fn parse(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        text.parse()
+            .map(Self::At)
+            .map_err(|_| format!("an address such as {}, or off", metrics::DEFAULT_ADDRESS))
+    }
+}
+
+/// Shows the engine that is being measured to whoever watches.
+struct Stage {
+    engine: Arc<Mutex<Option<Engine>>>,
+    _server: Option<MetricsThread>,
+}
+
+impl Stage {
+    fn new(wanted: Option<Metrics>) -> Result<Self, CtlError> {
+        let engine: Arc<Mutex<Option<Engine>>> = Arc::default();
+        let shown = Arc::clone(&engine);
+        let page = move || {
+            let engine = shown.lock().clone();
+            engine.map(|engine| engine.prometheus()).unwrap_or_default()
+        };
+        let usual = || metrics::DEFAULT_ADDRESS.parse().ok().map(Metrics::At);
+        let server = match wanted.or_else(usual) {
+            None | Some(Metrics::Off) => None,
+            Some(Metrics::At(address)) => match MetricsThread::start(address, Arc::new(page)) {
+                Ok(server) => {
+                    eprintln!(
+                        "parsctl: watch with `parsctl engine top --url {}`",
+                        server.address()
+                    );
+                    Some(server)
+                }
+                Err(error) if wanted.is_some() => return Err(CtlError::Metrics { address, error }),
+                Err(error) => {
+                    eprintln!("parsctl: no metrics at {address}: {error}");
+                    None
+                }
+            },
+        };
+        Ok(Self {
+            engine,
+            _server: server,
+        })
+    }
+
+    fn show(&self, path: &Path) {
+        if let Path::Engine { engine, .. } = path {
+            *self.engine.lock() = Some(engine.clone());
+        }
+    }
 }
 
 /// Largest batch size that the command takes: 64 Ki jobs, the engine's usual queue.
@@ -52,7 +132,7 @@ fn seconds(text: &str) -> Result<f64, String> {
 }
 
 /// One way to verify.
-enum Path {
+pub(super) enum Path {
     /// The portable kernel on this thread.
     Portable,
     /// The kernel that this CPU is best at, on this thread.
@@ -62,7 +142,14 @@ enum Path {
 }
 
 impl Path {
-    fn name(&self) -> &str {
+    pub(super) fn engine(&self) -> Option<&Engine> {
+        match self {
+            Self::Portable | Self::Direct => None,
+            Self::Engine { engine, .. } => Some(engine),
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
         match self {
             Self::Portable => "portable, 1 thread",
             Self::Direct => "cpu, 1 thread",
@@ -82,10 +169,25 @@ impl Path {
 }
 
 /// What was measured.
-struct Figure {
+pub(super) struct Figure {
     batches: u32,
     total: Duration,
     best: Duration,
+}
+
+impl Figure {
+    /// Signatures a second in batches of this size.
+    pub(super) fn rate(&self, size: usize) -> f64 {
+        let signatures = u32::try_from(size)
+            .unwrap_or(u32::MAX)
+            .saturating_mul(self.batches);
+        f64::from(signatures) / self.total.as_secs_f64().max(1e-9)
+    }
+
+    /// Seconds of a batch, on average.
+    pub(super) fn batch_seconds(&self) -> f64 {
+        self.total.as_secs_f64() / f64::from(self.batches.max(1))
+    }
 }
 
 pub(super) fn run(options: &Options, out: &mut dyn Write) -> Result<ExitCode, CtlError> {
@@ -98,8 +200,19 @@ pub(super) fn run(options: &Options, out: &mut dyn Write) -> Result<ExitCode, Ct
         .iter()
         .map(|set| signed(*set))
         .collect::<Result<Vec<_>, _>>()?;
+    let stage = Stage::new(options.metrics)?;
     let paths = paths(&options.adapters)?;
-    let steps = paths.len() * sets.len() * options.batch.len();
+    // The first engine is there from the start.
+    paths.iter().rev().for_each(|path| stage.show(path));
+    let sizes: &[usize] = match (options.batch.as_slice(), &options.plot) {
+        ([], None) => &TABLE_BATCHES,
+        ([], Some(_)) => &PLOT_BATCHES,
+        (given, _) => given,
+    };
+    let limit = Duration::from_secs_f64(options.seconds);
+    let engines = paths.iter().filter(|path| path.engine().is_some()).count();
+    let loads = options.plot.iter().count() * engines * curves::LOADS.len();
+    let steps = paths.len() * sets.len() * sizes.len() + loads * sets.len();
     let bar = ProgressBar::new(u64::try_from(steps).unwrap_or(u64::MAX));
     if let Ok(style) = ProgressStyle::with_template("{bar:32} {pos}/{len} {wide_msg}") {
         bar.set_style(style);
@@ -116,18 +229,40 @@ pub(super) fn run(options: &Options, out: &mut dyn Write) -> Result<ExitCode, Ct
             "batches",
         ],
     );
+    let mut drawing = Drawing::default();
     for (set, pool) in sets.iter().zip(&jobs) {
         for path in &paths {
-            for &size in &options.batch {
-                bar.set_message(format!("{set}, {}, batch of {size}", path.name()));
+            stage.show(path);
+            let name = if sets.len() == 1 {
+                path.name().to_owned()
+            } else {
+                format!("{set}, {}", path.name())
+            };
+            let mut most: f64 = 0.0;
+            for &size in sizes {
+                bar.set_message(format!("{name}, batch of {size}"));
                 let batch: Vec<_> = pool.iter().cloned().cycle().take(size).collect();
-                let figure = measure(path, &batch, Duration::from_secs_f64(options.seconds))?;
+                let figure = measure(path, &batch, limit)?;
+                most = most.max(figure.rate(size));
+                drawing.batch(&name, size, &figure);
                 table.row(row(path, *set, size, &figure));
                 bar.inc(1);
+            }
+            if let (Some(_), Some(engine)) = (&options.plot, path.engine()) {
+                drawing.loads(&name, engine, pool, most, limit, &bar)?;
             }
         }
     }
     bar.finish_and_clear();
+    if let Some(file) = &options.plot {
+        let cpu = pars_kernels::cpu::features().to_string();
+        let text = drawing.svg(&format!("ML-DSA verification on {cpu}"));
+        std::fs::write(file, text).map_err(|error| CtlError::Plot {
+            file: file.clone(),
+            error,
+        })?;
+        writeln!(out, "drawn in {}", file.display())?;
+    }
     table.write(out)?;
     writeln!(out)?;
     if cfg!(debug_assertions) {
@@ -266,7 +401,7 @@ fn row(path: &Path, set: ParameterSet, size: usize, figure: &Figure) -> [String;
     let signatures = u32::try_from(size)
         .unwrap_or(u32::MAX)
         .saturating_mul(figure.batches);
-    let rate = f64::from(signatures) / figure.total.as_secs_f64();
+    let rate = figure.rate(size);
     [
         path.name().to_owned(),
         set.to_string(),
@@ -292,6 +427,8 @@ mod tests {
             batch: vec![1, 5],
             set: vec![44, 87],
             seconds: 0.001,
+            metrics: Some(Metrics::Off),
+            plot: None,
         };
         let mut out = Vec::new();
         assert_eq!(run(&options, &mut out).unwrap(), ExitCode::SUCCESS);
@@ -303,6 +440,39 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn a_plot_shows_batches_and_offered_load() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("plot.svg");
+        let options = Options {
+            adapters: Adapters {
+                all: false,
+                gpu: Some("off".to_owned()),
+            },
+            batch: vec![1, 8],
+            set: vec![44],
+            seconds: 0.02,
+            metrics: Some(Metrics::Off),
+            plot: Some(file.clone()),
+        };
+        assert_eq!(run(&options, &mut Vec::new()).unwrap(), ExitCode::SUCCESS);
+        let svg = std::fs::read_to_string(&file).unwrap();
+        for part in [
+            "batch size",
+            "offered load",
+            "portable, 1 thread",
+            "engine, cpu, ",
+        ] {
+            assert!(svg.contains(part), "{part}");
+        }
+        let options = Options {
+            plot: Some(folder.path().join("no such folder").join("plot.svg")),
+            ..options
+        };
+        let error = run(&options, &mut Vec::new()).unwrap_err();
+        assert!(error.to_string().contains("no such folder"), "{error}");
     }
 
     #[test]

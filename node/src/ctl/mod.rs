@@ -1,9 +1,11 @@
 //! The commands of `parsctl`.
 
 mod bench;
+mod curves;
 mod devices;
 mod selftest;
 mod table;
+mod top;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -38,6 +40,8 @@ enum EngineCommand {
     Selftest(selftest::Options),
     /// Measure every path quickly: verifications a second at several batch sizes.
     Bench(bench::Options),
+    /// Watch the engine of a running process: rates, queue, batches, latency, back ends, caches.
+    Top(top::Options),
 }
 
 /// Which adapters a command looks at.
@@ -76,6 +80,20 @@ enum CtlError {
     NoSuchAdapter { name: String, found: String },
     #[error("the engine gave a wrong verdict on {path}, batch of {batch}: do not use this machine")]
     WrongVerdict { path: String, batch: usize },
+    #[error(transparent)]
+    Scrape(#[from] top::ScrapeError),
+    #[error(transparent)]
+    Page(#[from] top::PageError),
+    #[error("cannot serve metrics at {address}: {error}; choose another address with --metrics")]
+    Metrics {
+        address: std::net::SocketAddr,
+        error: io::Error,
+    },
+    #[error("could not write the plot to {}: {error}", file.display())]
+    Plot {
+        file: std::path::PathBuf,
+        error: io::Error,
+    },
     #[error("could not sign test data: {0}")]
     TestData(String),
     #[error("could not write: {0}")]
@@ -91,6 +109,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Engine(EngineCommand::Devices(options)) => devices::run(&options, &mut out),
         Command::Engine(EngineCommand::Selftest(options)) => selftest::run(&options, &mut out),
         Command::Engine(EngineCommand::Bench(options)) => bench::run(&options, &mut out),
+        Command::Engine(EngineCommand::Top(options)) => top::run(&options, &mut out),
     };
     let flushed = out.flush().map_err(CtlError::from);
     match result.and_then(|code| flushed.map(|()| code)) {
