@@ -83,7 +83,7 @@ impl<P: Prime> Element<P> {
 
     /// The number in 32 big-endian bytes modulo p: for generation procedures that say so, never for input.
     pub fn reduce_bytes_be(bytes: &[u8; 32]) -> Self {
-        // A Montgomery product needs one factor below p only.
+        // A Montgomery product needs its second factor below p only.
         Self(limbs_of(bytes), PhantomData).times(&Self(P::R2, PhantomData))
     }
 
@@ -129,11 +129,17 @@ impl<P: Prime> Element<P> {
     /// `limbs + carry 2^256` less p where that is not negative. Below 2 p in, below p out.
     #[inline(always)]
     const fn less_modulus(limbs: [u64; 4], carry: u64) -> Self {
+        Self(Self::less(limbs, carry, &P::MODULUS), PhantomData)
+    }
+
+    /// `limbs + carry 2^256` less `what` where that is not negative.
+    #[inline(always)]
+    const fn less(limbs: [u64; 4], carry: u64, what: &[u64; 4]) -> [u64; 4] {
         let mut less = [0; 4];
         let mut borrow = 0;
         let mut i = 0;
         while i < 4 {
-            (less[i], borrow) = sbb(limbs[i], P::MODULUS[i], borrow);
+            (less[i], borrow) = sbb(limbs[i], what[i], borrow);
             i += 1;
         }
         // Masks, not a branch: which way it goes is random data.
@@ -143,7 +149,7 @@ impl<P: Prime> Element<P> {
             less[i] = (limbs[i] & keep) | (less[i] & !keep);
             i += 1;
         }
-        Self(less, PhantomData)
+        less
     }
 
     /// `limbs`, plus p where `borrow` is one.
@@ -182,9 +188,78 @@ impl<P: Prime> Element<P> {
         Self::less_modulus([t[4], t[5], t[6], t[7]], top)
     }
 
-    /// The Montgomery product, row by row, each row reduced at once. One factor must be below p, the other below 2^256.
+    /// A number that stands for the Montgomery product, for a modulus with spare bits: below `a b / 2^256 + 2 p`. The first factor must
+    /// be below `2^256 - p`, the other below 2^256.
+    ///
+    /// The first three rows take their low limb m as multiplier: with the multiple `N' 2^64 - 1` of p the sum loses m, and `m N'`
+    /// enters one limb higher; so no row waits for a product to find its multiplier. The fourth row takes p itself.
+    #[inline(always)]
+    const fn lazy_times(a: &[u64; 4], b: &[u64; 4]) -> [u64; 4] {
+        let mut t = [0u64; 5];
+        let mut i = 0;
+        while i < 4 {
+            // t is below `2^64 p + a` before each row, and with a times a limb below `2^64 (p + a)`: five limbs.
+            let mut carry = 0;
+            let mut j = 0;
+            while j < 4 {
+                (t[j], carry) = mac(t[j], a[j], b[i], carry);
+                j += 1;
+            }
+            t[4] = t[4].wrapping_add(carry);
+            carry = 0;
+            if i < 3 {
+                let m = t[0];
+                j = 0;
+                while j < 4 {
+                    (t[j], carry) = mac(t[j + 1], m, P::FRIENDLY[j], carry);
+                    j += 1;
+                }
+                t[4] = carry;
+            } else {
+                let m = t[0].wrapping_mul(P::MINUS_INVERSE);
+                (_, carry) = mac(t[0], m, P::MODULUS[0], 0);
+                j = 1;
+                while j < 4 {
+                    (t[j - 1], carry) = mac(t[j], m, P::MODULUS[j], carry);
+                    j += 1;
+                }
+                t[3] = t[4].wrapping_add(carry);
+            }
+            i += 1;
+        }
+        [t[0], t[1], t[2], t[3]]
+    }
+
+    /// Less 2 p where that is not negative, then less p. Below 3 p in.
+    #[inline(always)]
+    const fn from_lazy(limbs: [u64; 4]) -> Self {
+        Self::less_modulus(Self::less(limbs, 0, &Self::TWICE), 0)
+    }
+
+    /// 2 p, where the modulus has spare bits.
+    const TWICE: [u64; 4] = {
+        let p = P::MODULUS;
+        [
+            p[0] << 1,
+            p[1] << 1 | p[0] >> 63,
+            p[2] << 1 | p[1] >> 63,
+            p[3] << 1 | p[2] >> 63,
+        ]
+    };
+
+    /// The Montgomery product. The second factor must be below p, the first below 2^256.
     #[inline(always)]
     pub(crate) const fn times(&self, b: &Self) -> Self {
+        if Self::SPARE {
+            // Below 3 p even if the first factor is not below p; the second is, wherever they differ.
+            return Self::from_lazy(Self::lazy_times(&b.0, &self.0));
+        }
+        self.times_in_full(b)
+    }
+
+    /// The Montgomery product, row by row, each row reduced at once, for a modulus without spare bits.
+    #[inline(always)]
+    const fn times_in_full(&self, b: &Self) -> Self {
         let mut t = [0u64; 5];
         let mut i = 0;
         while i < 4 {
@@ -211,22 +286,43 @@ impl<P: Prime> Element<P> {
         Self::less_modulus([t[0], t[1], t[2], t[3]], t[4])
     }
 
+    /// x^5.
+    #[inline(always)]
+    pub(crate) const fn fifth(&self) -> Self {
+        if !Self::SPARE {
+            let square = self.square();
+            return square.square().times(self);
+        }
+        // With 4 p < 2^256 below 2.25 p, 3.27 p and 2.82 p.
+        let square = Self::lazy_times(&self.0, &self.0);
+        let fourth = Self::lazy_times(&square, &square);
+        Self::from_lazy(Self::lazy_times(&self.0, &fourth))
+    }
+
     /// The sum of products `Σ xs[i] ys[i]`, reduced once for every four terms where the modulus leaves two bits free.
     #[inline(always)]
     pub(crate) fn dot(xs: &[Self], ys: &[Self]) -> Self {
+        debug_assert_eq!(xs.len(), ys.len(), "as many factors on each side");
+        Self::sum_of_products(ys, |i| xs[i])
+    }
+
+    /// [`Self::dot`] with the first factors by their place.
+    #[inline(always)]
+    pub(crate) fn sum_of_products(ys: &[Self], xs: impl Fn(usize) -> Self) -> Self {
         if !Self::SPARE {
             let mut sum = Self::ZERO;
-            for (x, y) in xs.iter().zip(ys) {
-                sum += *x * *y;
+            for (i, y) in ys.iter().enumerate() {
+                sum += xs(i) * *y;
             }
             return sum;
         }
         // Four products of numbers below p < 2^254: below 2^510, and below `p 2^256` since 4 p < 2^256; the reduced number is
         // then below 2 p.
         let mut sum = Self::ZERO;
-        for (xs, ys) in xs.chunks(4).zip(ys.chunks(4)) {
+        for (chunk, ys) in ys.chunks(4).enumerate() {
             let mut t = [0u64; 9];
-            for (x, y) in xs.iter().zip(ys) {
+            for (k, y) in ys.iter().enumerate() {
+                let x = xs(4 * chunk + k);
                 for i in 0..4 {
                     let mut carry = 0;
                     for j in 0..4 {

@@ -6,8 +6,8 @@
 //!
 //! A value is five words, least significant first; *settled* when every word is below 2^52. It stands for an element times 2^260
 //! and is lazy: with p < 2^256 there is room for multiples of p up to 2^260 (84 p for BN254, 16 p for a prime near 2^256). The
-//! Montgomery product of a and b is `(a b + m p) / 2^260` with m < 2^260, below `a b / 2^260 + p`: no subtraction is ever needed
-//! between `load` and `store`. The bounds of [`Lanes`] are those of BN254.
+//! Montgomery product of a and b is below `a b / 2^260 + 2 p`: no subtraction is ever needed between `load` and `store`. The bounds
+//! of [`Lanes`] are those of BN254.
 #![allow(unsafe_code)]
 // Plain loops over limbs and words: closures of iterators are not compiled for the instruction set of their caller.
 #![allow(clippy::needless_range_loop)]
@@ -36,43 +36,6 @@ const fn split(words: &[u64; 4]) -> [u64; 5] {
     out
 }
 
-/// floor(2^260 / p): the quotient by p of a settled value is near `top limb * this / 2^52`.
-const fn reciprocal(p: &[u64; 4]) -> u64 {
-    // Long division of 2^260 = 2^4 * 2^256: the quotient is below 2^260 / 2^192, but only small ones are used.
-    let mut remainder = [0u64; 5];
-    let mut quotient = 0u64;
-    let mut i = 261;
-    while i > 0 {
-        i -= 1;
-        let mut carry = (i == 260) as u64;
-        let mut j = 0;
-        while j < 5 {
-            let word = remainder[j];
-            remainder[j] = (word << 1) | carry;
-            carry = word >> 63;
-            j += 1;
-        }
-        quotient <<= 1;
-        // Compare with p, subtract where not smaller.
-        let mut less = [0u64; 5];
-        let mut borrow = false;
-        j = 0;
-        while j < 5 {
-            let m = if j < 4 { p[j] } else { 0 };
-            let (d, b1) = remainder[j].overflowing_sub(m);
-            let (d, b2) = d.overflowing_sub(borrow as u64);
-            less[j] = d;
-            borrow = b1 | b2;
-            j += 1;
-        }
-        if !borrow {
-            remainder = less;
-            quotient |= 1;
-        }
-    }
-    quotient
-}
-
 /// The constants of a field in this representation.
 struct Constants<P>(PhantomData<P>);
 
@@ -93,14 +56,16 @@ impl<P: Prime> Constants<P> {
         }
         out
     };
+    /// N' of the multiple `N' 2^52 - 1` of p: below p.
+    const FRIENDLY: [u64; 5] = split(&super::friendly(BITS, &P::MODULUS, P::MINUS_INVERSE));
     /// -1 / p modulo 2^52.
     const MINUS_INVERSE: u64 = P::MINUS_INVERSE & MASK;
     /// 2^256 modulo p: a Montgomery product with it turns 2^260 into 2^256.
     const TO_256: [u64; 5] = split(&P::R);
     /// One: 2^260 modulo p.
     const ONE: [u64; 5] = split(&P::R52);
-    /// floor(2^260 / p).
-    const RECIPROCAL: u64 = reciprocal(&P::MODULUS);
+    /// floor(2^260 / p): the quotient by p of a settled value is near `top limb * this / 2^52`.
+    const RECIPROCAL: u64 = super::reciprocal(260, &P::MODULUS);
 }
 
 /// Eight elements; `limbs[i]` holds limb i of each.
@@ -111,8 +76,13 @@ pub(crate) struct X8<P> {
     field: PhantomData<P>,
 }
 
-/// Columns of a double-width product: word i counts 2^(52 i).
-type Columns = [__m512i; 10];
+/// Columns of a double-width product: word i of each counts 2^(52 i). Low and high halves of products are summed apart, which halves
+/// the chains of dependent sums.
+#[derive(Clone, Copy)]
+struct Columns {
+    low: [__m512i; 10],
+    high: [__m512i; 10],
+}
 
 /// The same word in every lane.
 #[inline(always)]
@@ -156,6 +126,16 @@ impl<P: Prime> X8<P> {
         Self::new(limbs)
     }
 
+    #[inline(always)]
+    unsafe fn no_columns() -> Columns {
+        // SAFETY: AVX-512, see the trait.
+        let zero = unsafe { _mm512_setzero_si512() };
+        Columns {
+            low: [zero; 10],
+            high: [zero; 10],
+        }
+    }
+
     /// Adds the product of two settled values to the columns: at most ten halves below 2^52 to each.
     #[inline(always)]
     unsafe fn accumulate(t: &mut Columns, a: &[__m512i; 5], b: &[__m512i; 5]) {
@@ -164,35 +144,36 @@ impl<P: Prime> X8<P> {
             debug_assert!(settled(a) && settled(b), "factors hold no carries");
             for i in 0..5 {
                 for j in 0..5 {
-                    t[i + j] = _mm512_madd52lo_epu64(t[i + j], a[j], b[i]);
-                }
-                for j in 0..5 {
-                    t[i + j + 1] = _mm512_madd52hi_epu64(t[i + j + 1], a[j], b[i]);
+                    let (low, high) = (i + j, i + j + 1);
+                    t.low[low] = _mm512_madd52lo_epu64(t.low[low], a[j], b[i]);
+                    t.high[high] = _mm512_madd52hi_epu64(t.high[high], a[j], b[i]);
                 }
             }
         }
     }
 
-    /// [`Self::accumulate`] of a square: the mixed products once, doubled through one factor (limbs below 2^53 would lose a bit,
-    /// so the columns are doubled instead). The columns must be zero before.
+    /// [`Self::accumulate`] of a square: the mixed products once, doubled in their columns (a doubled limb would lose a bit).
     #[inline(always)]
     unsafe fn squared(a: &[__m512i; 5]) -> Columns {
         // SAFETY: AVX-512 IFMA, see the trait.
         unsafe {
             debug_assert!(settled(a), "factors hold no carries");
-            let mut t = [_mm512_setzero_si512(); 10];
+            let mut t = Self::no_columns();
             for i in 0..4 {
                 for j in i + 1..5 {
-                    t[i + j] = _mm512_madd52lo_epu64(t[i + j], a[j], a[i]);
-                    t[i + j + 1] = _mm512_madd52hi_epu64(t[i + j + 1], a[j], a[i]);
+                    let (low, high) = (i + j, i + j + 1);
+                    t.low[low] = _mm512_madd52lo_epu64(t.low[low], a[j], a[i]);
+                    t.high[high] = _mm512_madd52hi_epu64(t.high[high], a[j], a[i]);
                 }
             }
-            for column in &mut t {
-                *column = _mm512_add_epi64(*column, *column);
+            for i in 1..10 {
+                let sum = _mm512_add_epi64(t.low[i], t.high[i]);
+                t.low[i] = _mm512_add_epi64(sum, sum);
+                t.high[i] = _mm512_setzero_si512();
             }
             for i in 0..5 {
-                t[2 * i] = _mm512_madd52lo_epu64(t[2 * i], a[i], a[i]);
-                t[2 * i + 1] = _mm512_madd52hi_epu64(t[2 * i + 1], a[i], a[i]);
+                t.low[2 * i] = _mm512_madd52lo_epu64(t.low[2 * i], a[i], a[i]);
+                t.high[2 * i + 1] = _mm512_madd52hi_epu64(t.high[2 * i + 1], a[i], a[i]);
             }
             t
         }
@@ -200,42 +181,92 @@ impl<P: Prime> X8<P> {
 
     /// Montgomery reduction of columns below 2^62, then plus `extra` (words below 2^62), settled.
     ///
-    /// Row i makes word i divisible by 2^52 and moves its carry on; m p is below 2^260 p in all, so the result is below
-    /// `columns / 2^260 + p + extra`.
+    /// Four rows take the low limb m of their column as multiplier: with the multiple `N' 2^52 - 1` of p the column loses m, and
+    /// `m N'` enters the columns after it; so no row waits for a product to find its multiplier. The fifth row takes the multiplier
+    /// that makes its column divisible with p itself. The result is below `columns / 2^260 + N' + p + extra`, and N' is below p.
     #[inline(always)]
-    unsafe fn reduced(mut t: Columns, extra: [__m512i; 5]) -> Self {
+    unsafe fn reduced(t: Columns, extra: [__m512i; 5]) -> Self {
+        let Columns { mut low, mut high } = t;
         // SAFETY: AVX-512 IFMA, see the trait.
         unsafe {
             let zero = _mm512_setzero_si512();
-            for i in 0..5 {
-                // Only the low 52 bits of the column count, in the multiplier as in the product.
-                let m = _mm512_madd52lo_epu64(zero, t[i], word(Constants::<P>::MINUS_INVERSE));
+            let mut carry = zero;
+            for i in 0..4 {
+                // Only the low 52 bits of a factor count.
+                let m = _mm512_add_epi64(low[i], _mm512_add_epi64(high[i], carry));
                 for j in 0..5 {
-                    t[i + j] = _mm512_madd52lo_epu64(t[i + j], m, word(Constants::<P>::P[j]));
+                    let n = word(Constants::<P>::FRIENDLY[j]);
+                    low[i + j + 1] = _mm512_madd52lo_epu64(low[i + j + 1], m, n);
+                    high[i + j + 2] = _mm512_madd52hi_epu64(high[i + j + 2], m, n);
                 }
-                for j in 0..5 {
-                    t[i + j + 1] =
-                        _mm512_madd52hi_epu64(t[i + j + 1], m, word(Constants::<P>::P[j]));
-                }
-                t[i + 1] = _mm512_add_epi64(t[i + 1], _mm512_srli_epi64::<BITS>(t[i]));
+                carry = _mm512_srli_epi64::<BITS>(m);
             }
-            let mut high = extra;
+            let column = _mm512_add_epi64(low[4], _mm512_add_epi64(high[4], carry));
+            let m = _mm512_madd52lo_epu64(zero, column, word(Constants::<P>::MINUS_INVERSE));
+            for j in 1..5 {
+                let p = word(Constants::<P>::P[j]);
+                low[4 + j] = _mm512_madd52lo_epu64(low[4 + j], m, p);
+            }
+            for j in 0..5 {
+                let p = word(Constants::<P>::P[j]);
+                high[5 + j] = _mm512_madd52hi_epu64(high[5 + j], m, p);
+            }
+            let column = _mm512_madd52lo_epu64(column, m, word(Constants::<P>::P[0]));
+            carry = _mm512_srli_epi64::<BITS>(column);
+            let mut out = extra;
             for i in 0..5 {
-                high[i] = _mm512_add_epi64(high[i], t[5 + i]);
+                let sum = _mm512_add_epi64(low[5 + i], high[5 + i]);
+                out[i] = _mm512_add_epi64(out[i], sum);
             }
-            Self::carried(high)
+            out[0] = _mm512_add_epi64(out[0], carry);
+            Self::carried(out)
         }
     }
 
-    #[inline(always)]
-    unsafe fn square(self) -> Self {
+    /// The fifth power of a settled value. Not inlined, like the sum of products: the code is long, and a call costs next to nothing.
+    #[inline(never)]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
+    unsafe fn fifth(a: &[__m512i; 5]) -> Self {
         // SAFETY: AVX-512 IFMA, see the trait.
-        unsafe { Self::reduced(Self::squared(&self.limbs), [_mm512_setzero_si512(); 5]) }
+        unsafe {
+            // 28 p squared: below 11.4 p; squared again: below 3.6 p; times 28 p: below 3.2 p.
+            let none = [_mm512_setzero_si512(); 5];
+            let square = Self::reduced(Self::squared(a), none);
+            let fourth = Self::reduced(Self::squared(&square.limbs), none);
+            let mut t = Self::no_columns();
+            Self::accumulate(&mut t, &fourth.limbs, a);
+            Self::reduced(t, none)
+        }
     }
 
-    /// Less p where that is not negative: below 2 p in, below p out. Settled in and out.
+    /// [`Lanes::dot_every`].
+    #[inline(never)]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
+    unsafe fn sum_of_products(
+        xs: *const Self,
+        step: usize,
+        ys: &[[u64; 5]],
+        addend: &[u64; 5],
+        extra: &Self,
+    ) -> Self {
+        // SAFETY: AVX-512 IFMA, see the trait; the caller gives as many values, `step` apart, as constants.
+        unsafe {
+            let zero = _mm512_setzero_si512();
+            let mut t = Self::no_columns();
+            // The addend counts 2^260, so it enters the upper half.
+            for i in 0..5 {
+                t.low[5 + i] = word(addend[i]);
+            }
+            for (i, y) in ys.iter().enumerate() {
+                Self::accumulate(&mut t, &(*xs.add(i * step)).limbs, &Self::wide(y));
+            }
+            Self::reduced(t, extra.limbs)
+        }
+    }
+
+    /// Less p where that is not negative. Settled in and out.
     #[inline(always)]
-    unsafe fn canonical(self) -> Self {
+    unsafe fn less_modulus(self) -> Self {
         // SAFETY: AVX-512, see the trait.
         unsafe {
             let mask = word(MASK);
@@ -327,7 +358,7 @@ unsafe impl<P: Prime> Lanes<P> for X8<P> {
             if Element::<P>::SPARE {
                 shifted
             } else {
-                // 16 p leaves a prime near 2^256 no room: times one, below 2 p.
+                // 16 p leaves a prime near 2^256 no room: times one, below 3 p.
                 shifted.multiply(Self::new(Self::wide(&Constants::<P>::ONE)))
             }
         }
@@ -337,11 +368,9 @@ unsafe impl<P: Prime> Lanes<P> for X8<P> {
     unsafe fn store(self, to: *mut Element<P>, stride: usize) {
         // SAFETY: AVX-512 IFMA, see the trait; the caller gives room for eight elements, `stride` apart.
         unsafe {
-            // Below 80 p times below p: the product is below 2 p.
-            let x = self
-                .multiply(Self::new(Self::wide(&Constants::<P>::TO_256)))
-                .canonical()
-                .limbs;
+            // Below 80 p times below p: the product is below 3 p.
+            let x = self.multiply(Self::new(Self::wide(&Constants::<P>::TO_256)));
+            let x = x.less_modulus().less_modulus().limbs;
             let w0 = _mm512_or_si512(x[0], _mm512_slli_epi64::<52>(x[1]));
             let w1 = _mm512_or_si512(_mm512_srli_epi64::<12>(x[1]), _mm512_slli_epi64::<40>(x[2]));
             let w2 = _mm512_or_si512(_mm512_srli_epi64::<24>(x[2]), _mm512_slli_epi64::<28>(x[3]));
@@ -379,9 +408,8 @@ unsafe impl<P: Prime> Lanes<P> for X8<P> {
 
     #[inline(always)]
     unsafe fn pow5(self) -> Self {
-        // 22 p squared: below 6.8 p; squared again: below 1.6 p; times 22 p: below 1.4 p.
         // SAFETY: AVX-512 IFMA, see the trait.
-        unsafe { self.square().square().multiply(self) }
+        unsafe { Self::fifth(&self.limbs) }
     }
 
     #[inline(always)]
@@ -389,27 +417,22 @@ unsafe impl<P: Prime> Lanes<P> for X8<P> {
         // SAFETY: AVX-512 IFMA, see the trait.
         unsafe {
             let zero = _mm512_setzero_si512();
-            let mut t = [zero; 10];
+            let mut t = Self::no_columns();
             Self::accumulate(&mut t, &self.limbs, &b.limbs);
             Self::reduced(t, [zero; 5])
         }
     }
 
     #[inline(always)]
-    unsafe fn dot(xs: &[Self], ys: &[[u64; 5]], addend: &[u64; 5], extra: Self) -> Self {
-        // SAFETY: AVX-512 IFMA, see the trait.
-        unsafe {
-            let zero = _mm512_setzero_si512();
-            let mut t = [zero; 10];
-            // The addend counts 2^260, so it enters the upper half.
-            for i in 0..5 {
-                t[5 + i] = word(addend[i]);
-            }
-            for (x, y) in xs.iter().zip(ys) {
-                Self::accumulate(&mut t, &x.limbs, &Self::wide(y));
-            }
-            Self::reduced(t, extra.limbs)
-        }
+    unsafe fn dot_every(
+        xs: *const Self,
+        step: usize,
+        ys: &[[u64; 5]],
+        addend: &[u64; 5],
+        extra: Self,
+    ) -> Self {
+        // SAFETY: AVX-512 IFMA, see the trait; the caller gives as many values, `step` apart, as constants.
+        unsafe { Self::sum_of_products(xs, step, ys, addend, &extra) }
     }
 
     #[inline(always)]

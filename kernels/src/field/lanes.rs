@@ -9,6 +9,9 @@ use super::{Element, Prime};
 /// of p. A value is *settled* when its limbs hold no carries: only settled values may be multiplied. Products, `dot` and `settle`
 /// give settled values. A scalar implementation keeps every value below p and settled.
 ///
+/// The bounds are those of BN254 with R = 2^260, which leaves room for 84 p. A representation with more room may let all of them grow
+/// in proportion, and one of another prime has `2^260 / p` for 84.
+///
 /// # Safety
 /// Every function needs the instruction set that the implementing type stands for; callers run inside a function compiled for it,
 /// reached only after the processor was asked.
@@ -29,13 +32,30 @@ pub(crate) unsafe trait Lanes<P: Prime>: Copy {
     unsafe fn zero() -> Self;
     /// The constant in every lane. Settled; below p.
     unsafe fn splat(constant: &Self::Constant) -> Self;
-    /// x^5. Takes a settled value below 22 p; gives one below 1.4 p.
+    /// x^5. Takes a settled value below 28 p; gives one below 3.2 p.
     unsafe fn pow5(self) -> Self;
-    /// The product, settled. Of factors below a p and b p it is below `(a b / 84 + 1) p`.
+    /// The product, settled. Of factors below a p and b p it is below `(a b / 84 + 2) p`.
     unsafe fn multiply(self, b: Self) -> Self;
-    /// `extra + addend + Σ xs[i] ys[i]`, settled. With xs[i] below a_i p the sum of products counts `(Σ a_i / 84 + 1) p`.
-    unsafe fn dot(xs: &[Self], ys: &[Self::Constant], addend: &Self::Constant, extra: Self)
-    -> Self;
+    /// `extra + addend + Σ xs[i] ys[i]`, settled. With xs[i] below a_i p the sum of products counts `(Σ a_i / 84 + 2) p`.
+    #[inline(always)]
+    unsafe fn dot(
+        xs: &[Self],
+        ys: &[Self::Constant],
+        addend: &Self::Constant,
+        extra: Self,
+    ) -> Self {
+        debug_assert_eq!(xs.len(), ys.len(), "as many values as constants");
+        // SAFETY: the caller's promise; the values are there.
+        unsafe { Self::dot_every(xs.as_ptr(), 1, ys, addend, extra) }
+    }
+    /// [`Self::dot`] of values that are `step` places apart, as many as there are constants.
+    unsafe fn dot_every(
+        xs: *const Self,
+        step: usize,
+        ys: &[Self::Constant],
+        addend: &Self::Constant,
+        extra: Self,
+    ) -> Self;
     /// The sum, not settled. The bounds add up and must stay below 80 p.
     unsafe fn plus(self, b: Self) -> Self;
     /// The sum with a constant, not settled.
@@ -75,16 +95,23 @@ unsafe impl<P: Prime> Lanes<P> for Element<P> {
     }
     #[inline(always)]
     unsafe fn pow5(self) -> Self {
-        let square = self.square();
-        square.square() * self
+        self.fifth()
     }
     #[inline(always)]
     unsafe fn multiply(self, b: Self) -> Self {
         self * b
     }
     #[inline(always)]
-    unsafe fn dot(xs: &[Self], ys: &[Self], addend: &Self, extra: Self) -> Self {
-        Self::dot(xs, ys) + *addend + extra
+    unsafe fn dot_every(
+        xs: *const Self,
+        step: usize,
+        ys: &[Self],
+        addend: &Self,
+        extra: Self,
+    ) -> Self {
+        // SAFETY: the caller gives as many elements, `step` apart, as constants.
+        let products = Self::sum_of_products(ys, |i| unsafe { *xs.add(i * step) });
+        products + *addend + extra
     }
     #[inline(always)]
     unsafe fn plus(self, b: Self) -> Self {

@@ -1,4 +1,4 @@
-//! Prime fields of up to 256 bits, one element at a time and eight side by side.
+//! Prime fields of up to 256 bits, one element at a time, four or eight side by side.
 //!
 //! A field is a parameter file: a type that names its [`Prime`]. Everything else is derived from the modulus at compile
 //! time. [`Fr`] and [`Fq`] are the scalar and the base field of BN254; [`secp256k1`] has those of that curve.
@@ -6,20 +6,22 @@
 //! | file | representation |
 //! |---|---|
 //! | `element` | [`Element`]: four 64-bit limbs, Montgomery form with R = 2^256, always below p |
+//! | `avx2` | four elements in nine 256-bit registers, radix 2^29, R = 2^261, lazy (x86-64 with AVX2) |
 //! | `ifma` | eight elements in five 512-bit registers, radix 2^52, R = 2^260, lazy (x86-64 with AVX-512 IFMA) |
+//! | `lanes`, `pair` | what permutations are written in; two groups of lanes at once |
 //! | `wgsl` | the same as a shader: 9 limbs of 29 bits with 64-bit sums, or 20 of 13 bits with 32-bit sums |
-//!
-//! AVX2 has no 64-bit product. In radix 2^29 a BN254 product takes 162 32-bit products and as many additions for four elements,
-//! where the scalar unit takes 36 `mulx` for one: counted in instructions there is at most a third to gain, before carries. So the
-//! level of AVX2 runs the scalar code, compiled for BMI2.
 //!
 //! Nothing here is constant time: values are public.
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx2;
 pub mod bn254;
 mod element;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod ifma;
 pub(crate) mod lanes;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod pair;
 pub mod secp256k1;
 #[cfg(test)]
 mod tests;
@@ -40,6 +42,8 @@ pub trait Prime: Copy + Eq + std::fmt::Debug + std::hash::Hash + Send + Sync + '
 
     /// -1 / p modulo 2^64.
     const MINUS_INVERSE: u64 = minus_inverse(Self::MODULUS[0]);
+    /// N' of the multiple `N' 2^64 - 1` of p.
+    const FRIENDLY: [u64; 4] = friendly(64, &Self::MODULUS, Self::MINUS_INVERSE);
     /// R = 2^256 modulo p: one in Montgomery form.
     const R: [u64; 4] = power_of_two(256, &Self::MODULUS);
     /// R^2 modulo p: turns a number into Montgomery form.
@@ -99,4 +103,66 @@ const fn power_of_two(exponent: usize, m: &[u64; 4]) -> [u64; 4] {
         i += 1;
     }
     value
+}
+
+/// floor(2^exponent / p) for an exponent of at most 300.
+#[cfg(target_arch = "x86_64")]
+const fn reciprocal(exponent: usize, p: &[u64; 4]) -> u64 {
+    // Long division; p is above 2^192, and only quotients of a few bits are used.
+    let mut remainder = [0u64; 5];
+    let mut quotient = 0u64;
+    let mut i = exponent + 1;
+    while i > 0 {
+        i -= 1;
+        let mut carry = (i == exponent) as u64;
+        let mut j = 0;
+        while j < 5 {
+            let word = remainder[j];
+            remainder[j] = (word << 1) | carry;
+            carry = word >> 63;
+            j += 1;
+        }
+        quotient <<= 1;
+        // Compare with p, subtract where not smaller.
+        let mut less = [0u64; 5];
+        let mut borrow = false;
+        j = 0;
+        while j < 5 {
+            let m = if j < 4 { p[j] } else { 0 };
+            let (d, b1) = remainder[j].overflowing_sub(m);
+            let (d, b2) = d.overflowing_sub(borrow as u64);
+            less[j] = d;
+            borrow = b1 | b2;
+            j += 1;
+        }
+        if !borrow {
+            remainder = less;
+            quotient |= 1;
+        }
+    }
+    quotient
+}
+
+/// `(k p + 1) / 2^bits` for the k below 2^bits that makes it whole: a Montgomery step to the multiple k p has the low bits themselves
+/// as its multiplier. At most p.
+const fn friendly(bits: u32, p: &[u64; 4], minus_inverse: u64) -> [u64; 4] {
+    let k = minus_inverse & (u64::MAX >> (64 - bits));
+    let mut product = [0u64; 5];
+    let mut carry = 1u128;
+    let mut i = 0;
+    while i < 4 {
+        carry += p[i] as u128 * k as u128;
+        product[i] = carry as u64;
+        carry >>= 64;
+        i += 1;
+    }
+    product[4] = carry as u64;
+    let mut out = [0; 4];
+    i = 0;
+    while i < 4 {
+        let wide = product[i] as u128 | (product[i + 1] as u128) << 64;
+        out[i] = (wide >> bits) as u64;
+        i += 1;
+    }
+    out
 }

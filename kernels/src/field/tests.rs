@@ -78,71 +78,110 @@ proptest! {
     }
 
     #[test]
-    fn eight_lanes_agree_with_one(
-        a in prop::collection::vec(numbers(), 16),
-        b in prop::collection::vec(numbers(), 16),
+    fn lanes_agree_with_one_element(
+        a in prop::collection::vec(numbers(), 32),
+        b in prop::collection::vec(numbers(), 32),
     ) {
-        eight_lanes::<bn254::Scalar>(&a, &b, true);
-        eight_lanes::<bn254::Base>(&a, &b, true);
-        eight_lanes::<Secp256k1>(&a, &b, false);
+        all_lanes::<bn254::Scalar>(&a, &b, true);
+        all_lanes::<bn254::Base>(&a, &b, true);
+        all_lanes::<Secp256k1>(&a, &b, false);
     }
 }
 
-/// Runs the vector operations where the processor has them. Sums of many terms need the room that BN254 leaves.
-fn eight_lanes<P: Prime>(a: &[[u64; 4]], b: &[[u64; 4]], roomy: bool) {
+/// Runs the vector operations of each set that the processor has. Sums of many terms need the room that BN254 leaves.
+fn all_lanes<P: Prime>(a: &[[u64; 4]], b: &[[u64; 4]], roomy: bool) {
+    let list = |numbers: &[[u64; 4]]| {
+        numbers
+            .iter()
+            .map(|limbs| element::<P>(*limbs))
+            .collect::<Vec<_>>()
+    };
+    let (a, b) = (list(a), list(b));
+    // SAFETY: scalar elements need no instruction set.
+    unsafe { operations::<P, Element<P>>(&a, &b, roomy) };
     #[cfg(target_arch = "x86_64")]
-    if crate::cpu::Level::Avx512.is_available() && crate::cpu::features().avx512_ifma {
-        let list = |numbers: &[[u64; 4]]| {
-            numbers
-                .iter()
-                .map(|limbs| element::<P>(*limbs))
-                .collect::<Vec<_>>()
-        };
-        let (a, b) = (list(a), list(b));
-        // SAFETY: the sets were found.
-        unsafe { ifma_operations::<P>(&a, &b, roomy) };
+    {
+        if crate::cpu::Level::Avx2.is_available() {
+            // SAFETY: the set was found.
+            unsafe { avx2_operations::<P>(&a, &b, roomy) };
+        }
+        if crate::cpu::Level::Avx512.is_available() && crate::cpu::features().avx512_ifma {
+            // SAFETY: the sets were found.
+            unsafe { ifma_operations::<P>(&a, &b, roomy) };
+        }
     }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (a, b, roomy);
 }
 
 /// # Safety
-/// AVX-512 F, BW, DQ, VL and IFMA; sixteen elements each.
+/// AVX2.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+unsafe fn avx2_operations<P: Prime>(a: &[Element<P>], b: &[Element<P>], roomy: bool) {
+    use super::{avx2::X4, pair::Pair};
+    // SAFETY: the caller's promise.
+    unsafe {
+        operations::<P, X4<P>>(a, b, roomy);
+        operations::<P, Pair<X4<P>>>(a, b, roomy);
+    }
+}
+
+/// # Safety
+/// AVX-512 F, BW, DQ, VL and IFMA.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512ifma")]
 unsafe fn ifma_operations<P: Prime>(a: &[Element<P>], b: &[Element<P>], roomy: bool) {
-    use super::ifma::X8;
-    assert!(a.len() == 16 && b.len() == 16);
-    let mut out = [Element::<P>::ZERO; 16];
-    let get = |at: usize, out: &[Element<P>; 16]| out[2 * at];
-    // SAFETY: sixteen elements are eight pairs.
+    use super::{ifma::X8, pair::Pair};
+    // SAFETY: the caller's promise.
+    unsafe {
+        operations::<P, X8<P>>(a, b, roomy);
+        operations::<P, Pair<X8<P>>>(a, b, roomy);
+    }
+}
+
+/// # Safety
+/// As [`Lanes`].
+#[inline(always)]
+unsafe fn operations<P: Prime, L: Lanes<P>>(a: &[Element<P>], b: &[Element<P>], roomy: bool) {
+    let n = L::LANES;
+    assert!(a.len() >= 2 * n && b.len() >= 2 * n);
+    let mut out = [Element::<P>::ZERO; 32];
+    // SAFETY: there are two elements for each lane.
     unsafe {
         // Every second element: the stride of a state of two words.
-        let x = X8::<P>::load(a.as_ptr(), 2);
-        let y = X8::<P>::load(b.as_ptr().add(1), 2);
+        let x = L::load(a.as_ptr(), 2);
+        let y = L::load(b.as_ptr().add(1), 2);
         x.store(out.as_mut_ptr(), 2);
-        for i in 0..8 {
-            assert_eq!(get(i, &out), a[2 * i], "load and store");
+        for i in 0..n {
+            assert_eq!(out[2 * i], a[2 * i], "load and store");
         }
         x.multiply(y).store(out.as_mut_ptr(), 2);
-        for i in 0..8 {
-            assert_eq!(get(i, &out), a[2 * i] * b[2 * i + 1], "product");
+        for i in 0..n {
+            assert_eq!(out[2 * i], a[2 * i] * b[2 * i + 1], "product");
         }
         x.pow5().store(out.as_mut_ptr(), 2);
-        for i in 0..8 {
-            assert_eq!(get(i, &out), a[2 * i].power(&[5, 0, 0, 0]), "fifth power");
+        for i in 0..n {
+            assert_eq!(out[2 * i], a[2 * i].power(&[5, 0, 0, 0]), "fifth power");
         }
-        let constant = X8::<P>::constant(b[0]);
-        X8::<P>::splat(&constant).store(out.as_mut_ptr(), 2);
+        let constant = L::constant(b[0]);
+        L::splat(&constant).store(out.as_mut_ptr(), 2);
         assert_eq!(out[0], b[0], "constant");
         if !roomy {
             return;
         }
-        X8::dot(&[x, y], &[constant, X8::<P>::constant(b[1])], &constant, x)
-            .store(out.as_mut_ptr(), 2);
-        for i in 0..8 {
+        let constants = [constant, L::constant(b[1])];
+        L::dot(&[x, y], &constants, &constant, x).store(out.as_mut_ptr(), 2);
+        for i in 0..n {
             let expected = a[2 * i] * b[0] + b[2 * i + 1] * b[1] + b[0] + a[2 * i];
-            assert_eq!(get(i, &out), expected, "dot");
+            assert_eq!(out[2 * i], expected, "dot");
+        }
+        // The longest sum that a permutation takes, of settled values below 16 p.
+        let xs = [[x, y]; 16];
+        let long = [constants; 16];
+        L::dot(xs.as_flattened(), long.as_flattened(), &constant, x).store(out.as_mut_ptr(), 2);
+        for i in 0..n {
+            let pair = a[2 * i] * b[0] + b[2 * i + 1] * b[1];
+            let expected = pair * Element::from_u64(16) + b[0] + a[2 * i];
+            assert_eq!(out[2 * i], expected, "long dot");
         }
         // Below 80 p: four loads of 16 p and fifteen constants, carries left in the limbs.
         let mut sum = x.plus(x).plus(y).plus(y);
@@ -153,18 +192,18 @@ unsafe fn ifma_operations<P: Prime>(a: &[Element<P>], b: &[Element<P>], roomy: b
         sum.shrink()
             .multiply(sum.shrink())
             .store(out.as_mut_ptr(), 2);
-        for i in 0..8 {
-            assert_eq!(get(i, &out), expected(i).square(), "shrink");
+        for i in 0..n {
+            assert_eq!(out[2 * i], expected(i).square(), "shrink");
         }
         sum.settle().store(out.as_mut_ptr(), 2);
-        for i in 0..8 {
-            assert_eq!(get(i, &out), expected(i), "settle");
+        for i in 0..n {
+            assert_eq!(out[2 * i], expected(i), "settle");
         }
         let few = x.plus_constant(&constant).settle();
         few.pow5().store(out.as_mut_ptr(), 2);
-        for i in 0..8 {
+        for i in 0..n {
             assert_eq!(
-                get(i, &out),
+                out[2 * i],
                 (a[2 * i] + b[0]).power(&[5, 0, 0, 0]),
                 "fifth power of a sum"
             );

@@ -9,7 +9,7 @@ use super::{
     schedule::Schedule,
 };
 #[cfg(target_arch = "x86_64")]
-use crate::field::ifma::X8;
+use crate::field::{avx2::X4, ifma::X8, pair::Pair};
 use crate::{
     cpu::{Level, features},
     field::{Fr, bn254::Scalar, lanes::Lanes},
@@ -66,9 +66,11 @@ impl<C> Tables<C> {
                 Dense2::three()
             };
             let each = |list: &[Fr]| list.iter().map(|element| to(*element)).collect();
+            let after = dense.partial.iter().skip(1).chain([&Fr::ZERO]);
             Schedule2 {
                 initial: each(&dense.initial),
                 partial: each(&dense.partial),
+                next: after.map(|element| to(*element)).collect(),
                 last: each(&dense.last),
             }
         };
@@ -77,6 +79,8 @@ impl<C> Tables<C> {
 }
 
 static SCALAR: Tables<Fr> = Tables::new();
+#[cfg(target_arch = "x86_64")]
+static AVX2: Tables<[u64; 9]> = Tables::new();
 #[cfg(target_arch = "x86_64")]
 static IFMA: Tables<[u64; 5]> = Tables::new();
 
@@ -92,8 +96,8 @@ pub(super) fn permute_many(level: Level, which: Permutation, rows: usize, states
             ifma(which, rows, states)
         },
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: BMI2 was found on this processor.
-        Level::Avx2 | Level::Avx512 if features().bmi2 => unsafe { mulx(which, rows, states) },
+        // SAFETY: AVX2 and BMI2 were found on this processor.
+        Level::Avx2 | Level::Avx512 if features().bmi2 => unsafe { avx2(which, rows, states) },
         _ => scalar(which, rows, states),
     }
 }
@@ -101,7 +105,7 @@ pub(super) fn permute_many(level: Level, which: Permutation, rows: usize, states
 /// One state after another in portable code.
 fn scalar(which: Permutation, rows: usize, states: &mut [Fr]) {
     // SAFETY: scalar elements need no instruction set.
-    unsafe { run::<Fr>(which, rows, states, &SCALAR) }
+    unsafe { run::<Fr>(which, rows, states, &SCALAR) };
 }
 
 /// The portable code, compiled for processors with a product that leaves the flags alone.
@@ -112,10 +116,29 @@ fn scalar(which: Permutation, rows: usize, states: &mut [Fr]) {
 #[target_feature(enable = "bmi2")]
 unsafe fn mulx(which: Permutation, rows: usize, states: &mut [Fr]) {
     // SAFETY: scalar elements need no instruction set.
-    unsafe { run::<Fr>(which, rows, states, &SCALAR) }
+    unsafe { run::<Fr>(which, rows, states, &SCALAR) };
 }
 
-/// Eight states at a time.
+/// Eight states at a time, then four; one or two alone, which is sooner than beside zeros.
+///
+/// # Safety
+/// The processor has AVX2 and BMI2.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,bmi2")]
+unsafe fn avx2(which: Permutation, rows: usize, states: &mut [Fr]) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let rest = run::<Pair<X4<Scalar>>>(which, rows, states, &AVX2);
+        let rest = run::<X4<Scalar>>(which, rows, rest, &AVX2);
+        if rest.len() > 2 * which.width() {
+            padded::<X4<Scalar>>(which, rows, rest, &AVX2);
+        } else {
+            mulx(which, rows, rest);
+        }
+    }
+}
+
+/// Sixteen states at a time, then eight; the last one alone, which is sooner than beside zeros.
 ///
 /// # Safety
 /// The processor has AVX-512 F, BW, DQ, VL, IFMA and BMI2.
@@ -123,35 +146,55 @@ unsafe fn mulx(which: Permutation, rows: usize, states: &mut [Fr]) {
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512ifma,bmi2")]
 unsafe fn ifma(which: Permutation, rows: usize, states: &mut [Fr]) {
     // SAFETY: the caller's promise.
-    unsafe { run::<X8<Scalar>>(which, rows, states, &IFMA) }
+    unsafe {
+        let rest = run::<Pair<X8<Scalar>>>(which, rows, states, &IFMA);
+        let rest = run::<X8<Scalar>>(which, rows, rest, &IFMA);
+        if rest.len() > which.width() {
+            padded::<X8<Scalar>>(which, rows, rest, &IFMA);
+        } else {
+            mulx(which, rows, rest);
+        }
+    }
 }
 
-/// Loads `LANES` states at a time, permutes, stores. A last group that is not full runs beside zeros.
+/// Loads `LANES` states at a time, permutes, stores. Gives back the words of the states that fill no group.
 ///
 /// # Safety
 /// As [`Lanes`].
 #[inline(always)]
-unsafe fn run<L: Lanes<Scalar>>(
+unsafe fn run<'a, L: Lanes<Scalar>>(
+    which: Permutation,
+    rows: usize,
+    states: &'a mut [Fr],
+    tables: &'static Tables<L::Constant>,
+) -> &'a mut [Fr] {
+    let mut groups = states.chunks_exact_mut(which.width() * L::LANES);
+    for states in &mut groups {
+        // SAFETY: the caller's promise; the group is whole.
+        unsafe { one::<L>(which, rows, states.as_mut_ptr(), tables) };
+    }
+    groups.into_remainder()
+}
+
+/// Permutes fewer than `LANES` states beside zeros.
+///
+/// # Safety
+/// As [`Lanes`].
+#[inline(always)]
+unsafe fn padded<L: Lanes<Scalar>>(
     which: Permutation,
     rows: usize,
     states: &mut [Fr],
     tables: &'static Tables<L::Constant>,
 ) {
-    let width = which.width();
-    let group = width * L::LANES;
-    let mut groups = states.chunks_exact_mut(group);
-    for states in &mut groups {
-        // SAFETY: the caller's promise; the group is whole.
-        unsafe { one::<L>(which, rows, states.as_mut_ptr(), tables) };
-    }
-    let rest = groups.into_remainder();
-    let whole = rest.len() / width * width;
+    const { assert!(L::LANES <= 8) };
+    let whole = states.len() / which.width() * which.width();
     if whole > 0 {
         let mut padded = [Fr::ZERO; MAX_WIDTH * 8];
-        padded[..whole].copy_from_slice(&rest[..whole]);
-        // SAFETY: the caller's promise; no representation has more than eight lanes.
+        padded[..whole].copy_from_slice(&states[..whole]);
+        // SAFETY: the caller's promise; there is room for the lanes.
         unsafe { one::<L>(which, rows, padded.as_mut_ptr(), tables) };
-        rest[..whole].copy_from_slice(&padded[..whole]);
+        states[..whole].copy_from_slice(&padded[..whole]);
     }
 }
 
@@ -166,7 +209,6 @@ unsafe fn one<L: Lanes<Scalar>>(
     states: *mut Fr,
     tables: &'static Tables<L::Constant>,
 ) {
-    const { assert!(L::LANES <= 8) };
     let width = which.width();
     // SAFETY: the caller's promise.
     unsafe {
