@@ -173,7 +173,7 @@ impl<P: Prime> X4<P> {
             if c > LAST {
                 sum = mul_add(sum, m[LAST], word(Constants::<P>::P[c - LAST]));
             }
-            let first = if c > LIMBS { c - LIMBS } else { 0 };
+            let first = c.saturating_sub(LIMBS);
             let known = if c < LAST { c } else { LAST };
             for i in first..known {
                 sum = mul_add(sum, m[i], word(Constants::<P>::FRIENDLY[c - 1 - i]));
@@ -212,7 +212,7 @@ impl<P: Prime> X4<P> {
                 for i in span(C).0..C.div_ceil(2) {
                     sum = mul_add(sum, a[i], doubled[C - i]);
                 }
-                if C % 2 == 0 {
+                if C.is_multiple_of(2) {
                     sum = mul_add(sum, a[C / 2], a[C / 2]);
                 }
                 carry = Self::column(C, sum, &mut m, &mut out);

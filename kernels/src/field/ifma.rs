@@ -251,7 +251,6 @@ impl<P: Prime> X8<P> {
     ) -> Self {
         // SAFETY: AVX-512 IFMA, see the trait; the caller gives as many values, `step` apart, as constants.
         unsafe {
-            let zero = _mm512_setzero_si512();
             let mut t = Self::no_columns();
             // The addend counts 2^260, so it enters the upper half.
             for i in 0..5 {
