@@ -22,6 +22,16 @@ pub struct MerklePath<'a> {
     pub siblings: &'a [Fr],
 }
 
+impl MerklePath<'_> {
+    /// Whether the index is inside the tree of the path's depth, and the path no longer than [`MAX_PATH`]. Another path leads nowhere.
+    pub fn fits(&self) -> bool {
+        match self.siblings.len() {
+            depth @ 0..64 => self.index >> depth == 0,
+            depth => depth == MAX_PATH,
+        }
+    }
+}
+
 impl Instance {
     /// The root over a power of two of leaves; of one leaf the leaf itself.
     ///
@@ -65,11 +75,7 @@ impl Instance {
 
     /// [`Self::verify_paths`] by the code of one level, as [`Self::permute_many_at`].
     pub fn verify_paths_at(self, level: Level, paths: &[MerklePath<'_>]) -> Vec<bool> {
-        let fits = |path: &MerklePath<'_>| match path.siblings.len() {
-            depth @ 0..64 => path.index >> depth == 0,
-            depth => depth == MAX_PATH,
-        };
-        let mut order: Vec<usize> = (0..paths.len()).filter(|at| fits(&paths[*at])).collect();
+        let mut order: Vec<usize> = (0..paths.len()).filter(|at| paths[*at].fits()).collect();
         order.sort_by_key(|at| std::cmp::Reverse(paths[*at].siblings.len()));
         let mut nodes: Vec<Fr> = paths.iter().map(|path| path.leaf).collect();
         for depth in 0..order.first().map_or(0, |at| paths[*at].siblings.len()) {
@@ -90,7 +96,7 @@ impl Instance {
                 nodes[*at] = node;
             }
         }
-        let right = |(path, node): (&MerklePath<'_>, Fr)| fits(path) && node == path.root;
+        let right = |(path, node): (&MerklePath<'_>, Fr)| path.fits() && node == path.root;
         paths.iter().zip(nodes).map(right).collect()
     }
 }

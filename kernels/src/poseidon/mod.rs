@@ -165,6 +165,44 @@ impl Instance {
         }
     }
 
+    /// The permutation of its compression.
+    #[cfg(feature = "gpu")]
+    fn compression(self) -> Permutation {
+        match self {
+            Self::Circom => Permutation::Poseidon(3),
+            Self::Poseidon2 => Permutation::Poseidon2,
+            Self::Gnark => Permutation::Gnark,
+        }
+    }
+
+    /// That every list has a length that the instance takes.
+    fn check_lists(self, lists: &[&[Fr]]) -> Result<(), InputError> {
+        let (least, most) = self.inputs();
+        match lists
+            .iter()
+            .find(|list| !(least..=most).contains(&list.len()))
+        {
+            Some(list) => Err(InputError::Count {
+                instance: self,
+                given: list.len(),
+                least,
+                most,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn width_error(self, given: usize, width: usize) -> InputError {
+        let (least, most) = self.widths();
+        InputError::Width {
+            instance: self,
+            given,
+            width,
+            least,
+            most,
+        }
+    }
+
     fn permutation(self, width: usize) -> Option<Permutation> {
         let (least, most) = self.widths();
         (least..=most).contains(&width).then_some(match self {
@@ -206,16 +244,7 @@ impl Instance {
                 levels::permute_many(level, which, width, states);
                 Ok(())
             }
-            _ => {
-                let (least, most) = self.widths();
-                Err(InputError::Width {
-                    instance: self,
-                    given: states.len(),
-                    width,
-                    least,
-                    most,
-                })
-            }
+            _ => Err(self.width_error(states.len(), width)),
         }
     }
 
@@ -241,18 +270,7 @@ impl Instance {
     /// # Errors
     /// As [`Self::hash_many`].
     pub fn hash_many_at(self, level: Level, lists: &[&[Fr]]) -> Result<Vec<Fr>, InputError> {
-        let (least, most) = self.inputs();
-        if let Some(list) = lists
-            .iter()
-            .find(|list| !(least..=most).contains(&list.len()))
-        {
-            return Err(InputError::Count {
-                instance: self,
-                given: list.len(),
-                least,
-                most,
-            });
-        }
+        self.check_lists(lists)?;
         Ok(match self {
             Self::Circom => circom(level, lists),
             Self::Poseidon2 => sponge(level, lists),
@@ -379,14 +397,9 @@ fn circom(level: Level, lists: &[&[Fr]]) -> Vec<Fr> {
 fn sponge(level: Level, lists: &[&[Fr]]) -> Vec<Fr> {
     let mut order: Vec<usize> = (0..lists.len()).collect();
     order.sort_by_key(|at| std::cmp::Reverse(lists[*at].len()));
-    let shift = Fr::from_u64(1 << 32).square();
     let mut states = Vec::with_capacity(3 * lists.len());
     for at in &order {
-        states.extend([
-            Fr::ZERO,
-            Fr::ZERO,
-            Fr::from_u64(lists[*at].len() as u64) * shift,
-        ]);
+        states.extend([Fr::ZERO, Fr::ZERO, length_tag(lists[*at].len())]);
     }
     let blocks = |at: usize| lists[at].len().div_ceil(2).max(1);
     for block in 0..order.first().map_or(0, |at| blocks(*at)) {
@@ -406,6 +419,11 @@ fn sponge(level: Level, lists: &[&[Fr]]) -> Vec<Fr> {
         hashes[*at] = state[0];
     }
     hashes
+}
+
+/// Where the capacity of a list of that length starts: the length times 2^64.
+fn length_tag(length: usize) -> Fr {
+    Fr::from_limbs([0, length as u64, 0, 0]).unwrap_or_default()
 }
 
 /// Compression after compression from zero, the lists side by side.

@@ -1,28 +1,49 @@
-//! Poseidon and Poseidon2 on a GPU: states go up as they are in memory, results come down in the same form.
+//! Poseidon and Poseidon2 on a GPU: elements go up as they are in memory, results come down in the same form.
 //!
-//! One dispatch permutes a batch, a thread a state. The arithmetic is the generated one of `field::wgsl`, with 64-bit sums where the
-//! device has them; the rounds are those of the CPU code, so the bits are equal.
+//! | file | what |
+//! |---|---|
+//! | `shaders` | one shader for each permutation, around which every use of it is a mode |
+//! | `plan` | batches of states, pairs, lists and paths cut into submissions |
+//! | `slots` | buffers of submissions |
+//! | `tree` | [`DeviceTree`]: a Merkle tree whose levels stay in device memory |
+//!
+//! The arithmetic is the generated one of `field::wgsl`, with 64-bit sums where the device has them; the rounds are those of the CPU
+//! code, so the bits are equal. A thread computes one permutation after another: all blocks of a list, all levels of a path.
 //!
 //! A thread leaves a mark behind its results, which are cleared before. A result without its mark, or one that is no element, is an
 //! error and never a hash.
 
+mod plan;
 mod shaders;
+mod slots;
 #[cfg(test)]
 mod tests;
+mod tree;
 
-use super::{InputError, Instance, levels::Permutation};
+use super::{InputError, Instance, MerklePath, levels::Permutation, tree::TreeError};
 use crate::{
     field::{Element, Fr, wgsl::Form},
     gpu::{Device, DeviceType, GpuError, ShaderChecks},
 };
+use plan::{Bounds, Plan};
+use shaders::Batch;
+use slots::{Need, Slot, Slots, largest_binding};
+use std::collections::VecDeque;
 
-/// Widths of [`Instance::Circom`] that run on a device; wider states are left to the CPU.
-pub const CIRCOM_WIDTHS: std::ops::RangeInclusive<usize> = 2..=4;
+pub use tree::DeviceTree;
+
+/// Widths of [`Instance::Circom`] that run on a device.
+pub const CIRCOM_WIDTHS: std::ops::RangeInclusive<usize> = 2..=17;
 
 /// States of one submission on hardware.
 const MAX_BATCH: usize = 1 << 17;
 /// States of one submission on a software driver: some 50 ms of one core.
 const MAX_BATCH_SOFTWARE: usize = 1024;
+/// Permutations that a submission of lists or paths may take, for each state of a full batch: fewer threads with more steps leave
+/// hardware idle.
+const STEPS: usize = 8;
+/// Submissions that are prepared before the first is waited for.
+const IN_FLIGHT: usize = 2;
 
 /// Why a device gave no hashes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,14 +52,9 @@ pub enum HashError {
     /// The states or leaves are not what the instance takes.
     #[error(transparent)]
     Input(#[from] InputError),
-    /// The instance has no shader for states of this width.
-    #[error("{instance} runs on a device for states of 2 to 4 elements, not {width}: use the CPU")]
-    Unsupported {
-        /// The instance asked.
-        instance: Instance,
-        /// The width asked for.
-        width: usize,
-    },
+    /// The tree cannot do what it was asked.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
     /// The device failed.
     #[error(transparent)]
     Gpu(#[from] GpuError),
@@ -70,6 +86,8 @@ pub struct Tuning {
     pub checks: ShaderChecks,
     /// States of one submission; the device's limits lower it further.
     pub max_batch: usize,
+    /// Nodes of a tree in one buffer, rounded down to a power of two; the device's limits lower it further.
+    pub segment: usize,
 }
 
 impl Tuning {
@@ -84,35 +102,48 @@ impl Tuning {
                 DeviceType::Cpu => MAX_BATCH_SOFTWARE,
                 _ => MAX_BATCH,
             },
+            segment: 1 << 26,
         }
     }
 }
 
-/// The permutations on one device. A permutation is compiled when it is first asked for; buffers are kept between batches.
+/// The hashes on one device. A permutation is compiled when it is first asked for; buffers are kept between batches.
 #[derive(Debug)]
 pub struct BatchHasher {
     device: Device,
     tuning: Tuning,
-    max_batch: usize,
+    bounds: Bounds,
     layout: wgpu::BindGroupLayout,
     programs: Vec<(Permutation, Program)>,
-    buffers: Option<Buffers>,
+    slots: Slots,
 }
 
-/// A compiled permutation.
-#[derive(Debug)]
+/// A compiled permutation. Clones share it.
+#[derive(Clone, Debug)]
 struct Program {
-    pipeline: wgpu::ComputePipeline,
+    permute: wgpu::ComputePipeline,
+    /// Writes leaves to their places in a tree, where the permutation makes trees.
+    scatter: Option<wgpu::ComputePipeline>,
     constants: wgpu::Buffer,
 }
 
-/// Buffers of some size.
+/// A batch on its way: give it to [`BatchHasher::collect`] of the hasher that it comes from.
 #[derive(Debug)]
-struct Buffers {
-    batch: wgpu::Buffer,
-    states: wgpu::Buffer,
-    results: wgpu::Buffer,
-    readback: wgpu::Buffer,
+#[must_use = "the results are with the device until they are collected"]
+pub struct Pending {
+    parts: Vec<Part>,
+    /// Results, each of `rows` elements.
+    count: usize,
+    rows: usize,
+}
+
+/// One submission of a batch.
+#[derive(Debug)]
+struct Part {
+    slot: Slot,
+    submission: wgpu::SubmissionIndex,
+    order: Vec<usize>,
+    rows: usize,
 }
 
 impl BatchHasher {
@@ -129,27 +160,36 @@ impl BatchHasher {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn with_tuning(device: &Device, tuning: Tuning) -> Result<Self, GpuError> {
-        let limits = device.raw().limits();
-        let binding = limits
-            .max_storage_buffer_binding_size
-            .min(limits.max_buffer_size);
+        let binding = largest_binding(device);
+        // Of the widest state: its results and their mark.
         let state_bytes = 4 * (8 * *CIRCOM_WIDTHS.end() as u64 + 1);
-        let groups = limits.max_compute_workgroups_per_dimension as usize;
+        let groups = device.raw().limits().max_compute_workgroups_per_dimension as usize;
+        let limit = |bytes: u64| usize::try_from(binding / bytes).unwrap_or(usize::MAX);
         let max_batch = tuning
             .max_batch
-            .min(usize::try_from(binding / state_bytes).unwrap_or(usize::MAX))
+            .min(limit(state_bytes))
             .min(groups.saturating_mul(tuning.threads as usize))
             .max(1);
+        let work = match device.info().device_type {
+            DeviceType::Cpu => max_batch,
+            _ => STEPS * max_batch,
+        };
+        let bounds = Bounds {
+            count: max_batch,
+            work,
+            // Elements are counted in 32-bit words on the device.
+            elements: limit(32).min(1 << 26),
+        };
         let entry = |binding: u32| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,
             ty: wgpu::BindingType::Buffer {
                 ty: match binding {
                     0 => wgpu::BufferBindingType::Uniform,
-                    1 | 2 => wgpu::BufferBindingType::Storage { read_only: true },
-                    _ => wgpu::BufferBindingType::Storage { read_only: false },
+                    3 => wgpu::BufferBindingType::Storage { read_only: false },
+                    _ => wgpu::BufferBindingType::Storage { read_only: true },
                 },
-                has_dynamic_offset: false,
+                has_dynamic_offset: binding == 0,
                 min_binding_size: None,
             },
             count: None,
@@ -159,50 +199,41 @@ impl BatchHasher {
                 .raw()
                 .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
                     label: Some("poseidon"),
-                    entries: &[entry(0), entry(1), entry(2), entry(3)],
+                    entries: &[0, 1, 2, 3, 4].map(entry),
                 })
         })?;
         Ok(Self {
             device: device.clone(),
             tuning,
-            max_batch,
+            bounds,
             layout,
             programs: Vec::new(),
-            buffers: None,
+            slots: Slots::default(),
         })
     }
 
-    /// Most states of one submission; longer slices are cut into several.
+    /// Most threads of one submission; longer slices are cut into several.
     pub fn max_batch(&self) -> usize {
-        self.max_batch
+        self.bounds.count
     }
 
     /// The permutation of each state of `width` elements, one after another. Blocks until the device has answered, at most the device's
     /// time limit for each submission.
     ///
     /// # Errors
-    /// [`HashError`] for states that the instance does not take, a width without a shader, and a device that failed.
+    /// [`HashError`] for states that the instance does not take, and a device that failed.
     pub fn permute_many(
         &mut self,
         instance: Instance,
         width: usize,
         states: &[Fr],
     ) -> Result<Vec<Fr>, HashError> {
-        // The CPU's own check, on no states.
-        instance.permute_many(width, &mut [])?;
-        let which = supported(instance, width)?;
-        if !states.len().is_multiple_of(width) {
-            let (least, most) = instance.widths();
-            return Err(InputError::Width {
-                instance,
-                given: states.len(),
-                width,
-                least,
-                most,
-            }
-            .into());
-        }
-        self.run(which, width, states)
+        let which = match instance.permutation(width) {
+            Some(which) if states.len().is_multiple_of(width) => which,
+            _ => return Err(instance.width_error(states.len(), width).into()),
+        };
+        let plans = plan::states(which, width, states, self.bounds);
+        self.run(plans, states.len() / width, width)
     }
 
     /// The compression of each pair, as [`Instance::compress_many`].
@@ -214,36 +245,39 @@ impl BatchHasher {
         instance: Instance,
         pairs: &[[Fr; 2]],
     ) -> Result<Vec<Fr>, HashError> {
-        match instance {
-            Instance::Circom => {
-                let states: Vec<Fr> = pairs
-                    .iter()
-                    .flat_map(|[left, right]| [Fr::ZERO, *left, *right])
-                    .collect();
-                self.run(Permutation::Poseidon(3), 1, &states)
-            }
-            Instance::Poseidon2 => {
-                let states: Vec<Fr> = pairs
-                    .iter()
-                    .flat_map(|[left, right]| [*left, *right, Fr::ZERO])
-                    .collect();
-                self.run(Permutation::Poseidon2, 1, &states)
-            }
-            Instance::Gnark => {
-                let states = self.run(Permutation::Gnark, 2, pairs.as_flattened())?;
-                let words = states.iter().skip(1).step_by(2);
-                Ok(words
-                    .zip(pairs)
-                    .map(|(word, [_, right])| *word + *right)
-                    .collect())
-            }
-        }
+        let plans = plan::pairs(instance.compression(), pairs, self.bounds);
+        self.run(plans, pairs.len(), 1)
     }
 
-    /// The root over a power of two of leaves, as [`Instance::merkle_root`].
+    /// The hash of each list, of any mix of lengths, as [`Instance::hash_many`].
     ///
     /// # Errors
-    /// [`HashError`] for any other number of leaves, and if the device failed.
+    /// [`HashError`] for a list that the instance does not take, and a device that failed.
+    pub fn hash_many(&mut self, instance: Instance, lists: &[&[Fr]]) -> Result<Vec<Fr>, HashError> {
+        instance.check_lists(lists)?;
+        let plans = plan::lists(instance, lists, self.bounds);
+        self.run(plans, lists.len(), 1)
+    }
+
+    /// Whether each path leads from its leaf to its root, as [`Instance::verify_paths`].
+    ///
+    /// # Errors
+    /// [`HashError`] if the device failed.
+    pub fn verify_paths(
+        &mut self,
+        instance: Instance,
+        paths: &[MerklePath<'_>],
+    ) -> Result<Vec<bool>, HashError> {
+        let plans = plan::paths(instance.compression(), paths, self.bounds);
+        let roots = self.run(plans, paths.len(), 1)?;
+        let right = |(path, root): (&MerklePath<'_>, Fr)| path.fits() && root == path.root;
+        Ok(paths.iter().zip(roots).map(right).collect())
+    }
+
+    /// The root over a power of two of leaves, as [`Instance::merkle_root`]. Levels stay on the device.
+    ///
+    /// # Errors
+    /// [`HashError`] for any other number of leaves or more than a [`DeviceTree`] holds, and if the device failed.
     pub fn merkle_root(&mut self, instance: Instance, leaves: &[Fr]) -> Result<Fr, HashError> {
         if !leaves.len().is_power_of_two() {
             return Err(InputError::Leaves {
@@ -251,139 +285,195 @@ impl BatchHasher {
             }
             .into());
         }
-        let mut nodes = leaves.to_vec();
-        while nodes.len() > 1 {
-            let (pairs, _) = nodes.as_chunks::<2>();
-            nodes = self.compress_many(instance, pairs)?;
-        }
-        Ok(nodes.first().copied().unwrap_or_default())
+        let count = leaves.len() as u64;
+        let shape = super::tree::Shape::for_leaves(instance, count)?;
+        let mut tree = DeviceTree::new(self, shape, count)?;
+        tree.append(leaves)?;
+        tree.root()
     }
 
-    /// The first `rows` words of each state's permutation.
-    fn run(
+    /// Sends [`compress_many`](Self::compress_many) off without waiting for the device. Whatever is in flight keeps its buffers:
+    /// collect before too much is.
+    ///
+    /// # Errors
+    /// As [`compress_many`](Self::compress_many), for the part before the device answers.
+    pub fn submit_pairs(
         &mut self,
-        which: Permutation,
-        rows: usize,
-        states: &[Fr],
-    ) -> Result<Vec<Fr>, HashError> {
-        let mut out = Vec::with_capacity(states.len() / which.width() * rows);
-        for states in states.chunks(self.max_batch * which.width()) {
-            let submitted = self.submit(which, rows, states);
-            match submitted
-                .and_then(|submission| self.collect(submission, rows, states.len() / which.width()))
-            {
-                Ok(results) => out.extend(results),
-                Err(error) => {
-                    // A failed batch leaves nothing mapped or half done behind.
-                    self.buffers = None;
-                    return Err(error);
-                }
-            }
+        instance: Instance,
+        pairs: &[[Fr; 2]],
+    ) -> Result<Pending, HashError> {
+        let plans = plan::pairs(instance.compression(), pairs, self.bounds);
+        self.submit(plans, pairs.len())
+    }
+
+    /// Sends [`hash_many`](Self::hash_many) off, as [`submit_pairs`](Self::submit_pairs).
+    ///
+    /// # Errors
+    /// As [`hash_many`](Self::hash_many), for the part before the device answers.
+    pub fn submit_lists(
+        &mut self,
+        instance: Instance,
+        lists: &[&[Fr]],
+    ) -> Result<Pending, HashError> {
+        instance.check_lists(lists)?;
+        let plans = plan::lists(instance, lists, self.bounds);
+        self.submit(plans, lists.len())
+    }
+
+    /// Sends paths off, as [`submit_pairs`](Self::submit_pairs); the results are the roots that they lead to, and zero for a path that
+    /// does not [fit](MerklePath::fits).
+    ///
+    /// # Errors
+    /// As [`verify_paths`](Self::verify_paths), for the part before the device answers.
+    pub fn submit_paths(
+        &mut self,
+        instance: Instance,
+        paths: &[MerklePath<'_>],
+    ) -> Result<Pending, HashError> {
+        let plans = plan::paths(instance.compression(), paths, self.bounds);
+        self.submit(plans, paths.len())
+    }
+
+    /// Waits for a batch, at most the device's time limit for each submission, and gives its results in order.
+    ///
+    /// # Errors
+    /// [`HashError`] if the device failed.
+    pub fn collect(&mut self, pending: Pending) -> Result<Vec<Fr>, HashError> {
+        let mut out = vec![Fr::ZERO; pending.count * pending.rows];
+        for part in pending.parts {
+            self.finish(part, &mut out)?;
         }
         Ok(out)
     }
 
-    fn submit(
-        &mut self,
-        which: Permutation,
-        rows: usize,
-        states: &[Fr],
-    ) -> Result<wgpu::SubmissionIndex, HashError> {
-        self.compile(which)?;
-        let count = states.len() / which.width();
-        let words: Vec<u64> = states
-            .iter()
-            .flat_map(|element| element.montgomery())
-            .collect();
-        let result_bytes = 4 * (count * (8 * rows + 1)) as u64;
-        let buffers = self.allocate(words.len() as u64 * 8, result_bytes)?;
-        let buffers = self.buffers.insert(buffers);
-        let Some((_, program)) = self
+    fn submit(&mut self, plans: Vec<Plan>, count: usize) -> Result<Pending, HashError> {
+        let parts = plans
+            .into_iter()
+            .map(|plan| self.start(plan))
+            .collect::<Result<_, _>>()?;
+        Ok(Pending {
+            parts,
+            count,
+            rows: 1,
+        })
+    }
+
+    /// All submissions of a batch, a few in flight at a time.
+    fn run(&mut self, plans: Vec<Plan>, count: usize, rows: usize) -> Result<Vec<Fr>, HashError> {
+        let mut out = vec![Fr::ZERO; count * rows];
+        let mut flying = VecDeque::new();
+        for plan in plans {
+            if flying.len() == IN_FLIGHT
+                && let Some(part) = flying.pop_front()
+            {
+                self.finish(part, &mut out)?;
+            }
+            flying.push_back(self.start(plan)?);
+        }
+        for part in flying {
+            self.finish(part, &mut out)?;
+        }
+        Ok(out)
+    }
+
+    /// Submits a plan. A slot whose submission fails is dropped.
+    fn start(&mut self, plan: Plan) -> Result<Part, HashError> {
+        let program = self.program(plan.which)?;
+        let count = plan.order.len();
+        let mark_words = count * plan.rows * 8;
+        let need = Need {
+            states: plan.words.len() as u64 * 8,
+            places: plan.places.len() as u64 * 4,
+            results: 4 * (mark_words + count) as u64,
+        };
+        let slot = self.slots.take(&self.device, need)?;
+        let device = &self.device;
+        // Counts are below 2^32, as the bounds are.
+        let batch = Batch {
+            mode: plan.mode as u32,
+            count: count as u32,
+            rows: plan.rows as u32,
+            reverse: u32::from(self.tuning.reverse),
+            marks_out: mark_words as u32,
+            ..Batch::default()
+        };
+        let submission = device.scoped(|| {
+            let queue = device.queue();
+            queue.write_buffer(&slot.batch, 0, bytemuck::bytes_of(&batch));
+            queue.write_buffer(&slot.states, 0, bytemuck::cast_slice(&plan.words));
+            queue.write_buffer(&slot.places, 0, bytemuck::cast_slice(&plan.places));
+            let group = bind(
+                device,
+                &self.layout,
+                &slot.batch,
+                [
+                    &program.constants,
+                    &slot.states,
+                    &slot.results,
+                    &slot.places,
+                ],
+            );
+            let mut encoder = device.raw().create_command_encoder(&Default::default());
+            encoder.clear_buffer(&slot.results, 0, Some(need.results));
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            pass.set_pipeline(&program.permute);
+            pass.set_bind_group(0, &group, &[0]);
+            // Within the limit of a dispatch because the bounds are.
+            pass.dispatch_workgroups((count as u32).div_ceil(self.tuning.threads), 1, 1);
+            drop(pass);
+            encoder.copy_buffer_to_buffer(&slot.results, 0, &slot.readback, 0, need.results);
+            queue.submit([encoder.finish()])
+        })?;
+        Ok(Part {
+            slot,
+            submission,
+            order: plan.order,
+            rows: plan.rows,
+        })
+    }
+
+    /// Waits for a submission and writes its results to their places.
+    fn finish(&mut self, part: Part, out: &mut [Fr]) -> Result<(), HashError> {
+        let (count, rows) = (part.order.len(), part.rows);
+        let bytes = read(
+            &self.device,
+            &part.slot.readback,
+            part.submission,
+            (count * (32 * rows + 4)) as u64,
+        )?;
+        let (words, marks) = bytes
+            .split_at_checked(32 * rows * count)
+            .unwrap_or_default();
+        let mut missing = count;
+        let states = words.chunks_exact(32 * rows).zip(marks.chunks_exact(4));
+        for ((words, mark), at) in states.zip(&part.order) {
+            let Some(places) = out.get_mut(at * rows..(at + 1) * rows) else {
+                continue;
+            };
+            let mut found = mark == shaders::DONE.to_le_bytes();
+            for (place, bytes) in places.iter_mut().zip(words.chunks_exact(32)) {
+                match element(bytes) {
+                    Some(element) => *place = element,
+                    None => found = false,
+                }
+            }
+            missing -= usize::from(found);
+        }
+        if missing > 0 {
+            return Err(unfinished(&self.device, missing, count));
+        }
+        self.slots.give(part.slot);
+        Ok(())
+    }
+
+    /// A permutation, compiled unless it is there.
+    fn program(&mut self, which: Permutation) -> Result<Program, HashError> {
+        if let Some((_, program)) = self
             .programs
             .iter()
             .find(|(compiled, _)| *compiled == which)
-        else {
-            return Err(unfinished(&self.device, count, count));
-        };
-        let device = &self.device;
-        let batch = [count as u32, rows as u32, u32::from(self.tuning.reverse), 0];
-        let submission = device.scoped(|| {
-            let queue = device.queue();
-            queue.write_buffer(&buffers.batch, 0, bytemuck::cast_slice(&batch));
-            queue.write_buffer(&buffers.states, 0, bytemuck::cast_slice(&words));
-            let all = [
-                &buffers.batch,
-                &program.constants,
-                &buffers.states,
-                &buffers.results,
-            ];
-            let entries: Vec<_> = (0..)
-                .zip(all)
-                .map(|(binding, buffer)| wgpu::BindGroupEntry {
-                    binding,
-                    resource: buffer.as_entire_binding(),
-                })
-                .collect();
-            let bind_group = device.raw().create_bind_group(&wgpu::BindGroupDescriptor {
-                label: Some("poseidon"),
-                layout: &self.layout,
-                entries: &entries,
-            });
-            let mut encoder = device.raw().create_command_encoder(&Default::default());
-            encoder.clear_buffer(&buffers.results, 0, Some(result_bytes));
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            pass.set_pipeline(&program.pipeline);
-            pass.set_bind_group(0, &bind_group, &[]);
-            // Within the limit of a dispatch because `max_batch` is.
-            pass.dispatch_workgroups((count as u32).div_ceil(self.tuning.threads), 1, 1);
-            drop(pass);
-            encoder.copy_buffer_to_buffer(&buffers.results, 0, &buffers.readback, 0, result_bytes);
-            queue.submit([encoder.finish()])
-        })?;
-        Ok(submission)
-    }
-
-    fn collect(
-        &self,
-        submission: wgpu::SubmissionIndex,
-        rows: usize,
-        count: usize,
-    ) -> Result<Vec<Fr>, HashError> {
-        let Some(buffers) = &self.buffers else {
-            return Err(unfinished(&self.device, count, count));
-        };
-        let stride = 4 * (8 * rows + 1);
-        let device = &self.device;
-        let mapping = device.scoped(|| device.map(&buffers.readback, wgpu::MapMode::Read))?;
-        device.wait(submission)?;
-        device.mapped(&mapping)?;
-        let bytes = buffers
-            .readback
-            .slice(..(count * stride) as u64)
-            .get_mapped_range()
-            .map(|view| view.to_vec())
-            .map_err(|error| device.rejected(&error))?;
-        buffers.readback.unmap();
-        let mut out = Vec::with_capacity(count * rows);
-        let mut missing = 0;
-        for state in bytes.chunks_exact(stride) {
-            let (words, mark) = state.split_at(32 * rows);
-            let before = out.len();
-            if mark == shaders::DONE.to_le_bytes() {
-                out.extend(words.chunks_exact(32).map_while(element));
-            }
-            missing += usize::from(out.len() != before + rows);
-        }
-        if missing > 0 || out.len() != count * rows {
-            return Err(unfinished(&self.device, missing, count));
-        }
-        Ok(out)
-    }
-
-    /// Compiles a permutation unless it is there.
-    fn compile(&mut self, which: Permutation) -> Result<(), HashError> {
-        if self.programs.iter().any(|(compiled, _)| *compiled == which) {
-            return Ok(());
+        {
+            return Ok(program.clone());
         }
         let form = if self.tuning.wide {
             Form::Wide
@@ -404,80 +494,84 @@ impl BatchHasher {
                 bind_group_layouts: &[Some(&self.layout)],
                 ..Default::default()
             });
-            let pipeline = raw.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-                label: Some("poseidon"),
-                layout: Some(&pipeline_layout),
-                module: &module,
-                entry_point: Some("permute"),
-                compilation_options: wgpu::PipelineCompilationOptions {
-                    constants: &threads,
-                    zero_initialize_workgroup_memory: false,
-                },
-                cache: None,
-            });
+            let pipeline = |entry: &str| {
+                raw.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                    label: Some("poseidon"),
+                    layout: Some(&pipeline_layout),
+                    module: &module,
+                    entry_point: Some(entry),
+                    compilation_options: wgpu::PipelineCompilationOptions {
+                        constants: &threads,
+                        zero_initialize_workgroup_memory: false,
+                    },
+                    cache: None,
+                })
+            };
             let bytes = bytemuck::cast_slice(&program.constants);
-            let constants = raw.create_buffer(&wgpu::BufferDescriptor {
-                label: Some("poseidon constants"),
-                size: bytes.len() as u64,
-                usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
-                mapped_at_creation: false,
-            });
+            let constants = slots::make(
+                &self.device,
+                "poseidon constants",
+                bytes.len() as u64,
+                wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
+            );
             self.device.queue().write_buffer(&constants, 0, bytes);
             Program {
-                pipeline,
+                permute: pipeline("permute"),
+                scatter: shaders::compresses(which).then(|| pipeline("scatter")),
                 constants,
             }
         })?;
-        self.programs.push((which, compiled));
-        Ok(())
-    }
-
-    /// The kept buffers if they are large enough, else new ones: powers of two, so that slowly growing batches do not allocate each time.
-    fn allocate(&mut self, states: u64, results: u64) -> Result<Buffers, HashError> {
-        if let Some(buffers) = self.buffers.take()
-            && buffers.states.size() >= states
-            && buffers.results.size() >= results
-        {
-            return Ok(buffers);
-        }
-        use wgpu::BufferUsages as Usage;
-        let limits = self.device.raw().limits();
-        let most = limits
-            .max_storage_buffer_binding_size
-            .min(limits.max_buffer_size);
-        let make = |label, size: u64, usage| {
-            self.device.raw().create_buffer(&wgpu::BufferDescriptor {
-                label: Some(label),
-                size: size.next_power_of_two().clamp(256, most.max(256)).max(size),
-                usage,
-                mapped_at_creation: false,
-            })
-        };
-        Ok(self.device.scoped(|| Buffers {
-            batch: make("poseidon batch", 16, Usage::UNIFORM | Usage::COPY_DST),
-            states: make("poseidon states", states, Usage::STORAGE | Usage::COPY_DST),
-            results: make(
-                "poseidon results",
-                results,
-                Usage::STORAGE | Usage::COPY_DST | Usage::COPY_SRC,
-            ),
-            readback: make(
-                "poseidon readback",
-                results,
-                Usage::MAP_READ | Usage::COPY_DST,
-            ),
-        })?)
+        self.programs.push((which, compiled.clone()));
+        Ok(compiled)
     }
 }
 
-/// The permutation of an instance, if it has a shader.
-fn supported(instance: Instance, width: usize) -> Result<Permutation, HashError> {
-    match instance {
-        Instance::Circom if CIRCOM_WIDTHS.contains(&width) => Ok(Permutation::Poseidon(width)),
-        Instance::Circom => Err(HashError::Unsupported { instance, width }),
-        Instance::Poseidon2 => Ok(Permutation::Poseidon2),
-        Instance::Gnark => Ok(Permutation::Gnark),
-    }
+/// The buffers of a dispatch; the uniform's place comes with the dispatch.
+fn bind(
+    device: &Device,
+    layout: &wgpu::BindGroupLayout,
+    batch: &wgpu::Buffer,
+    storage: [&wgpu::Buffer; 4],
+) -> wgpu::BindGroup {
+    let uniform = wgpu::BindGroupEntry {
+        binding: 0,
+        resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+            buffer: batch,
+            offset: 0,
+            size: std::num::NonZeroU64::new(size_of::<Batch>() as u64),
+        }),
+    };
+    let others = (1..)
+        .zip(storage)
+        .map(|(binding, buffer)| wgpu::BindGroupEntry {
+            binding,
+            resource: buffer.as_entire_binding(),
+        });
+    let entries: Vec<_> = std::iter::once(uniform).chain(others).collect();
+    device.raw().create_bind_group(&wgpu::BindGroupDescriptor {
+        label: Some("poseidon"),
+        layout,
+        entries: &entries,
+    })
+}
+
+/// The first bytes of a buffer, after the submission that fills it.
+fn read(
+    device: &Device,
+    buffer: &wgpu::Buffer,
+    submission: wgpu::SubmissionIndex,
+    bytes: u64,
+) -> Result<Vec<u8>, GpuError> {
+    let mapping = device.scoped(|| device.map(buffer, wgpu::MapMode::Read))?;
+    device.wait(submission)?;
+    device.mapped(&mapping)?;
+    let found = buffer
+        .slice(..bytes)
+        .get_mapped_range()
+        .map(|view| view.to_vec())
+        .map_err(|error| device.rejected(&error))?;
+    buffer.unmap();
+    Ok(found)
 }
 
 fn unfinished(device: &Device, missing: usize, states: usize) -> HashError {

@@ -2,8 +2,12 @@
 //!
 //! One thread takes one state. Words of the state are named variables; where a loop must go over them it rotates them through the
 //! first one, because drivers inline every product and a product site costs compile time.
+//!
+//! The permutation stands once in a loop over the steps of a thread, and every use of it feeds that loop ([`Mode`]): a state, a pair,
+//! the blocks of a list, the levels of a path, a node of a tree.
 
 use super::super::{
+    MAX_INPUTS,
     levels::Permutation,
     parameters::{Dense, Dense2, FULL_ROUNDS, GNARK_ROUNDS, PARTIAL_ROUNDS_2},
     schedule::{HALF, Schedule},
@@ -21,17 +25,94 @@ pub(super) struct Program {
     pub(super) constants: Vec<u32>,
 }
 
+/// What a thread is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum Mode {
+    /// Permutes a state and gives its first words.
+    States = 0,
+    /// Compresses two elements.
+    Pairs = 1,
+    /// Hashes a list: a starting element, then whole blocks of inputs. `places`: start, blocks, 0, 0.
+    Lists = 2,
+    /// Climbs a path: leaf, then siblings. `places`: start, siblings, index (low word, high word).
+    Paths = 3,
+    /// Computes a node of a tree from its children; nodes one after another.
+    Range = 4,
+    /// The same; `places`: the node, and in the top bits which of its children are new.
+    Touched = 5,
+}
+
+/// What a dispatch reads beside its buffers: the uniform of the shader, word by word.
+#[derive(Clone, Copy, Debug, Default, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub(super) struct Batch {
+    pub(super) mode: u32,
+    /// Threads that have work.
+    pub(super) count: u32,
+    /// Elements that a thread writes.
+    pub(super) rows: u32,
+    pub(super) reverse: u32,
+    /// Where the dispatch's part of `places` starts.
+    pub(super) places: u32,
+    /// Number of the first node, as its children's buffer counts.
+    pub(super) first: u32,
+    /// What turns that number into its own buffer's.
+    pub(super) base: u32,
+    /// Word of the first mark among the children, and among the results.
+    pub(super) marks_in: u32,
+    pub(super) marks_out: u32,
+    /// Children and results before these numbers stand above leaves only.
+    pub(super) complete_in: u32,
+    pub(super) complete_out: u32,
+    /// Mark of the nodes that this pass writes.
+    pub(super) epoch: u32,
+}
+
 /// What a thread writes behind its results when it has written them all.
 pub(super) const DONE: u32 = 0x7a5e_0d17;
+/// In the mark of a tree's node: it stands above fillers.
+pub(super) const PARTIAL: u32 = 1 << 31;
+/// In a touched place: its right, its left child is new.
+pub(super) const NEW_RIGHT: u32 = 1 << 31;
+pub(super) const NEW_LEFT: u32 = 1 << 30;
 
 const HEAD: &str = "
-struct Batch { count: u32, rows: u32, reverse: u32, unused: u32 }
+struct Batch {
+    mode: u32, count: u32, rows: u32, reverse: u32,
+    places: u32, first: u32, base: u32, marks_in: u32,
+    marks_out: u32, complete_in: u32, complete_out: u32, epoch: u32,
+}
 @group(0) @binding(0) var<uniform> batch: Batch;
 @group(0) @binding(1) var<storage, read> constants: array<u32>;
 @group(0) @binding(2) var<storage, read> states: array<u32>;
 @group(0) @binding(3) var<storage, read_write> results: array<u32>;
+@group(0) @binding(4) var<storage, read> places: array<u32>;
 override THREADS: u32 = 64u;
 ";
+
+/// Marks of a tree. A child that this pass computes must carry this pass's mark, any other a mark of before; a child above fillers is
+/// computed again in every pass. So the root's mark vouches for every node below it.
+const TREE: &str = "
+fn mark(at: u32, complete: u32) -> u32 { return select(batch.epoch | 0x80000000u, batch.epoch, at < complete); }
+fn is_there(at: u32, is_new: bool) -> bool {
+    let found = states[batch.marks_in + at];
+    let old = found != 0u && (at >= batch.complete_in) == (found >= 0x80000000u);
+    return select(old, found == mark(at, batch.complete_in), is_new);
+}
+@compute @workgroup_size(THREADS)
+fn scatter(@builtin(global_invocation_id) id: vec3<u32>) {
+    if id.x >= batch.count { return; }
+    let at = places[batch.places + id.x];
+    for (var i = 0u; i < 8u; i++) { results[at * 8u + i] = states[(batch.first + id.x) * 8u + i]; }
+    results[batch.marks_out + at] = mark(at, batch.complete_out);
+}
+";
+
+/// Whether the permutation has compressions, and so pairs, paths and trees.
+pub(super) fn compresses(which: Permutation) -> bool {
+    !matches!(which, Permutation::Poseidon(width) if width != 3)
+}
 
 /// The program of a permutation; nothing for a width without one.
 pub(super) fn program(which: Permutation, form: Form) -> Option<Program> {
@@ -50,7 +131,6 @@ pub(super) fn program(which: Permutation, form: Form) -> Option<Program> {
         ),
     };
     let writer = Writer::<Scalar>::new(form);
-    let width = which.width();
     let mut source = HEAD.to_owned() + &writer.prelude();
     if let Permutation::Poseidon(width) = which {
         source += &writer.dot(width);
@@ -59,24 +139,10 @@ pub(super) fn program(which: Permutation, form: Form) -> Option<Program> {
             source += &writer.dot(2 * (width - 1));
         }
     }
-    source += "
-@compute @workgroup_size(THREADS)
-fn permute(@builtin(global_invocation_id) id: vec3<u32>) {
-    if id.x >= batch.count { return; }
-    let at = select(id.x, batch.count - 1u - id.x, batch.reverse != 0u);
-";
-    for i in 0..width {
-        source += &format!("    var s{i} = load(at * {width}u + {i}u);\n");
+    if compresses(which) {
+        source += TREE;
     }
-    source += &body;
-    source += "    let base = at * (batch.rows * 8u + 1u);\n";
-    for i in 0..width {
-        source += &format!(
-            "    if batch.rows > {i}u {{ store(base + {}u, s{i}); }}\n",
-            8 * i
-        );
-    }
-    source += &format!("    results[base + batch.rows * 8u] = {DONE}u;\n}}\n");
+    source += &entry(which, &body);
     Some(Program {
         source,
         constants: constants
@@ -84,6 +150,129 @@ fn permute(@builtin(global_invocation_id) id: vec3<u32>) {
             .flat_map(|element| form.constant(element))
             .collect(),
     })
+}
+
+/// The entry point around a permutation's rounds.
+fn entry(which: Permutation, body: &str) -> String {
+    let width = which.width();
+    let mut out = format!(
+        "
+@compute @workgroup_size(THREADS)
+fn permute(@builtin(global_invocation_id) id: vec3<u32>) {{
+    if id.x >= batch.count {{ return; }}
+    let at = select(id.x, batch.count - 1u - id.x, batch.reverse != 0u);
+    var next = at * {width}u;
+    var out = at * batch.rows;
+    var mark_at = batch.marks_out + at;
+    var done = {DONE}u;
+"
+    );
+    for i in 0..width {
+        out += &format!("    var s{i} = zero();\n");
+    }
+    let states: String = (0..width)
+        .map(|i| format!("s{i} = load(next + {i}u); "))
+        .collect();
+    if !compresses(which) {
+        out += &format!("    {states}\n{body}");
+        return out + &close(width);
+    }
+    // Where a list starts, how a block enters, how a pair does, and what is carried on.
+    let (start, block, pair, carried) = match which {
+        Permutation::Poseidon(_) => ("", "", ["s1", "s2"], "s0"),
+        Permutation::Poseidon2 => (
+            "s2 = chain;",
+            "s0 = shrink(settle(add(s0, load(next)))); s1 = shrink(settle(add(s1, load(next + 1u)))); next += 2u;",
+            ["s0", "s1"],
+            "s0",
+        ),
+        Permutation::Gnark => (
+            "",
+            "s0 = chain; s1 = load(next); right = s1; next += 1u;",
+            ["s0", "s1"],
+            "shrink(settle(add(s1, right)))",
+        ),
+    };
+    // The word of a pair's state that is zero.
+    let spare = match which {
+        Permutation::Poseidon(_) => "s0 = zero();",
+        Permutation::Poseidon2 => "s2 = zero();",
+        Permutation::Gnark => "right = s1;",
+    };
+    let right = match which {
+        Permutation::Gnark => "    var right = zero();\n",
+        _ => "",
+    };
+    let [left, other] = pair;
+    out += &format!(
+        "    var chain = zero();
+{right}    var steps = 1u;
+    var low = 0u;
+    var high = 0u;
+    if batch.mode == {pairs}u {{
+        next = at * 2u;
+    }} else if batch.mode == {lists}u || batch.mode == {paths}u {{
+        let place = batch.places + at * 4u;
+        next = places[place];
+        steps = min(places[place + 1u], {MAX_INPUTS}u);
+        low = places[place + 2u];
+        high = places[place + 3u];
+    }} else if batch.mode >= {range}u {{
+        var node = batch.first + at;
+        var new_left = 2u * node >= batch.complete_in;
+        var new_right = 2u * node + 1u >= batch.complete_in;
+        if batch.mode == {touched}u {{
+            let place = places[batch.places + at];
+            node = place & 0x3fffffffu;
+            new_left = (place & {NEW_LEFT}u) != 0u;
+            new_right = (place & {NEW_RIGHT}u) != 0u;
+        }}
+        next = 2u * node;
+        out = batch.base + node;
+        mark_at = batch.marks_out + out;
+        done = mark(out, batch.complete_out);
+        // A node is computed from children that are there, or not at all.
+        if !is_there(next, new_left) || !is_there(next + 1u, new_right) {{ return; }}
+    }}
+    if batch.mode != {plain}u {{ chain = load(next); next += 1u; }}
+    if batch.mode == {lists}u {{ {start} }}
+    for (var step = 0u; step < steps; step++) {{
+        if batch.mode == {plain}u {{
+            {states}
+        }} else if batch.mode == {lists}u {{
+            {block}
+        }} else {{
+            let sibling = load(next);
+            next += 1u;
+            if (low & 1u) == 0u {{ {left} = chain; {other} = sibling; }} else {{ {left} = sibling; {other} = chain; }}
+            low = (low >> 1u) | (high << 31u);
+            high = high >> 1u;
+            {spare}
+        }}
+{body}        chain = {carried};
+    }}
+    if batch.mode != {plain}u {{ s0 = chain; }}
+",
+        pairs = Mode::Pairs as u32,
+        lists = Mode::Lists as u32,
+        paths = Mode::Paths as u32,
+        range = Mode::Range as u32,
+        touched = Mode::Touched as u32,
+        plain = Mode::States as u32,
+    );
+    out + &close(width)
+}
+
+/// Writes the first words and the mark.
+fn close(width: usize) -> String {
+    let mut out = String::new();
+    for i in 0..width {
+        out += &format!(
+            "    if batch.rows > {i}u {{ store(out * 8u + {}u, s{i}); }}\n",
+            8 * i
+        );
+    }
+    out + "    results[mark_at] = done;\n}\n"
 }
 
 /// Where each list of a schedule starts in [`in_order`].

@@ -1,5 +1,5 @@
 use super::*;
-use crate::poseidon::known_answers;
+use crate::poseidon::{known_answers, tree::Shape};
 
 /// A device that does nothing gives no hash.
 #[test]
@@ -19,16 +19,101 @@ fn noop_hashes_nothing() {
             ),
             "{error}"
         );
+        if instance != Instance::Circom {
+            let lists: [&[Fr]; 2] = [&pair, &pair[..1]];
+            let error = hasher.hash_many(instance, &lists).unwrap_err();
+            assert!(matches!(error, HashError::Unfinished { .. }), "{error}");
+        }
+        let path = MerklePath {
+            root: Fr::ZERO,
+            leaf: Fr::ZERO,
+            index: 1,
+            siblings: &pair,
+        };
+        // No verdict at all, and no "false".
+        let error = hasher.verify_paths(instance, &[path]).unwrap_err();
+        assert!(matches!(error, HashError::Unfinished { .. }), "{error}");
     }
+}
+
+/// A tree whose levels were not hashed has no root, whatever leaves went up, and none after an update that did nothing.
+#[test]
+fn noop_grows_no_tree() {
+    let device = Device::noop().unwrap();
+    let mut hasher = BatchHasher::new(&device).unwrap();
+    for count in [1, 3, 8] {
+        let shape = Shape::new(Instance::Gnark, 3).unwrap();
+        let mut tree = DeviceTree::new(&mut hasher, shape, 8).unwrap();
+        assert!(tree.root().is_ok(), "the root of no leaves is known");
+        tree.append(&vec![Fr::ONE; count]).unwrap();
+        for error in [
+            tree.root().unwrap_err(),
+            tree.nodes(1, 0..1).unwrap_err(),
+            tree.path(0).unwrap_err(),
+            tree.update(&[(0, Fr::ZERO)]).unwrap_err(),
+        ] {
+            assert!(matches!(error, HashError::Unfinished { .. }), "{error}");
+        }
+    }
+    // A lone leaf is its own root; a new value that was not written is missed.
+    let shape = Shape::new(Instance::Gnark, 0).unwrap();
+    let mut tree = DeviceTree::new(&mut hasher, shape, 1).unwrap();
+    tree.append(&[Fr::ONE]).unwrap();
+    assert_eq!(tree.root(), Ok(Fr::ONE));
+    tree.update(&[(0, Fr::ZERO)]).unwrap();
+    assert!(matches!(tree.root(), Err(HashError::Unfinished { .. })));
+}
+
+#[test]
+fn limits_of_trees_are_errors() {
+    let device = Device::noop().unwrap();
+    let mut hasher = BatchHasher::new(&device).unwrap();
+    let shape = Shape::new(Instance::Gnark, 3).unwrap();
+    let full = |leaves| HashError::Tree(TreeError::Full { leaves, most: 8 });
+    let error = DeviceTree::new(&mut hasher, shape.clone(), 9).unwrap_err();
+    assert_eq!(error, full(9));
+    let deep = Shape::new(Instance::Gnark, 30).unwrap();
+    let error = DeviceTree::new(&mut hasher, deep, 1 << 25).unwrap_err();
+    assert!(
+        matches!(error, HashError::Tree(TreeError::Memory { .. })),
+        "{error}"
+    );
+    let mut tree = DeviceTree::new(&mut hasher, shape, 8).unwrap();
+    tree.append(&[Fr::ONE; 5]).unwrap();
+    assert_eq!(tree.append(&[Fr::ONE; 4]), Err(full(9)));
+    assert_eq!(tree.len(), 5);
+    let twice = [(1, Fr::ONE), (1, Fr::ZERO)];
+    assert_eq!(
+        tree.update(&twice),
+        Err(TreeError::Repeated { index: 1 }.into())
+    );
+    let outside = [(5, Fr::ONE)];
+    assert_eq!(
+        tree.update(&outside),
+        Err(TreeError::Index { index: 5, end: 5 }.into())
+    );
+    assert_eq!(
+        tree.path(8),
+        Err(TreeError::Index { index: 8, end: 8 }.into())
+    );
+    assert_eq!(
+        tree.nodes(1, 0..5),
+        Err(TreeError::Index { index: 4, end: 4 }.into())
+    );
 }
 
 #[test]
 fn a_lost_device_is_an_error() {
     let device = Device::noop().unwrap();
     let mut hasher = BatchHasher::new(&device).unwrap();
-    let submission = hasher.submit(Permutation::Gnark, 2, &[Fr::ONE; 2]).unwrap();
+    let shape = Shape::new(Instance::Gnark, 3).unwrap();
+    let mut tree = DeviceTree::new(&mut hasher, shape.clone(), 8).unwrap();
+    tree.append(&[Fr::ONE; 2]).unwrap();
+    let pending = hasher
+        .submit_pairs(Instance::Gnark, &[[Fr::ONE; 2]])
+        .unwrap();
     device.destroy();
-    let error = hasher.collect(submission, 2, 1).unwrap_err();
+    let error = hasher.collect(pending).unwrap_err();
     assert!(
         matches!(error, HashError::Gpu(GpuError::Lost { .. })),
         "{error}"
@@ -44,6 +129,13 @@ fn a_lost_device_is_an_error() {
         BatchHasher::new(&device),
         Err(GpuError::Lost { .. })
     ));
+    for error in [
+        tree.root().unwrap_err(),
+        tree.append(&[Fr::ONE]).unwrap_err(),
+    ] {
+        let lost = matches!(error, HashError::Gpu(GpuError::Lost { .. }));
+        assert!(lost, "{error}");
+    }
 }
 
 #[test]
@@ -70,13 +162,10 @@ fn bad_input_is_an_error() {
             "{error}"
         );
     }
-    let error = hasher
-        .permute_many(Instance::Circom, 9, &states[..9])
-        .unwrap_err();
-    assert!(
-        matches!(error, HashError::Unsupported { width: 9, .. }),
-        "{error}"
-    );
+    let lists: [&[Fr]; 2] = [&[Fr::ONE], &[]];
+    let error = hasher.hash_many(Instance::Circom, &lists).unwrap_err();
+    let count = matches!(error, HashError::Input(InputError::Count { given: 0, .. }));
+    assert!(count, "{error}");
     let error = hasher
         .merkle_root(Instance::Gnark, &states[..3])
         .unwrap_err();
