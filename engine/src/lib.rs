@@ -47,6 +47,7 @@ mod keys;
 mod lane;
 mod mldsa;
 mod options;
+mod poseidon;
 mod prometheus;
 mod queue;
 mod report;
@@ -73,6 +74,9 @@ pub use keys::KeyCache;
 pub use mldsa::MlDsaVerify;
 pub use options::{Priority, SubmitOptions};
 pub use pars_kernels::mldsa::{InputError, Message, ParameterSet, PreparedKey, VerifyJob};
+pub use poseidon::{
+    PoseidonCompress, PoseidonHash, PoseidonList, PoseidonPair, PoseidonPath, PoseidonVerifyPath,
+};
 pub use report::{
     AdapterKind, AdapterReport, AdapterSummary, Cost, CpuReport, DeviceReport, DeviceState,
     RouteReport, SelfTestReport,
