@@ -1,11 +1,11 @@
-//! Four states at once in 256-bit registers.
+//! Four states at once in 256-bit registers, or two times four in step.
 #![allow(unsafe_code)]
 
 use core::arch::x86_64::*;
 
 use super::{
-    LANES, Lane, permute,
-    streams::{SEED_BLOCKS, Seed, Stream},
+    LANES, Lane, permute, permute_pair,
+    streams::{SEED_BLOCKS, Seed, Stream, seed_words},
 };
 
 /// One state word of four states. Made only by code that runs under AVX2.
@@ -60,19 +60,62 @@ impl Lane for X4 {
     }
 }
 
+/// Four states whose words are `stride` words apart.
+///
+/// # Safety
+/// The processor has AVX2; four words are readable at each of 25 places.
+#[inline(always)]
+unsafe fn load(from: *const u64, stride: usize) -> [X4; LANES] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut state = [X4(_mm256_setzero_si256()); LANES];
+        for (i, word) in state.iter_mut().enumerate() {
+            *word = X4(_mm256_loadu_si256(from.add(i * stride).cast()));
+        }
+        state
+    }
+}
+
+/// The reverse of [`load`].
+///
+/// # Safety
+/// As [`load`], writable.
+#[inline(always)]
+unsafe fn store(state: &[X4; LANES], to: *mut u64, stride: usize) {
+    for (i, word) in state.iter().enumerate() {
+        // SAFETY: the caller's promise.
+        unsafe { _mm256_storeu_si256(to.add(i * stride).cast(), word.0) };
+    }
+}
+
 /// Permutes four states; `words[w][l]` is word `w` of state `l`.
 ///
 /// # Safety
 /// The processor has AVX2.
 #[target_feature(enable = "avx2")]
 pub(crate) unsafe fn permute4(words: &mut [[u64; 4]; LANES]) {
-    let base = words.as_mut_ptr().cast::<X4>();
-    // SAFETY: the array is 25 consecutive groups of 32 bytes; unaligned loads and stores are used.
-    let mut state: [X4; LANES] = core::array::from_fn(|i| unsafe { base.add(i).read_unaligned() });
-    permute(&mut state);
-    for (i, word) in state.into_iter().enumerate() {
-        // SAFETY: as above.
-        unsafe { base.add(i).write_unaligned(word) };
+    let base = words.as_mut_ptr().cast();
+    // SAFETY: the array is 25 groups of four words.
+    unsafe {
+        let mut state = load(base, 4);
+        permute(&mut state);
+        store(&state, base, 4);
+    }
+}
+
+/// Permutes eight states; `words[w][l]` is word `w` of state `l`.
+///
+/// # Safety
+/// The processor has AVX2.
+#[target_feature(enable = "avx2")]
+pub(crate) unsafe fn permute8(words: &mut [[u64; 8]; LANES]) {
+    let base = words.as_mut_ptr().cast::<u64>();
+    // SAFETY: the array is 25 groups of twice four words.
+    unsafe {
+        let mut states = [load(base, 8), load(base.add(4), 8)];
+        permute_pair(&mut states);
+        store(&states[0], base, 8);
+        store(&states[1], base.add(4), 8);
     }
 }
 
@@ -99,10 +142,42 @@ unsafe fn transpose(words: [__m256i; 4]) -> [__m256i; 4] {
 /// # Safety
 /// The processor has AVX2.
 #[target_feature(enable = "avx2")]
-pub(crate) unsafe fn permute_states(states: &mut [[u64; LANES]; 4]) {
-    // SAFETY: each access is four words inside one state, or one word; the caller's promise.
+pub(crate) unsafe fn permute_four(states: &mut [[u64; LANES]; 4]) {
+    // SAFETY: the caller's promise.
     unsafe {
-        let mut words = [X4::splat(0); LANES];
+        let mut words = gather(states);
+        permute(&mut words);
+        scatter(&words, states);
+    }
+}
+
+/// Permutes eight states, each with its words together.
+///
+/// # Safety
+/// The processor has AVX2.
+#[target_feature(enable = "avx2")]
+pub(crate) unsafe fn permute_eight(states: &mut [[u64; LANES]; 8]) {
+    let [first, second] = states.as_chunks_mut::<4>().0 else {
+        return;
+    };
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut words = [gather(first), gather(second)];
+        permute_pair(&mut words);
+        scatter(&words[0], first);
+        scatter(&words[1], second);
+    }
+}
+
+/// Four states with their words together, word by word.
+///
+/// # Safety
+/// The processor has AVX2.
+#[inline(always)]
+unsafe fn gather(states: &[[u64; LANES]; 4]) -> [X4; LANES] {
+    // SAFETY: each access is four words inside one state; the caller's promise.
+    unsafe {
+        let mut words = [X4(_mm256_setzero_si256()); LANES];
         for group in 0..6 {
             let mut rows = [_mm256_setzero_si256(); 4];
             for (row, state) in rows.iter_mut().zip(states.iter()) {
@@ -115,7 +190,18 @@ pub(crate) unsafe fn permute_states(states: &mut [[u64; LANES]; 4]) {
         }
         let last = [states[0][24], states[1][24], states[2][24], states[3][24]];
         words[24] = X4(_mm256_loadu_si256(last.as_ptr().cast()));
-        permute(&mut words);
+        words
+    }
+}
+
+/// The reverse of [`gather`].
+///
+/// # Safety
+/// The processor has AVX2.
+#[inline(always)]
+unsafe fn scatter(words: &[X4; LANES], states: &mut [[u64; LANES]; 4]) {
+    // SAFETY: as in `gather`.
+    unsafe {
         for group in 0..6 {
             let mut rows = [_mm256_setzero_si256(); 4];
             for (row, word) in rows.iter_mut().zip(&words[4 * group..4 * group + 4]) {
@@ -134,42 +220,48 @@ pub(crate) unsafe fn permute_states(states: &mut [[u64; LANES]; 4]) {
     }
 }
 
-/// Four SHAKE128 streams of [`SEED_BLOCKS`] blocks from four 34-byte seeds.
+/// Eight SHAKE128 streams of [`SEED_BLOCKS`] blocks from eight 34-byte seeds.
 ///
 /// # Safety
 /// The processor has AVX2.
 #[inline(always)]
-pub(crate) unsafe fn seed_streams4(seeds: &[Seed; 4], streams: &mut [Stream; 4]) {
-    let mut words = [[0u64; 4]; LANES];
-    for (lane, seed) in seeds.iter().enumerate() {
-        for (word, value) in words.iter_mut().zip(seed.words()) {
-            word[lane] = value;
-        }
-        words[Seed::LAST_WORD][lane] = Seed::LAST_VALUE;
-    }
-    let base = words.as_ptr().cast::<X4>();
-    // SAFETY: the array is 25 consecutive groups of 32 bytes; stores end at
-    // 4 * 168 + 160 + 32 <= STREAM_LEN; the caller runs under AVX2.
+pub(crate) unsafe fn seed_streams8(seeds: &[Seed; 8], streams: &mut [Stream; 8]) {
+    let words = seed_words(seeds);
+    let base = words.as_ptr().cast::<u64>();
+    let [first, second] = streams.as_chunks_mut::<4>().0 else {
+        return;
+    };
+    // SAFETY: the array is 25 groups of twice four words; the caller's promise.
     unsafe {
-        let mut state = [X4::splat(0); LANES];
-        for (i, word) in state.iter_mut().enumerate() {
-            *word = base.add(i).read_unaligned();
-        }
+        let mut states = [load(base, 8), load(base.add(4), 8)];
         for block in 0..SEED_BLOCKS {
-            permute(&mut state);
-            for group in 0..6 {
-                let mut words = [_mm256_setzero_si256(); 4];
-                for (to, word) in words
-                    .iter_mut()
-                    .zip(&state[4 * group..21.min(4 * group + 4)])
-                {
-                    *to = word.0;
-                }
-                let rows = transpose(words);
-                for (stream, row) in streams.iter_mut().zip(&rows) {
-                    let to = stream.0.as_mut_ptr().add(168 * block + 32 * group);
-                    _mm256_storeu_si256(to.cast(), *row);
-                }
+            permute_pair(&mut states);
+            squeeze(&states[0], first, block);
+            squeeze(&states[1], second, block);
+        }
+    }
+}
+
+/// A block of SHAKE128's output of four states.
+///
+/// # Safety
+/// The processor has AVX2.
+#[inline(always)]
+unsafe fn squeeze(state: &[X4; LANES], streams: &mut [Stream; 4], block: usize) {
+    for group in 0..6 {
+        // SAFETY: stores end at 4 * 168 + 160 + 32 <= STREAM_LEN; the caller's promise.
+        unsafe {
+            let mut words = [_mm256_setzero_si256(); 4];
+            for (to, word) in words
+                .iter_mut()
+                .zip(&state[4 * group..21.min(4 * group + 4)])
+            {
+                *to = word.0;
+            }
+            let rows = transpose(words);
+            for (stream, row) in streams.iter_mut().zip(&rows) {
+                let to = stream.0.as_mut_ptr().add(168 * block + 32 * group);
+                _mm256_storeu_si256(to.cast(), *row);
             }
         }
     }

@@ -5,7 +5,7 @@ use core::arch::x86_64::*;
 
 use super::{
     LANES, Lane, permute,
-    streams::{SEED_BLOCKS, Seed, Stream},
+    streams::{SEED_BLOCKS, Seed, Stream, seed_words},
 };
 
 /// One state word of eight states. Made only by code that runs under AVX-512F.
@@ -64,7 +64,7 @@ pub(crate) unsafe fn permute8(words: &mut [[u64; 8]; LANES]) {
 /// # Safety
 /// The processor has AVX-512F.
 #[target_feature(enable = "avx512f")]
-pub(crate) unsafe fn permute_states(states: &mut [[u64; LANES]; 8]) {
+pub(crate) unsafe fn permute_eight(states: &mut [[u64; LANES]; 8]) {
     // SAFETY: each access is eight words inside one state, or one word; the caller's promise.
     unsafe {
         let mut words = [X8::splat(0); LANES];
@@ -140,13 +140,7 @@ unsafe fn transpose(r: [__m512i; 8]) -> [__m512i; 8] {
 /// The processor has AVX-512F.
 #[inline(always)]
 pub(crate) unsafe fn seed_streams8(seeds: &[Seed; 8], streams: &mut [Stream; 8]) {
-    let mut words = [[0u64; 8]; LANES];
-    for (lane, seed) in seeds.iter().enumerate() {
-        for (word, value) in words.iter_mut().zip(seed.words()) {
-            word[lane] = value;
-        }
-        words[Seed::LAST_WORD][lane] = Seed::LAST_VALUE;
-    }
+    let words = seed_words(seeds);
     let base = words.as_ptr().cast::<X8>();
     // SAFETY: the array is 25 consecutive groups of 64 bytes; stores end at
     // 4 * 168 + 128 + 64 <= STREAM_LEN; the caller runs under AVX-512F.

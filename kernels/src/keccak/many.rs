@@ -56,6 +56,12 @@ impl Sponge {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the level was found on this processor.
             #[allow(unsafe_code)]
+            Level::Avx2 if messages.len() > 4 => self.run::<8>(messages, outputs, |words| unsafe {
+                super::avx2::permute8(words)
+            }),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the level was found on this processor.
+            #[allow(unsafe_code)]
             Level::Avx2 => self.run::<4>(messages, outputs, |words| unsafe {
                 super::avx2::permute4(words)
             }),
@@ -179,20 +185,24 @@ pub fn permute_many_at(level: Level, states: &mut [[u64; LANES]]) {
                 // SAFETY: the level was found on this processor.
                 #[allow(unsafe_code)]
                 unsafe {
-                    super::avx512::permute_states(group);
+                    super::avx512::permute_eight(group);
                 }
             }
             rest
         }
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => {
-            let (groups, rest) = states.as_chunks_mut::<4>();
-            for group in groups {
-                // SAFETY: the level was found on this processor.
-                #[allow(unsafe_code)]
-                unsafe {
-                    super::avx2::permute_states(group);
-                }
+            let (eights, rest) = states.as_chunks_mut::<8>();
+            let (fours, rest) = rest.as_chunks_mut::<4>();
+            // SAFETY: the level was found on this processor.
+            #[allow(unsafe_code)]
+            unsafe {
+                eights
+                    .iter_mut()
+                    .for_each(|group| super::avx2::permute_eight(group));
+                fours
+                    .iter_mut()
+                    .for_each(|group| super::avx2::permute_four(group));
             }
             rest
         }

@@ -64,42 +64,126 @@ impl Lane for u64 {
     }
 }
 
+/// The five lanes of a plane.
+type Row<L> = [L; 5];
+
 /// Keccak-f\[1600\] on each state held in `state`; lane `x + 5·y` of FIPS 202 is `state[x + 5·y]`.
+///
+/// A round leaves the column parities that the next one begins with: summed while the rows are made, they cost no second
+/// pass over the state.
 #[inline(always)]
 pub fn permute<L: Lane>(state: &mut [L; LANES]) {
+    let mut parity = parities(state);
     for &constant in &ROUND_CONSTANTS {
-        round(state, L::splat(constant));
+        round(state, &mut parity, L::splat(constant));
     }
 }
 
-/// One round. Every index below is a constant after unrolling, so the state stays in registers.
+/// [`permute`] on two states in step. A round begins and ends with a chain of a few values, in which most execution units
+/// wait; with another state beside it they do not. Worth it where a state does not fit the registers anyway.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn round<L: Lane>(a: &mut [L; LANES], constant: L) {
-    // θ: column parities, then each column takes its left neighbour and the rotated right one.
-    let mut parity = [a[0]; 5];
+pub(crate) fn permute_pair<L: Lane>([a, b]: &mut [[L; LANES]; 2]) {
+    let (mut parity_a, mut parity_b) = (parities(a), parities(b));
+    for &constant in &ROUND_CONSTANTS {
+        round(a, &mut parity_a, L::splat(constant));
+        round(b, &mut parity_b, L::splat(constant));
+    }
+}
+
+/// The parity of each column.
+#[inline(always)]
+fn parities<L: Lane>(state: &[L; LANES]) -> Row<L> {
+    let mut parity = [state[0]; 5];
     for x in 0..5 {
-        parity[x] = a[x].xor3(a[x + 5], a[x + 10]).xor3(a[x + 15], a[x + 20]);
+        let upper = state[x].xor3(state[x + 5], state[x + 10]);
+        parity[x] = upper.xor3(state[x + 15], state[x + 20]);
     }
-    let mut turned = parity;
-    for x in 0..5 {
-        turned[x] = parity[x].rotate(1);
-    }
-    // ρ and π: lane (x, y) moves to (y, 2x + 3y).
-    let mut b = *a;
-    for x in 0..5 {
-        for y in 0..5 {
-            b[y + 5 * ((2 * x + 3 * y) % 5)] = a[x + 5 * y]
-                .xor3(parity[(x + 4) % 5], turned[(x + 1) % 5])
-                .rotate(ROTATIONS[x + 5 * y]);
-        }
-    }
-    // χ along rows, ι on the first lane.
-    for y in 0..5 {
-        for x in 0..5 {
-            a[x + 5 * y] = b[x + 5 * y].chi(b[(x + 1) % 5 + 5 * y], b[(x + 2) % 5 + 5 * y]);
-        }
-    }
-    a[0] = a[0].xor(constant);
+    parity
+}
+
+/// One round. Takes the column parities of `state` and leaves those of its result.
+///
+/// A row at a time, so that few values are alive at once: registers hold five lanes of a row, what θ adds to each column
+/// and the next parities. Written out, because every index and every rotation must be a constant.
+#[inline(always)]
+fn round<L: Lane>(state: &mut [L; LANES], parity: &mut Row<L>, constant: L) {
+    let before = *state;
+    let theta = theta(parity);
+    let mut row0 = row(&before, &theta, [0, 6, 12, 18, 24]);
+    row0[0] = row0[0].xor(constant); // ι
+    store(state, 0, row0);
+    let row1 = row(&before, &theta, [3, 9, 10, 16, 22]);
+    store(state, 5, row1);
+    let row2 = row(&before, &theta, [1, 7, 13, 19, 20]);
+    store(state, 10, row2);
+    let upper = sum(row0, row1, row2);
+    let row3 = row(&before, &theta, [4, 5, 11, 17, 23]);
+    store(state, 15, row3);
+    let row4 = row(&before, &theta, [2, 8, 14, 15, 21]);
+    store(state, 20, row4);
+    *parity = sum(upper, row3, row4);
+}
+
+/// What θ adds to each column: its left neighbour's parity and its right one's, rotated.
+#[inline(always)]
+fn theta<L: Lane>(parity: &Row<L>) -> Row<L> {
+    let [a, b, c, d, e] = *parity;
+    [
+        e.xor(b.rotate(1)),
+        a.xor(c.rotate(1)),
+        b.xor(d.rotate(1)),
+        c.xor(e.rotate(1)),
+        d.xor(a.rotate(1)),
+    ]
+}
+
+/// A row after θ, ρ, π and χ; π brings the lanes `from` there.
+#[inline(always)]
+fn row<L: Lane>(state: &[L; LANES], theta: &Row<L>, from: [usize; 5]) -> Row<L> {
+    let [a, b, c, d, e] = [
+        moved(state, theta, from[0]),
+        moved(state, theta, from[1]),
+        moved(state, theta, from[2]),
+        moved(state, theta, from[3]),
+        moved(state, theta, from[4]),
+    ];
+    [
+        a.chi(b, c),
+        b.chi(c, d),
+        c.chi(d, e),
+        d.chi(e, a),
+        e.chi(a, b),
+    ]
+}
+
+/// θ and ρ on one lane.
+#[inline(always)]
+fn moved<L: Lane>(state: &[L; LANES], theta: &Row<L>, lane: usize) -> L {
+    state[lane].xor(theta[lane % 5]).rotate(ROTATIONS[lane])
+}
+
+/// The sums of three rows by columns.
+#[inline(always)]
+fn sum<L: Lane>(a: Row<L>, b: Row<L>, c: Row<L>) -> Row<L> {
+    [
+        a[0].xor3(b[0], c[0]),
+        a[1].xor3(b[1], c[1]),
+        a[2].xor3(b[2], c[2]),
+        a[3].xor3(b[3], c[3]),
+        a[4].xor3(b[4], c[4]),
+    ]
+}
+
+/// Puts a row where its lane of column 0 is `state[first]`.
+#[inline(always)]
+fn store<L: Lane>(state: &mut [L; LANES], first: usize, row: Row<L>) {
+    let [a, b, c, d, e] = row;
+    state[first] = a;
+    state[first + 1] = b;
+    state[first + 2] = c;
+    state[first + 3] = d;
+    state[first + 4] = e;
 }
 
 /// FIPS 202, Algorithm 5 (the LFSR `rc`) and 6.

@@ -1,5 +1,7 @@
 //! Short seeds to long SHAKE128 streams, several at a time: the shape of ExpandA.
 
+use super::LANES;
+
 /// Blocks of 168 bytes in a stream: 280 candidates of three bytes, of which 256 are wanted and one in
 /// 1,024 is refused.
 pub(crate) const SEED_BLOCKS: usize = 5;
@@ -31,16 +33,20 @@ impl Seed {
         column: 0,
         row: 0,
     };
-    /// The word that holds the last byte of SHAKE128's first block.
-    pub(crate) const LAST_WORD: usize = 20;
-    /// The last bit of the padding.
-    pub(crate) const LAST_VALUE: u64 = 0x80 << 56;
+}
 
-    /// The first five words of the padded block; the others are zero but for the last.
-    #[inline(always)]
-    pub(crate) fn words(&self) -> [u64; 5] {
-        let [a, b, c, d] = self.rho;
-        let tail = u64::from(self.column) | u64::from(self.row) << 8 | 0x1f << 16;
-        [a, b, c, d, tail]
+/// SHAKE128 states that have absorbed the seeds and their padding, word by word.
+#[inline(always)]
+pub(crate) fn seed_words(seeds: &[Seed; 8]) -> [[u64; 8]; LANES] {
+    let mut words = [[0; 8]; LANES];
+    for (lane, seed) in seeds.iter().enumerate() {
+        let [a, b, c, d] = seed.rho;
+        let tail = u64::from(seed.column) | u64::from(seed.row) << 8 | 0x1f << 16;
+        for (word, value) in words.iter_mut().zip([a, b, c, d, tail]) {
+            word[lane] = value;
+        }
+        // The last bit of the padding ends the block of 168 bytes.
+        words[20][lane] = 0x80 << 56;
     }
+    words
 }

@@ -3,8 +3,7 @@
 //! Hashing shares lanes across signatures; the arithmetic of one polynomial fills whole registers.
 //! A batch is cut into chunks of one parameter set. In a chunk the structural checks come first, and
 //! what fails them costs no hashing; the key hashes, message representatives, challenges and final
-//! hashes of the rest run through all lanes together. The matrix is made eight (or four) entries at a
-//! time; a row is used as soon as it is complete and then forgotten, so the matrix is never stored.
+//! hashes of the rest run through all lanes together. The matrix is made eight entries at a time; a row is used as soon as it is complete and then forgotten, so the matrix is never stored.
 
 use super::{
     Poly, Q, Words, ntt,
@@ -28,6 +27,8 @@ use crate::{
 const CHUNK: usize = 64;
 /// Signatures whose matrices share the lanes of the streams.
 const GROUP: usize = 8;
+/// Entries of the matrix made at once.
+const STREAMS: usize = 8;
 /// Bytes after the encoded w1 that whole-register stores may touch.
 const SLACK: usize = 64;
 /// Longest encoded w1: eight rows of 128 bytes.
@@ -40,12 +41,10 @@ const W1_MAX: usize = 1024;
 unsafe trait Machine<const N: usize> {
     /// The registers.
     type V: Words<N>;
-    /// Streams made at once.
-    const LANES: usize;
     /// The level, for the other hashes.
     const LEVEL: Level;
-    /// Streams of the first `LANES` seeds.
-    unsafe fn streams(seeds: &[Seed; 8], streams: &mut [Stream; 8]);
+    /// Streams of the seeds.
+    unsafe fn streams(seeds: &[Seed; STREAMS], streams: &mut [Stream; STREAMS]);
 }
 
 /// AVX-512 with VBMI.
@@ -54,10 +53,9 @@ struct Avx512;
 // SAFETY: as the trait says.
 unsafe impl Machine<16> for Avx512 {
     type V = super::avx512::W16;
-    const LANES: usize = 8;
     const LEVEL: Level = Level::Avx512;
     #[inline(always)]
-    unsafe fn streams(seeds: &[Seed; 8], streams: &mut [Stream; 8]) {
+    unsafe fn streams(seeds: &[Seed; STREAMS], streams: &mut [Stream; STREAMS]) {
         // SAFETY: the caller's promise.
         unsafe { crate::keccak::avx512::seed_streams8(seeds, streams) }
     }
@@ -69,17 +67,11 @@ struct Avx2;
 // SAFETY: as the trait says.
 unsafe impl Machine<8> for Avx2 {
     type V = super::avx2::W8;
-    const LANES: usize = 4;
     const LEVEL: Level = Level::Avx2;
     #[inline(always)]
-    unsafe fn streams(seeds: &[Seed; 8], streams: &mut [Stream; 8]) {
-        let ([seeds, ..], [streams, ..]) =
-            (seeds.as_chunks::<4>().0, streams.as_chunks_mut::<4>().0)
-        else {
-            return;
-        };
+    unsafe fn streams(seeds: &[Seed; STREAMS], streams: &mut [Stream; STREAMS]) {
         // SAFETY: the caller's promise.
-        unsafe { crate::keccak::avx2::seed_streams4(seeds, streams) }
+        unsafe { crate::keccak::avx2::seed_streams8(seeds, streams) }
     }
 }
 
@@ -389,12 +381,12 @@ unsafe fn commitments<const N: usize, M: Machine<N>>(
     }
 
     let total = params.k * params.l * fresh.len();
-    let mut streams = [const { Stream::ZERO }; 8];
+    let mut streams = [const { Stream::ZERO }; STREAMS];
     let mut entries = [const { Entry::ZERO }; L_MAX];
     let mut at = 0;
     while at < total {
-        let mut seeds = [Seed::ZERO; 8];
-        for (lane, seed) in seeds[..M::LANES].iter_mut().enumerate() {
+        let mut seeds = [Seed::ZERO; STREAMS];
+        for (lane, seed) in seeds.iter_mut().enumerate() {
             // Past the end the last entry is made again and not used.
             let (index, row, column) = place(params, (at + lane).min(total - 1));
             *seed = Seed {
@@ -405,7 +397,7 @@ unsafe fn commitments<const N: usize, M: Machine<N>>(
         }
         // SAFETY: the caller's promise.
         unsafe { M::streams(&seeds, &mut streams) };
-        for (lane, stream) in streams[..M::LANES.min(total - at)].iter().enumerate() {
+        for (lane, stream) in streams[..STREAMS.min(total - at)].iter().enumerate() {
             let (index, row, column) = place(params, at + lane);
             let member = fresh[index];
             // SAFETY: the caller's promise.
@@ -430,7 +422,7 @@ unsafe fn commitments<const N: usize, M: Machine<N>>(
                 }
             }
         }
-        at += M::LANES;
+        at += STREAMS;
     }
 }
 
@@ -495,11 +487,11 @@ unsafe fn expand_with<const N: usize, M: Machine<N>>(params: &Params, rho: &[u8]
     }
     let total = params.k * params.l;
     let mut matrix = Vec::with_capacity(total);
-    let mut streams = [const { Stream::ZERO }; 8];
+    let mut streams = [const { Stream::ZERO }; STREAMS];
     let mut sampled = Entry::ZERO;
     let mut at = 0;
     while at < total {
-        let mut seeds = [Seed::ZERO; 8];
+        let mut seeds = [Seed::ZERO; STREAMS];
         for (lane, seed) in seeds.iter_mut().enumerate() {
             let (_, row, column) = place(params, (at + lane).min(total - 1));
             *seed = Seed {
@@ -510,12 +502,12 @@ unsafe fn expand_with<const N: usize, M: Machine<N>>(params: &Params, rho: &[u8]
         }
         // SAFETY: the caller's promise.
         unsafe { M::streams(&seeds, &mut streams) };
-        for lane in 0..M::LANES.min(total - at) {
+        for lane in 0..STREAMS.min(total - at) {
             // SAFETY: the caller's promise.
             unsafe { entry::<N, M>(&streams[lane], &seeds[lane], &mut sampled) };
             matrix.push(Words256(*sampled.words()));
         }
-        at += M::LANES;
+        at += STREAMS;
     }
     matrix
 }
