@@ -75,18 +75,8 @@ fn prepare_t1(
 
     var v = Octet();
     //EACH v.c# = t1_shifted(key, row, t + #u * 32u);
-    forward_8(&v, 1u);
-    w_put_far(memory, t, v);
-    workgroupBarrier();
-    v = w_get_middle(memory, t);
-    forward_8(&v, 8u + (t >> 2u));
-    w_put_middle(memory, t, v);
-    workgroupBarrier();
-    v = w_get_near(memory, t);
-    forward_4(&v, 64u + 2u * t);
-    w_put_near(memory, t, v);
-    workgroupBarrier();
-    v = w_get_far(memory, t);
+    w_forward_first(memory, t, &v);
+    w_forward_rest(memory, t, &v);
     if wanted < total {
         let slot = jobs[job].slot;
         let base = slot_t1(slot, row) + t;

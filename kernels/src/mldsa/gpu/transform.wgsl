@@ -19,6 +19,27 @@ fn c_coefficient(c: u32, n: u32) -> u32 {
     return select(one, Q - 1u, sign == 1u);
 }
 
+// The first three layers of a polynomial that 32 threads share, each with coefficients t + 32 n; then a barrier.
+fn w_forward_first(memory: u32, t: u32, v: ptr<function, Octet>) {
+    forward_8(v, 1u);
+    w_put_far(memory, t, *v);
+    workgroupBarrier();
+}
+
+// The other five layers, with barriers. Once more through workgroup memory at the end, so that each thread has
+// coefficients t + 32 n again and neighbours write neighbouring words.
+fn w_forward_rest(memory: u32, t: u32, v: ptr<function, Octet>) {
+    *v = w_get_middle(memory, t);
+    forward_8(v, 8u + (t >> 2u));
+    w_put_middle(memory, t, *v);
+    workgroupBarrier();
+    *v = w_get_near(memory, t);
+    forward_4(v, 64u + 2u * t);
+    w_put_near(memory, t, *v);
+    workgroupBarrier();
+    *v = w_get_far(memory, t);
+}
+
 @compute @workgroup_size(LANES)
 fn transform(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -48,22 +69,11 @@ fn transform(
     if t == 0u {
         atomicStore(&beyond[team], 0u);
     }
-    forward_8(&v, 1u);
-    w_put_far(memory, t, v);
-    workgroupBarrier();
+    w_forward_first(memory, t, &v);
     if largest >= (1u << batch.gamma1_bits) - batch.beta {
         atomicStore(&beyond[team], 1u);
     }
-    v = w_get_middle(memory, t);
-    forward_8(&v, 8u + (t >> 2u));
-    w_put_middle(memory, t, v);
-    workgroupBarrier();
-    v = w_get_near(memory, t);
-    forward_4(&v, 64u + 2u * t);
-    w_put_near(memory, t, v);
-    workgroupBarrier();
-    // Once more through workgroup memory, so that neighbours write neighbouring words.
-    v = w_get_far(memory, t);
+    w_forward_rest(memory, t, &v);
     if wanted < total {
         let base = transformed_of(local_job, poly) + t;
         //EACH transformed[base + #u * 32u] = reduce(v.c#);
