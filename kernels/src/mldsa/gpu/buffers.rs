@@ -1,6 +1,9 @@
 //! Device memory of a verifier: scratch that all submissions share, and a slot for each submission in flight.
 
-use super::layout::{BATCH_STRIDE_MIN, JobEntry, Packed};
+use super::{
+    layout::{BATCH_STRIDE_MIN, JobEntry, Packed},
+    upload::Uploads,
+};
 use crate::{
     gpu::{Device, GpuError},
     mldsa::job::VerifyJob,
@@ -140,39 +143,43 @@ impl Slot {
         Ok(self)
     }
 
-    /// Writes a planned batch to `staging`, each byte once and in order, and gives that to the device.
+    /// Writes a planned batch to `staging`, each byte once, and gives that to the device.
     pub fn write(
         &self,
         device: &Device,
         packed: &Packed,
         jobs: &[&VerifyJob],
         stride: u64,
+        uploads: &Uploads,
     ) -> Result<(), GpuError> {
         device.scoped(|| {
             let first_word = self.batches.size() + self.entries.size();
             let mut view = self
                 .staging
-                .get_mapped_range_mut(..first_word + packed.words as u64 * 4)
+                .get_mapped_range_mut(..first_word)
                 .map_err(|error| device.rejected(&error))?;
-            let mut put = |at: &mut u64, bytes: &[u8]| {
-                let start = *at as usize;
+            let mut put = |start: usize, bytes: &[u8]| {
                 // Within the view: a slot is made for the sizes that were planned.
                 view.slice(start..start + bytes.len())
                     .copy_from_slice(bytes);
-                *at += bytes.len() as u64;
             };
-            for (mut at, part) in (0..).step_by(stride as usize).zip(&packed.parts) {
-                put(&mut at, bytemuck::bytes_of(&part.batch));
+            for (at, part) in (0..).step_by(stride as usize).zip(&packed.parts) {
+                put(at, bytemuck::bytes_of(&part.batch));
             }
             put(
-                &mut self.batches.size(),
+                self.batches.size() as usize,
                 bytemuck::cast_slice(&packed.entries),
             );
-            let mut at = first_word;
-            packed.write(jobs, &mut |bytes| put(&mut at, bytes));
             drop(view);
+            let complete = uploads
+                .copy(packed, jobs, &self.staging, first_word)
+                .map_err(|error| device.rejected(&error))?;
             self.staging.unmap();
-            Ok(())
+            if complete {
+                Ok(())
+            } else {
+                Err(device.rejected(&"a share of the batch was not written: write every part"))
+            }
         })?
     }
 

@@ -9,6 +9,7 @@ use crate::mldsa::{
     params::{K_MAX, L_MAX, ParameterSet},
     portable,
 };
+use std::ops::Range;
 
 /// Words of one block of SHAKE256.
 const BLOCK_WORDS: usize = 34;
@@ -207,10 +208,37 @@ impl Packed {
         }
     }
 
-    /// The input of the jobs that were planned, in pieces that follow each other without a gap.
-    pub fn write(&self, jobs: &[&VerifyJob], put: &mut dyn FnMut(&[u8])) {
-        let of_jobs = self.entries.iter().zip(&self.order);
-        for (entry, job) in of_jobs.filter_map(|(entry, &index)| Some((entry, jobs.get(index)?))) {
+    /// Where share `number` of `parts` ends among the entries, when the input is cut into shares of about equal size that
+    /// start at even words, as mapped ranges must.
+    pub fn cut(&self, number: usize, parts: usize) -> usize {
+        let target = (self.words as u64 * number as u64 / parts.max(1) as u64) as u32;
+        let near = self.entries.partition_point(|entry| entry.offset < target);
+        let after = self.entries.iter().skip(near);
+        near + after.take_while(|entry| entry.offset % 2 == 1).count()
+    }
+
+    /// Bytes of input of some entries, which lie together.
+    pub fn bytes(&self, entries: Range<usize>) -> usize {
+        let start = |entry: usize| {
+            let entry = self.entries.get(entry);
+            entry.map_or(self.words, |entry| entry.offset as usize)
+        };
+        (start(entries.end) - start(entries.start)) * 4
+    }
+
+    /// The input of some of the entries that were planned, in pieces that follow each other without a gap.
+    pub fn write(&self, jobs: &[&VerifyJob], entries: Range<usize>, put: &mut impl FnMut(&[u8])) {
+        let planned = entries.clone().zip(&self.entries[entries]);
+        for (number, entry) in planned {
+            // Entries of jobs come first, then those of keys that are brought in.
+            let Some(&index) = self.order.get(number) else {
+                let admitting = self.admitting.get(number - self.order.len());
+                if let Some(job) = admitting.and_then(|&index| jobs.get(index)) {
+                    put_padded(put, 0, job.public_key());
+                }
+                continue;
+            };
+            let Some(job) = jobs.get(index) else { continue };
             if entry.slot == NO_SLOT {
                 put_padded(put, 0, job.public_key());
             }
@@ -227,14 +255,11 @@ impl Packed {
                 Representative::Mu(mu) => put(mu),
             }
         }
-        for job in self.admitting.iter().filter_map(|&index| jobs.get(index)) {
-            put_padded(put, 0, job.public_key());
-        }
     }
 }
 
 /// Zero words in front (at most `MU_WORDS`), the bytes, and SHAKE's padding to whole blocks.
-fn put_padded(put: &mut dyn FnMut(&[u8]), front_words: usize, bytes: &[u8]) {
+fn put_padded(put: &mut impl FnMut(&[u8]), front_words: usize, bytes: &[u8]) {
     const BLOCK: usize = BLOCK_WORDS * 4;
     put(&[0; MU_WORDS * 4][..front_words * 4]);
     put(bytes);
@@ -281,7 +306,11 @@ mod tests {
         for len in [0, 1, 3, 4, 71, 72, 134, 135, 136, 137, 271, 272, 1312] {
             let message: Vec<u8> = (0..len).map(|i| i as u8).collect();
             let mut padded = Vec::new();
-            put_padded(&mut |bytes| padded.extend_from_slice(bytes), 0, &message);
+            put_padded(
+                &mut |bytes: &[u8]| padded.extend_from_slice(bytes),
+                0,
+                &message,
+            );
             assert_eq!(padded.len(), padded_blocks(len) * BLOCK_WORDS * 4);
             let mut state = [0u64; 25];
             for block in padded.chunks(BLOCK_WORDS * 4) {
@@ -346,8 +375,31 @@ mod tests {
             let mut packed = Packed::default();
             packed.plan(jobs, &vec![served; jobs.len()]);
             let mut written = 0;
-            packed.write(jobs, &mut |bytes| written += bytes.len());
+            packed.write(jobs, 0..packed.entries.len(), &mut |bytes: &[u8]| {
+                written += bytes.len()
+            });
             assert_eq!(written, packed.words * 4);
+            // Shares of any number are the whole.
+            for parts in [1, 2, 3, 7, 1000] {
+                let mut first = 0;
+                for number in 1..=parts {
+                    let end = packed.cut(number, parts);
+                    let mut of_share = 0;
+                    packed.write(jobs, first..end, &mut |bytes: &[u8]| {
+                        of_share += bytes.len()
+                    });
+                    assert_eq!(of_share, packed.bytes(first..end));
+                    // About equal: off by no more than the longest jobs.
+                    let off = of_share.abs_diff(written / parts);
+                    assert!(off <= 3 * (MESSAGE_MAX + 8000), "{parts} shares");
+                    assert!(
+                        first <= end && packed.bytes(0..end).is_multiple_of(8)
+                            || end == packed.entries.len()
+                    );
+                    first = end;
+                }
+                assert_eq!(first, packed.entries.len());
+            }
             packed.words
         };
         let foreseen: usize = jobs.iter().map(|job| input_words(job)).sum();

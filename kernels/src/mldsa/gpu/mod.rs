@@ -15,9 +15,11 @@ mod shaders;
 #[cfg(test)]
 mod tests;
 mod tuning;
+mod upload;
 
 pub use keys::ResidentKeys;
 pub use tuning::{Integers, ParseTuningError, Tuning};
+pub use upload::UploadPart;
 
 use super::job::VerifyJob;
 use crate::gpu::{Device, GpuError, Mapping};
@@ -27,7 +29,8 @@ use layout::{
     BATCH_STRIDE_MIN, PARTS_MAX, Packed, SCRATCH_WORDS, STATUS_WORDS, TRANSFORMED_WORDS_MAX,
 };
 use shaders::{KERNELS, Serves, Shape};
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
+use upload::Uploads;
 
 /// What the device says of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -75,6 +78,7 @@ pub struct BatchVerifier {
     constants: wgpu::Buffer,
     batch_stride: u64,
     packed: Packed,
+    uploads: Uploads,
     served: Vec<Served>,
     keys: Option<KeyTable>,
     /// Memory of resident keys; a few bytes if none are kept.
@@ -172,6 +176,7 @@ impl BatchVerifier {
             batch_stride: BATCH_STRIDE_MIN
                 .next_multiple_of(limits.min_uniform_buffer_offset_alignment.into()),
             packed: Packed::default(),
+            uploads: Uploads::default(),
             served: Vec::new(),
             keys: None,
             store,
@@ -209,6 +214,32 @@ impl BatchVerifier {
         })?;
         self.keys = Some(keys);
         Ok(())
+    }
+
+    /// From now on each batch is copied into staging memory in up to `parts` shares of about equal size. `run` must call
+    /// [`UploadPart::write`] on each, on whatever threads it likes, and return when all are done; if one was not written
+    /// the submission is [`GpuError::Rejected`]. Without this call the calling thread copies everything.
+    ///
+    /// ```no_run
+    /// # fn share(verifier: &mut pars_kernels::mldsa::gpu::BatchVerifier) {
+    /// verifier.share_uploads(4, |parts| {
+    ///     std::thread::scope(|scope| {
+    ///         for part in parts {
+    ///             scope.spawn(|| part.write());
+    ///         }
+    ///     });
+    /// });
+    /// # }
+    /// ```
+    pub fn share_uploads(
+        &mut self,
+        parts: usize,
+        run: impl Fn(Vec<UploadPart<'_>>) + Send + Sync + 'static,
+    ) {
+        self.uploads = Uploads {
+            parts,
+            run: Arc::new(run),
+        };
     }
 
     /// What the store of resident keys has done; all zero if none are kept.
@@ -390,7 +421,13 @@ impl BatchVerifier {
             Some(slot) if slot.holds(words, verdicts) => slot.rebound(&self.device, &bindings)?,
             old => Slot::new(&self.device, &bindings, old, words, verdicts)?,
         };
-        slot.write(&self.device, &self.packed, jobs, self.batch_stride)?;
+        slot.write(
+            &self.device,
+            &self.packed,
+            jobs,
+            self.batch_stride,
+            &self.uploads,
+        )?;
 
         let device = &self.device;
         let verdict_bytes = jobs.len() as u64 * 4;

@@ -87,6 +87,39 @@ fn buffers_are_reused_and_bounded() {
     assert_eq!(verifier.verify(&[]).unwrap(), []);
 }
 
+/// Shares of the copy on several threads change nothing; a share that nobody writes is an error and no verdict.
+#[test]
+fn uploads_can_be_shared_between_threads() {
+    let answers = known_answers();
+    let jobs: Vec<&VerifyJob> = answers.iter().map(|(job, _)| job).collect();
+    devices::each(|device| {
+        let mut verifier = BatchVerifier::new(device).unwrap();
+        verifier.keep_keys(4 << 20).unwrap();
+        verifier.share_uploads(3, |parts| {
+            assert_eq!(parts.len(), 3);
+            std::thread::scope(|scope| {
+                for part in parts {
+                    scope.spawn(|| part.write());
+                }
+            });
+        });
+        for keys in ["fresh", "new", "resident"] {
+            let verdicts = verifier.verify(&jobs).unwrap();
+            for (verdict, (_, valid)) in verdicts.iter().zip(&answers) {
+                assert_eq!(*verdict == GpuVerdict::Valid, *valid, "{keys}");
+            }
+        }
+        verifier.share_uploads(3, |mut parts| {
+            parts.pop();
+            parts.into_iter().for_each(UploadPart::write);
+        });
+        let error = verifier.verify(&jobs).unwrap_err();
+        assert!(matches!(error, GpuError::Rejected { .. }), "{error}");
+        verifier.share_uploads(1, |parts| parts.into_iter().for_each(UploadPart::write));
+        assert!(verifier.verify(&jobs).is_ok());
+    });
+}
+
 /// Host and device memory beside the store stay within the tuning's bound, and the bound changes no verdict's place.
 #[test]
 fn memory_is_bounded_by_the_tuning() {
