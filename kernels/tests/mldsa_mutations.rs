@@ -9,7 +9,10 @@ use common::{
     peers,
     signer::Signer,
 };
-use pars_kernels::mldsa::{ParameterSet, VerifyJob};
+use pars_kernels::{
+    cpu::Level,
+    mldsa::{ParameterSet, VerifyJob, portable, verify_batch_at},
+};
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use std::ops::Range;
 
@@ -145,6 +148,95 @@ fn every_region() {
         });
     }
     assert!(cases.iter().filter(|case| !case.valid).count() > cases.len() * 9 / 10);
+    check(&cases);
+}
+
+/// Every way to fail, one a lane, and a valid signature among them, in every rotation: alone in batches of each width
+/// of lanes, and all together on every backend.
+#[test]
+fn each_lane_fails_in_its_own_way() {
+    let mut rng = StdRng::seed_from_u64(0x6135);
+    let mut cases = Vec::new();
+    for set in ParameterSet::ALL {
+        let (c_tilde, z_poly, l, omega, k) = shape(set);
+        let z_end = c_tilde + l * z_poly;
+        let counts = z_end + omega;
+        // One with room in its hint, and with two ones in some row.
+        let (signed, two) = loop {
+            let signed = Signed::new(set, &mut rng);
+            let of_row = |row: usize| match row.checked_sub(1) {
+                None => 0..signed.signature[counts],
+                Some(before) => signed.signature[counts + before]..signed.signature[counts + row],
+            };
+            let two = (0..k).map(of_row).find(|row| row.len() >= 2);
+            if let Some(two) = two
+                && usize::from(signed.signature[counts + k - 1]) < omega
+            {
+                break (signed, z_end + usize::from(two.start));
+            }
+        };
+        type Change<'a> = &'a dyn Fn(&mut Signed);
+        // Whether the signature still decodes, so that the failure is found by hashing.
+        let kinds: [(&str, bool, Change<'_>); 13] = [
+            ("valid", true, &|_| {}),
+            ("rho", true, &|s| s.public_key[7] ^= 1),
+            ("t1", true, &|s| s.public_key[32 + 9] ^= 4),
+            ("c-tilde", true, &|s| s.signature[5] ^= 16),
+            ("z by one", true, &|s| s.signature[c_tilde + z_poly] ^= 1),
+            ("z at gamma1", false, &|s| {
+                s.signature[c_tilde..c_tilde + 3].fill(0)
+            }),
+            ("last z at -gamma1", false, &|s| {
+                s.signature[z_end - 3..z_end].fill(0xff)
+            }),
+            ("hint out of order", false, &|s| {
+                s.signature.swap(two, two + 1)
+            }),
+            ("hint twice", false, &|s| {
+                s.signature[two] = s.signature[two + 1]
+            }),
+            ("hint moved", true, &|s| {
+                // The last one of a row may go anywhere above the one before it.
+                let row = (0..k).find(|row| usize::from(s.signature[counts + row]) > two - z_end);
+                let last = z_end + usize::from(s.signature[counts + row.unwrap()]) - 1;
+                let free = if s.signature[last] < 255 {
+                    s.signature[last] + 1
+                } else {
+                    s.signature[last - 1] + 1
+                };
+                assert_ne!(free, s.signature[last], "there is another place");
+                s.signature[last] = free;
+            }),
+            ("hints beyond omega", false, &|s| {
+                s.signature[counts + k - 1] = omega as u8 + 1
+            }),
+            ("hint padding", false, &|s| s.signature[counts - 1] = 1),
+            ("message", true, &|s| s.message[0] ^= 1),
+        ];
+        for rotation in 0..kinds.len() {
+            let mut lanes = Vec::new();
+            for i in 0..kinds.len() {
+                let (name, decodes, change) = kinds[(i + rotation) % kinds.len()];
+                let mut mutated = signed.clone();
+                change(&mut mutated);
+                let case = mutated.case(format!("{set} {name}, rotation {rotation}"));
+                assert_eq!(portable::decodes(&case.job), decodes, "{}", case.name);
+                assert_eq!(case.valid, name == "valid", "{}", case.name);
+                lanes.push(case);
+            }
+            for level in Level::ALL.into_iter().filter(|level| level.is_available()) {
+                for width in [2, 4, 8, lanes.len()] {
+                    let jobs: Vec<&VerifyJob> =
+                        lanes[..width].iter().map(|case| &case.job).collect();
+                    let verdicts = verify_batch_at(level, &jobs);
+                    for (case, verdict) in lanes.iter().zip(verdicts) {
+                        assert_eq!(verdict, case.valid, "{level}, {width}: {}", case.name);
+                    }
+                }
+            }
+            cases.append(&mut lanes);
+        }
+    }
     check(&cases);
 }
 

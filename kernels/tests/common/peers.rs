@@ -13,15 +13,30 @@ pub fn ml_dsa(job: &VerifyJob) -> bool {
 }
 
 fn ml_dsa_for<P: MlDsaParams>(job: &VerifyJob) -> bool {
-    let key = EncodedVerifyingKey::<P>::try_from(job.public_key()).unwrap();
-    let key = VerifyingKey::<P>::decode(&key);
-    let signature = EncodedSignature::<P>::try_from(job.signature()).unwrap();
-    let Some(signature) = Signature::<P>::decode(&signature) else {
-        return false;
-    };
+    // The signature first: what does not decode needs no key.
+    ml_dsa_signature::<P>(job)
+        .is_some_and(|signature| ml_dsa_with(&ml_dsa_key::<P>(job), job, &signature))
+}
+
+/// The signature of a job in the `ml-dsa` crate's form, if it decodes.
+pub fn ml_dsa_signature<P: MlDsaParams>(job: &VerifyJob) -> Option<Signature<P>> {
+    Signature::decode(&EncodedSignature::<P>::try_from(job.signature()).unwrap())
+}
+
+/// The key of a job in the `ml-dsa` crate's form, with its matrix.
+pub fn ml_dsa_key<P: MlDsaParams>(job: &VerifyJob) -> VerifyingKey<P> {
+    VerifyingKey::decode(&EncodedVerifyingKey::<P>::try_from(job.public_key()).unwrap())
+}
+
+/// The verdict of the `ml-dsa` crate with what was decoded.
+pub fn ml_dsa_with<P: MlDsaParams>(
+    key: &VerifyingKey<P>,
+    job: &VerifyJob,
+    signature: &Signature<P>,
+) -> bool {
     match job.representative() {
-        Representative::Formatted(message) => key.verify_internal(message, &signature),
-        Representative::Mu(mu) => key.verify_mu(&(*mu).into(), &signature),
+        Representative::Formatted(message) => key.verify_internal(message, signature),
+        Representative::Mu(mu) => key.verify_mu(&(*mu).into(), signature),
     }
 }
 

@@ -146,6 +146,20 @@ struct Member {
     rho: [u64; 4],
 }
 
+/// What a signature needs that is alone in its chunk: its member, its encoded w1, streams, a row of the matrix and the
+/// three polynomials of [`finish_row`]. In a full chunk members, streams and rows are shared, and a signature needs less.
+const WORKING_SET: usize = size_of::<Candidate<'_>>()
+    + size_of::<Member>()
+    + W1_MAX
+    + SLACK
+    + STREAMS * (size_of::<Seed>() + size_of::<Stream>())
+    + L_MAX * size_of::<Entry>()
+    + 3 * size_of::<Poly>();
+const _: () = assert!(
+    WORKING_SET <= 32 << 10,
+    "caches hold few signatures of this size"
+);
+
 /// Where the packed t1 starts in [`VerifyJob::bytes`]. A whole-register load from its last fields ends
 /// inside the signature, which follows.
 const T1_AT: usize = RHO_LEN;
