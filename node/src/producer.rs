@@ -181,6 +181,7 @@ pub(crate) fn attributes(head: &Head, config: &ProducerConfig) -> BlockAttribute
         prev_randao: keccak256(head.hash),
         parent_beacon_block_root: head.hash,
         extra_data: Bytes::new(),
+        withdrawals: Default::default(),
         time_budget: config.time_budget,
     }
 }

@@ -1,7 +1,11 @@
-//! The block step: Ethereum's transactions between Pars's own system steps.
+//! The block step: Ethereum's transactions between the steps of the chain's own rules.
 
-use alloy_consensus::{ReceiptEnvelope, TxEnvelope, TxType};
-use alloy_eips::{Typed2718, eip2718::EIP4844_TX_TYPE_ID, eip7685::Requests};
+use alloy_consensus::{Eip658Value, Header, Receipt, ReceiptEnvelope, TxEnvelope, TxType};
+use alloy_eips::{
+    Typed2718, eip2718::EIP4844_TX_TYPE_ID, eip4895::Withdrawal,
+    eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
+    eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS, eip7685::Requests,
+};
 use alloy_evm::{
     Evm, FromRecoveredTx, FromTxWithEncoded, RecoveredTx,
     block::{
@@ -12,18 +16,43 @@ use alloy_evm::{
         EthBlockExecutionCtx, EthBlockExecutor, EthTxResult, receipt_builder::AlloyReceiptBuilder,
     },
 };
-use alloy_primitives::{B256, Bytes};
-use revm::primitives::hardfork::SpecId;
+use alloy_hardforks::EthereumHardforks as _;
+use alloy_primitives::{Address, B256, Bytes, b256};
+use revm::{context::Block as _, primitives::hardfork::SpecId};
 
-use crate::spec::ChainSpec;
+use crate::spec::{BlockRules, ChainSpec};
 
 /// Why a blob transaction (type 3) has no place in a block.
 pub const BLOB_TRANSACTION_REFUSED: &str =
     "transaction type not supported: this network has no blobs (type 3)";
 
-/// Runs one block of a Pars network.
+/// First topic of the deposit contract's event (EIP-6110).
+const DEPOSIT_EVENT: B256 =
+    b256!("649bbc62d0e31342afea4e5cd82d4049e7e1ee912fc0889aa790803be39038c5");
+
+/// Offset and length of each field of that event's data: public key, withdrawal credentials,
+/// amount, signature, index (EIP-6110, `is_valid_deposit_event_data`).
+const DEPOSIT_FIELDS: [(usize, usize); 5] = [(160, 48), (256, 32), (320, 8), (384, 96), (512, 8)];
+/// Bytes of that event's data.
+const DEPOSIT_BYTES: usize = 576;
+
+/// The parts of a block that its steps need besides the transactions.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BlockContext<'a> {
+    /// Hash of the parent.
+    pub parent_hash: B256,
+    /// Root of the parent's beacon block, for the contract of EIP-4788.
+    pub parent_beacon_block_root: Option<B256>,
+    /// Headers of uncles.
+    pub ommers: &'a [Header],
+    /// Withdrawals.
+    pub withdrawals: Option<&'a [Withdrawal]>,
+}
+
+/// Runs one block by the rules of a specification.
 ///
-/// The transaction step is Ethereum's own ([`EthBlockExecutor`]). Around it:
+/// The transaction step is Ethereum's own ([`EthBlockExecutor`]). Around it, under
+/// [`BlockRules::Ethereum`], stand Ethereum's steps of each fork. Under [`BlockRules::Pars`]:
 ///
 /// * before the block only the block-hash history of EIP-2935 is written; there is no beacon
 ///   chain, so the contract of EIP-4788 is not called;
@@ -38,12 +67,12 @@ pub struct ParsBlockExecutor<'a, E> {
 
 impl<'a, E: Evm> ParsBlockExecutor<'a, E> {
     /// An executor over `evm`, whose environment must be that of the block to run.
-    pub fn new(evm: E, spec: &'a ChainSpec, parent_hash: B256) -> Self {
+    pub fn new(evm: E, spec: &'a ChainSpec, block: BlockContext<'a>) -> Self {
         let ctx = EthBlockExecutionCtx {
-            parent_hash,
-            parent_beacon_block_root: None,
-            ommers: &[],
-            withdrawals: None,
+            parent_hash: block.parent_hash,
+            parent_beacon_block_root: block.parent_beacon_block_root,
+            ommers: block.ommers,
+            withdrawals: block.withdrawals.map(Into::into),
             extra_data: Bytes::new(),
             tx_count_hint: None,
             slot_number: None,
@@ -57,6 +86,92 @@ impl<'a, E: Evm> ParsBlockExecutor<'a, E> {
     pub fn gas_used(&self) -> u64 {
         self.inner.cumulative_tx_gas_used
     }
+
+    /// Puts the state root after the last transaction into its receipt, where receipts hold that
+    /// instead of a status: before Byzantium (EIP-658).
+    pub fn set_post_state(&mut self, root: B256) {
+        if let Some(ReceiptEnvelope::Legacy(receipt)) = self.inner.receipts.last_mut() {
+            let Receipt { status, .. } = &mut receipt.receipt;
+            *status = Eip658Value::PostState(root);
+        }
+    }
+
+    /// Ends after the transactions, without the steps that close a block.
+    pub(crate) fn finish_transactions(self) -> (E, BlockExecutionResult<ReceiptEnvelope>) {
+        let inner = self.inner;
+        let result = BlockExecutionResult {
+            receipts: inner.receipts,
+            requests: Requests::default(),
+            gas_used: inner.cumulative_tx_gas_used,
+            blob_gas_used: inner.blob_gas_used,
+        };
+        (inner.evm, result)
+    }
+
+    fn is_prague(&self) -> bool {
+        let time = self.inner.evm.block().timestamp().saturating_to();
+        self.inner.spec.is_prague_active_at_timestamp(time)
+    }
+
+    /// Ethereum's conditions of its closing steps that the shared code does not state itself.
+    fn check_requests(&mut self) -> Result<(), BlockExecutionError>
+    where
+        E: Evm<DB: StateDB>,
+    {
+        let contracts = [
+            WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
+            CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS,
+        ];
+        for address in contracts {
+            if !has_code(self.inner.evm.db_mut(), address)? {
+                return Err(BlockValidationError::msg(format!(
+                    "the system contract {address} has no code"
+                ))
+                .into());
+            }
+        }
+        let Some(contract) = self.inner.spec.rules.deposit_contract() else {
+            return Ok(());
+        };
+        let malformed = self
+            .inner
+            .receipts
+            .iter()
+            .flat_map(ReceiptEnvelope::logs)
+            .filter(|log| log.address == contract && log.topics().first() == Some(&DEPOSIT_EVENT))
+            .any(|log| !is_deposit(&log.data.data));
+        if malformed {
+            return Err(BlockValidationError::msg(
+                "a log of the deposit contract is not a deposit (EIP-6110)",
+            )
+            .into());
+        }
+        Ok(())
+    }
+}
+
+/// Whether the account at `address` has code.
+fn has_code<DB: StateDB>(db: &mut DB, address: Address) -> Result<bool, BlockExecutionError> {
+    let account = db.basic(address).map_err(BlockExecutionError::other)?;
+    Ok(account.is_some_and(|account| !account.is_empty_code_hash()))
+}
+
+/// Whether the data of a deposit event has the one layout there is.
+fn is_deposit(data: &[u8]) -> bool {
+    let word = |at: usize| {
+        let bytes = data.get(at..at + 32)?;
+        let (zeros, low) = bytes.split_at(24);
+        let low = u64::from_be_bytes(low.try_into().ok()?);
+        zeros.iter().all(|byte| *byte == 0).then_some(low)
+    };
+    data.len() == DEPOSIT_BYTES
+        && DEPOSIT_FIELDS
+            .iter()
+            .enumerate()
+            .all(|(index, (offset, length))| {
+                word(index * 32) == u64::try_from(*offset).ok()
+                    && word(*offset) == u64::try_from(*length).ok()
+            })
 }
 
 impl<E> BlockExecutor for ParsBlockExecutor<'_, E>
@@ -73,6 +188,9 @@ where
     type Result = EthTxResult<E::HaltReason, TxType>;
 
     fn apply_pre_execution_changes(&mut self) -> Result<(), BlockExecutionError> {
+        if let BlockRules::Ethereum { .. } = self.inner.spec.rules {
+            return self.inner.apply_pre_execution_changes();
+        }
         let parent_hash = self.inner.ctx.parent_hash;
         self.inner
             .system_caller
@@ -84,7 +202,7 @@ where
         tx: impl ExecutableTx<Self>,
     ) -> Result<Self::Result, BlockExecutionError> {
         let (tx_env, tx) = tx.into_parts();
-        if tx.tx().ty() == EIP4844_TX_TYPE_ID {
+        if self.inner.spec.rules == BlockRules::Pars && tx.tx().ty() == EIP4844_TX_TYPE_ID {
             return Err(BlockValidationError::msg(BLOB_TRANSACTION_REFUSED).into());
         }
         self.inner.execute_transaction_without_commit((tx_env, tx))
@@ -94,16 +212,14 @@ where
         self.inner.commit_transaction(output)
     }
 
-    fn finish(self) -> Result<(E, BlockExecutionResult<ReceiptEnvelope>), BlockExecutionError> {
-        Ok((
-            self.inner.evm,
-            BlockExecutionResult {
-                receipts: self.inner.receipts,
-                requests: Requests::default(),
-                gas_used: self.inner.cumulative_tx_gas_used,
-                blob_gas_used: 0,
-            },
-        ))
+    fn finish(mut self) -> Result<(E, BlockExecutionResult<ReceiptEnvelope>), BlockExecutionError> {
+        if let BlockRules::Ethereum { .. } = self.inner.spec.rules {
+            if self.is_prague() {
+                self.check_requests()?;
+            }
+            return self.inner.finish();
+        }
+        Ok(self.finish_transactions())
     }
 
     fn evm_mut(&mut self) -> &mut E {
@@ -116,5 +232,34 @@ where
 
     fn receipts(&self) -> &[ReceiptEnvelope] {
         &self.inner.receipts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn deposit() -> Vec<u8> {
+        let mut data = vec![0; DEPOSIT_BYTES];
+        for (index, (offset, length)) in DEPOSIT_FIELDS.into_iter().enumerate() {
+            data[index * 32 + 24..index * 32 + 32].copy_from_slice(&(offset as u64).to_be_bytes());
+            data[offset + 24..offset + 32].copy_from_slice(&(length as u64).to_be_bytes());
+        }
+        data
+    }
+
+    #[test]
+    fn a_deposit_has_one_layout() {
+        let good = deposit();
+        assert!(is_deposit(&good));
+        for (index, (offset, _)) in DEPOSIT_FIELDS.into_iter().enumerate() {
+            for at in [index * 32, index * 32 + 31, offset, offset + 31] {
+                let mut bad = good.clone();
+                bad[at] ^= 1;
+                assert!(!is_deposit(&bad), "byte {at}");
+            }
+        }
+        assert!(!is_deposit(&good[..DEPOSIT_BYTES - 1]));
+        assert!(!is_deposit(&[]));
     }
 }

@@ -72,6 +72,30 @@ pub enum VerifyError {
         /// Computed.
         expected: B256,
     },
+    /// `sha3Uncles` is not that of the block's uncles, or there are more than two.
+    #[error("uncles hash: header says {got}, the {count} uncles make {expected}")]
+    Ommers {
+        /// In the header.
+        got: B256,
+        /// Computed.
+        expected: B256,
+        /// How many there are; at most 2 are allowed.
+        count: usize,
+    },
+    /// `withdrawalsRoot` is not that of the block's withdrawals.
+    #[error("withdrawals root: header says {got:?}, the withdrawals make {expected:?}")]
+    WithdrawalsRoot {
+        /// In the header.
+        got: Option<B256>,
+        /// Computed; `None` where the block has no list of withdrawals.
+        expected: Option<B256>,
+    },
+    /// A step of the block besides its transactions cannot be taken.
+    #[error("block: {reason}")]
+    Step {
+        /// Which, and why.
+        reason: String,
+    },
     /// A signature names nobody.
     #[error("{0}")]
     Signature(#[from] SenderError),
@@ -98,6 +122,22 @@ pub enum VerifyError {
         got: u64,
         /// Computed.
         expected: u64,
+    },
+    /// `blobGasUsed` is not what the transactions' blobs use.
+    #[error("blob gas used: header says {got:?}, the transactions use {expected}")]
+    BlobGasUsed {
+        /// In the header.
+        got: Option<u64>,
+        /// Computed.
+        expected: u64,
+    },
+    /// `requestsHash` is not that of the requests the block makes (EIP-7685).
+    #[error("requests hash: header says {got:?}, execution makes {expected}")]
+    RequestsHash {
+        /// In the header.
+        got: Option<B256>,
+        /// Computed.
+        expected: B256,
     },
     /// `logsBloom` is not that of the receipts.
     #[error("logs bloom: not that of the receipts")]

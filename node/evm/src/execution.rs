@@ -7,12 +7,15 @@ use std::{
 };
 
 use alloy_consensus::{Header, ReceiptEnvelope, TxEnvelope, transaction::Recovered};
+use alloy_eips::{eip4895::Withdrawal, eip7685::Requests};
 use alloy_evm::{
     EthEvmFactory, Evm as _, EvmFactory as _,
     block::{BlockExecutionError, BlockExecutor as _, BlockValidationError},
 };
+use alloy_hardforks::EthereumHardforks as _;
 use alloy_primitives::{Address, B256, U256};
 use alloy_rlp::Encodable;
+use pars_store::{StoreError, Tip};
 use revm::{
     DatabaseRef,
     bytecode::Bytecode,
@@ -22,7 +25,7 @@ use revm::{
 };
 
 use crate::{
-    block_executor::ParsBlockExecutor,
+    block_executor::{BlockContext, ParsBlockExecutor},
     env::block_env,
     error::ExecutionError,
     header::MAX_BLOCK_RLP_BYTES,
@@ -92,6 +95,8 @@ pub(crate) struct BlockRun {
     pub(crate) skipped: Vec<(B256, String)>,
     pub(crate) receipts: Vec<ReceiptEnvelope>,
     pub(crate) gas_used: u64,
+    pub(crate) blob_gas_used: u64,
+    pub(crate) requests: Requests,
     pub(crate) state: BundleState,
 }
 
@@ -104,8 +109,16 @@ pub(crate) enum RunError {
         hash: B256,
         reason: String,
     },
+    /// A step of the block besides its transactions cannot be taken.
+    Step(String),
     /// State or EVM failed.
     Execution(ExecutionError),
+}
+
+impl From<StoreError> for RunError {
+    fn from(error: StoreError) -> Self {
+        Self::Execution(error.into())
+    }
 }
 
 impl From<ExecutionError> for RunError {
@@ -116,27 +129,51 @@ impl From<ExecutionError> for RunError {
 
 impl From<BlockExecutionError> for RunError {
     fn from(error: BlockExecutionError) -> Self {
-        Self::Execution(ExecutionError::Evm(error.to_string()))
+        match error {
+            BlockExecutionError::Validation(error) => Self::Step(error.to_string()),
+            other => Self::Execution(ExecutionError::Evm(other.to_string())),
+        }
     }
 }
 
-/// Runs `transactions` as the block that `header` begins, on top of `state`.
-pub(crate) fn run_block<V: DatabaseRef>(
+/// What a block is run on and as.
+#[derive(Clone, Copy)]
+pub(crate) struct Frame<'a> {
+    pub(crate) tip: &'a Tip,
+    pub(crate) header: &'a Header,
+    pub(crate) ommers: &'a [Header],
+    pub(crate) withdrawals: Option<&'a [Withdrawal]>,
+    /// Whether the block's own steps around its transactions are taken.
+    pub(crate) steps: bool,
+}
+
+/// Runs `transactions` as the block that the frame's header begins, on top of its tip.
+pub(crate) fn run_block(
     spec: &ChainSpec,
     precompiles: &Precompiles,
-    header: &Header,
-    state: V,
+    frame: Frame<'_>,
     transactions: Vec<Recovered<TxEnvelope>>,
     policy: Policy,
 ) -> Result<BlockRun, RunError> {
+    let Frame { tip, header, .. } = frame;
     let state = State::builder()
-        .with_database_ref(View(state))
+        .with_database_ref(View(tip.state()))
         .with_bundle_update()
         .build();
     let mut evm = EthEvmFactory::default().create_evm(state, block_env(spec, header));
     precompiles.install(evm.precompiles_mut(), header.parent_hash, &Run::Block);
-    let mut executor = ParsBlockExecutor::new(evm, spec, header.parent_hash);
-    executor.apply_pre_execution_changes()?;
+    let context = BlockContext {
+        parent_hash: header.parent_hash,
+        parent_beacon_block_root: header.parent_beacon_block_root,
+        ommers: frame.ommers,
+        withdrawals: frame.withdrawals,
+    };
+    let mut executor = ParsBlockExecutor::new(evm, spec, context);
+    if frame.steps {
+        executor.apply_pre_execution_changes()?;
+    }
+    let empty = spec.empty_accounts(header.number);
+    let post_states = !spec.is_byzantium_active_at_block(header.number);
 
     let mut included = Vec::with_capacity(transactions.len());
     let mut skipped = Vec::new();
@@ -173,6 +210,12 @@ pub(crate) fn run_block<V: DatabaseRef>(
             (Ok(()), _) => {
                 size = grown;
                 included.push(transaction);
+                if post_states {
+                    let state = executor.evm_mut().db_mut();
+                    state.merge_transitions(BundleRetention::Reverts);
+                    let (root, _) = tip.state_root(&state.bundle_state, empty)?;
+                    executor.set_post_state(root);
+                }
             }
             (Err(obstacle), Policy::Skip { .. }) => {
                 if let Obstacle::Invalid(reason) = &obstacle {
@@ -191,7 +234,11 @@ pub(crate) fn run_block<V: DatabaseRef>(
         }
     }
 
-    let (evm, result) = executor.finish()?;
+    let (evm, result) = if frame.steps {
+        executor.finish()?
+    } else {
+        executor.finish_transactions()
+    };
     let (mut state, _) = evm.finish();
     state.merge_transitions(BundleRetention::Reverts);
     Ok(BlockRun {
@@ -199,6 +246,8 @@ pub(crate) fn run_block<V: DatabaseRef>(
         skipped,
         receipts: result.receipts,
         gas_used: result.gas_used,
+        blob_gas_used: result.blob_gas_used,
+        requests: result.requests,
         state: state.take_bundle(),
     })
 }

@@ -7,24 +7,29 @@ use std::{
 
 use alloy_consensus::{
     Header, ReceiptEnvelope, TxEnvelope, TxReceipt as _,
-    proofs::{calculate_receipt_root, calculate_transaction_root},
+    proofs::{
+        calculate_ommers_root, calculate_receipt_root, calculate_transaction_root,
+        calculate_withdrawals_root,
+    },
     transaction::Recovered,
 };
+use alloy_eips::eip4895::Withdrawals;
+use alloy_hardforks::EthereumHardforks as _;
 use alloy_primitives::{Address, B256, Bloom, Bytes};
 use alloy_rlp::{Encodable, length_of_length};
 use pars_engine::Engine;
 use pars_precompiles::Registry;
-use pars_store::{Block, BlockCommit, Store};
-use revm::DatabaseRef;
+use pars_store::{Block, BlockCommit, Store, Tip};
+use revm::{DatabaseRef, database::BundleState};
 
 use crate::{
     error::{BuildError, ExecutionError, VerifyError},
-    execution::{BlockRun, Policy, RunError, deadline, run_block},
+    execution::{BlockRun, Frame, Policy, RunError, deadline, run_block},
     feeding::{FeedLimits, find_questions},
     header::{HeaderChoice, MAX_BLOCK_RLP_BYTES, check_header, next_header},
     precompiles::Precompiles,
     senders::recover_senders,
-    spec::ChainSpec,
+    spec::{BlockRules, ChainSpec},
     stats::{Counters, ExecutorStats, add},
 };
 
@@ -41,6 +46,8 @@ pub struct BlockAttributes {
     pub parent_beacon_block_root: B256,
     /// At most 32 bytes.
     pub extra_data: Bytes,
+    /// Withdrawals; none on Pars.
+    pub withdrawals: Withdrawals,
     /// No transaction is begun after this long; the search for questions takes at most half of
     /// it.
     pub time_budget: Duration,
@@ -170,9 +177,27 @@ impl Executor {
         candidates: Vec<Recovered<TxEnvelope>>,
         attributes: BlockAttributes,
     ) -> Result<Executed, BuildError> {
+        let tip = store.tip().map_err(ExecutionError::from)?;
+        self.build_on(&tip, candidates, attributes)
+    }
+
+    /// As [`Executor::build`], on any block.
+    ///
+    /// # Errors
+    /// As [`Executor::build`].
+    pub fn build_on(
+        &self,
+        tip: &Tip,
+        candidates: Vec<Recovered<TxEnvelope>>,
+        attributes: BlockAttributes,
+    ) -> Result<Executed, BuildError> {
         let started = Instant::now();
         let deadline = deadline(started, attributes.time_budget);
-        let head = store.head();
+        let head = tip.head();
+        let withdrawals = match self.spec.rules {
+            BlockRules::Pars => Withdrawals::default(),
+            BlockRules::Ethereum { .. } => attributes.withdrawals,
+        };
         let mut header = next_header(
             &self.spec,
             &head.header,
@@ -183,13 +208,27 @@ impl Executor {
                 prev_randao: attributes.prev_randao,
                 parent_beacon_block_root: attributes.parent_beacon_block_root,
                 extra_data: attributes.extra_data,
+                withdrawals_root: calculate_withdrawals_root(&withdrawals),
             },
         )?;
-        let state = store.state(head.number).map_err(ExecutionError::from)?;
-        let fed = self.feed(&header, &state, &candidates, attributes.time_budget / 2);
+        let withdrawals = header.withdrawals_root.map(|_| withdrawals);
+        let fed = self.feed(
+            &header,
+            &tip.state(),
+            &candidates,
+            attributes.time_budget / 2,
+        );
+        let frame = Frame {
+            tip,
+            header: &header,
+            ommers: &[],
+            withdrawals: withdrawals.as_ref().map(|list| list.as_slice()),
+            steps: true,
+        };
         let run = self
-            .run(&header, &state, candidates, Policy::Skip { deadline })
+            .run(frame, candidates, Policy::Skip { deadline })
             .map_err(|error| match error {
+                RunError::Step(reason) => ExecutionError::Evm(reason),
                 RunError::Execution(error) => error,
                 // The skipping policy never reports a transaction.
                 RunError::Transaction { index, reason, .. } => {
@@ -198,7 +237,10 @@ impl Executor {
             })?;
         let (included, senders): (Vec<_>, Vec<_>) =
             run.included.into_iter().map(Recovered::into_parts).unzip();
-        let (state_root, tries) = store.state_root(&run.state).map_err(ExecutionError::from)?;
+        let (state_root, tries) = tip
+            .state_root(&run.state, self.spec.empty_accounts(header.number))
+            .map_err(ExecutionError::from)?;
+        header.requests_hash = header.requests_hash.map(|_| run.requests.requests_hash());
         header.gas_used = run.gas_used;
         header.logs_bloom = block_bloom(&run.receipts);
         header.receipts_root = calculate_receipt_root(&run.receipts);
@@ -209,6 +251,8 @@ impl Executor {
             header,
             transactions: included,
             senders,
+            ommers: Vec::new(),
+            withdrawals,
         };
         add(&self.counters.blocks_built, 1_u64);
         Ok(Executed {
@@ -229,10 +273,19 @@ impl Executor {
     ///
     /// # Errors
     /// [`VerifyError`] names the first rule that is broken, in the order: parent, header rules,
-    /// size, transactions root, signatures, transactions, gas used, bloom, receipts root, state
-    /// root. See [`VerifyError::is_invalid`] for the cases that are no judgement.
+    /// size, transactions root, uncles, withdrawals, signatures, transactions and other steps, gas
+    /// used, bloom, receipts root, blob gas used, requests hash, state root. See [`VerifyError::is_invalid`] for the cases that are no judgement.
     pub fn verify(&self, store: &Store, block: &Block) -> Result<Executed, VerifyError> {
-        let result = self.judge(store, block);
+        let tip = store.tip().map_err(ExecutionError::from)?;
+        self.verify_on(&tip, block)
+    }
+
+    /// As [`Executor::verify`], on any block.
+    ///
+    /// # Errors
+    /// As [`Executor::verify`].
+    pub fn verify_on(&self, tip: &Tip, block: &Block) -> Result<Executed, VerifyError> {
+        let result = self.judge(tip, block);
         add(&self.counters.blocks_verified, 1_u64);
         if result.as_ref().is_err_and(VerifyError::is_invalid) {
             add(&self.counters.blocks_invalid, 1_u64);
@@ -240,9 +293,9 @@ impl Executor {
         result
     }
 
-    fn judge(&self, store: &Store, block: &Block) -> Result<Executed, VerifyError> {
+    fn judge(&self, tip: &Tip, block: &Block) -> Result<Executed, VerifyError> {
         let header = &block.header;
-        let head = store.head();
+        let head = tip.head();
         if header.parent_hash != head.hash && header.number <= head.number.saturating_add(1) {
             return Err(VerifyError::NotOnHead {
                 parent: header.parent_hash,
@@ -257,8 +310,8 @@ impl Executor {
                 expected: hash,
             });
         }
-        let size = block_rlp_length(header, &block.transactions);
-        if size > MAX_BLOCK_RLP_BYTES {
+        let size = block_rlp_length(block);
+        if size > MAX_BLOCK_RLP_BYTES && self.spec.is_osaka_active_at_timestamp(header.timestamp) {
             return Err(VerifyError::Size {
                 got: size,
                 limit: MAX_BLOCK_RLP_BYTES,
@@ -271,6 +324,7 @@ impl Executor {
                 expected: transactions_root,
             });
         }
+        check_lists(block)?;
         let senders = recover_senders(&block.transactions)?;
         if !block.senders.is_empty() {
             let differs = senders
@@ -292,29 +346,24 @@ impl Executor {
             .map(|(transaction, sender)| Recovered::new_unchecked(transaction.clone(), *sender))
             .collect();
 
-        let state = store.state(head.number).map_err(ExecutionError::from)?;
         let fed = self.feed(
             header,
-            &state,
+            &tip.state(),
             &transactions,
             self.config.verify_search_time,
         );
-        let run = self
-            .run(header, &state, transactions, Policy::Refuse)
-            .map_err(|error| match error {
-                RunError::Transaction {
-                    index,
-                    hash,
-                    reason,
-                } => VerifyError::Transaction {
-                    index,
-                    hash,
-                    reason,
-                },
-                RunError::Execution(error) => VerifyError::Execution(error),
-            })?;
+        let frame = Frame {
+            tip,
+            header,
+            ommers: &block.ommers,
+            withdrawals: block.withdrawals.as_ref().map(|list| list.as_slice()),
+            steps: true,
+        };
+        let run = self.run(frame, transactions, Policy::Refuse)?;
         check_outcome(header, &run)?;
-        let (state_root, tries) = store.state_root(&run.state).map_err(ExecutionError::from)?;
+        let (state_root, tries) = tip
+            .state_root(&run.state, self.spec.empty_accounts(header.number))
+            .map_err(ExecutionError::from)?;
         if header.state_root != state_root {
             return Err(VerifyError::StateRoot {
                 got: header.state_root,
@@ -326,6 +375,8 @@ impl Executor {
             hash,
             transactions: block.transactions.clone(),
             senders,
+            ommers: block.ommers.clone(),
+            withdrawals: block.withdrawals.clone(),
         };
         Ok(Executed {
             commit: BlockCommit {
@@ -337,6 +388,35 @@ impl Executor {
             skipped: Vec::new(),
             questions: fed.questions,
             batches: fed.batches,
+        })
+    }
+
+    /// Runs transactions as part of the block that `header` begins, on top of `tip`, without the
+    /// steps that a block takes before and after them. Nothing of the header is checked.
+    ///
+    /// # Errors
+    /// [`VerifyError::Transaction`] where one cannot be executed; [`VerifyError::Execution`].
+    pub fn apply(
+        &self,
+        tip: &Tip,
+        header: &Header,
+        transactions: Vec<Recovered<TxEnvelope>>,
+    ) -> Result<Applied, VerifyError> {
+        let frame = Frame {
+            tip,
+            header,
+            ommers: &[],
+            withdrawals: None,
+            steps: false,
+        };
+        let run = self.run(frame, transactions, Policy::Refuse)?;
+        let (state_root, _) = tip
+            .state_root(&run.state, self.spec.empty_accounts(header.number))
+            .map_err(ExecutionError::from)?;
+        Ok(Applied {
+            receipts: run.receipts,
+            state: run.state,
+            state_root,
         })
     }
 
@@ -399,27 +479,76 @@ impl Executor {
         Fed { questions, batches }
     }
 
-    fn run<V: DatabaseRef>(
+    fn run(
         &self,
-        header: &Header,
-        state: &V,
+        frame: Frame<'_>,
         transactions: Vec<Recovered<TxEnvelope>>,
         policy: Policy,
     ) -> Result<BlockRun, RunError> {
         let started = Instant::now();
-        let run = run_block(
-            &self.spec,
-            &self.precompiles,
-            header,
-            state,
-            transactions,
-            policy,
-        )?;
+        let run = run_block(&self.spec, &self.precompiles, frame, transactions, policy)?;
         add(&self.counters.execute_micros, started.elapsed().as_micros());
         add(&self.counters.transactions, run.included.len());
         add(&self.counters.gas, run.gas_used);
         Ok(run)
     }
+}
+
+/// Transactions that were run outside a whole block.
+#[derive(Debug)]
+pub struct Applied {
+    /// A receipt for each.
+    pub receipts: Vec<ReceiptEnvelope>,
+    /// What they changed.
+    pub state: BundleState,
+    /// The state root after them.
+    pub state_root: B256,
+}
+
+impl From<RunError> for VerifyError {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Transaction {
+                index,
+                hash,
+                reason,
+            } => Self::Transaction {
+                index,
+                hash,
+                reason,
+            },
+            RunError::Step(reason) => Self::Step { reason },
+            RunError::Execution(error) => Self::Execution(error),
+        }
+    }
+}
+
+/// Most uncles of a block (yellow paper, section 11.1).
+const MAX_OMMERS: usize = 2;
+
+/// Checks that uncles and withdrawals are those the header names.
+fn check_lists(block: &Block) -> Result<(), VerifyError> {
+    let header = &block.header;
+    let ommers = calculate_ommers_root(&block.ommers);
+    let count = block.ommers.len();
+    if header.ommers_hash != ommers || count > MAX_OMMERS {
+        return Err(VerifyError::Ommers {
+            got: header.ommers_hash,
+            expected: ommers,
+            count,
+        });
+    }
+    let withdrawals = block
+        .withdrawals
+        .as_ref()
+        .map(|withdrawals| calculate_withdrawals_root(withdrawals));
+    if header.withdrawals_root != withdrawals {
+        return Err(VerifyError::WithdrawalsRoot {
+            got: header.withdrawals_root,
+            expected: withdrawals,
+        });
+    }
+    Ok(())
 }
 
 /// What feeding did for one block.
@@ -451,6 +580,19 @@ fn check_outcome(header: &Header, run: &BlockRun) -> Result<(), VerifyError> {
             expected: receipts_root,
         });
     }
+    if header.blob_gas_used.unwrap_or(0) != run.blob_gas_used {
+        return Err(VerifyError::BlobGasUsed {
+            got: header.blob_gas_used,
+            expected: run.blob_gas_used,
+        });
+    }
+    let requests = run.requests.requests_hash();
+    if header.requests_hash.is_some_and(|hash| hash != requests) {
+        return Err(VerifyError::RequestsHash {
+            got: header.requests_hash,
+            expected: requests,
+        });
+    }
     Ok(())
 }
 
@@ -460,19 +602,18 @@ fn block_bloom(receipts: &[ReceiptEnvelope]) -> Bloom {
         .fold(Bloom::ZERO, |bloom, receipt| bloom | receipt.bloom())
 }
 
-/// Bytes of the block's RLP: header, transactions, no uncles, no withdrawals.
-fn block_rlp_length(header: &Header, transactions: &[TxEnvelope]) -> usize {
-    /// An empty list is one byte.
-    const EMPTY_LIST: usize = 1;
+/// Bytes of the block's RLP: header, transactions, uncles, withdrawals.
+fn block_rlp_length(block: &Block) -> usize {
     let list = |payload: usize| length_of_length(payload).saturating_add(payload);
-    let transactions = list(transactions.iter().map(Encodable::length).sum());
-    list(header.length() + transactions + 2 * EMPTY_LIST)
+    let transactions = list(block.transactions.iter().map(Encodable::length).sum());
+    let withdrawals = block.withdrawals.as_ref().map_or(0, Encodable::length);
+    list(block.header.length() + transactions + block.ommers.length() + withdrawals)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloy_consensus::{BlockBody, SignableTransaction as _, TxLegacy};
+    use alloy_consensus::{SignableTransaction as _, TxLegacy};
     use alloy_primitives::Signature;
 
     #[test]
@@ -490,15 +631,9 @@ mod tests {
             vec![transaction(0)],
             vec![transaction(3), transaction(400), transaction(90_000)],
         ] {
-            let encoded = alloy_rlp::encode(alloy_consensus::Block {
-                header: header.clone(),
-                body: BlockBody {
-                    transactions: transactions.clone(),
-                    ommers: vec![],
-                    withdrawals: Some(Default::default()),
-                },
-            });
-            assert_eq!(block_rlp_length(&header, &transactions), encoded.len());
+            let block = Block::seal(header.clone(), transactions, vec![]);
+            let length = block_rlp_length(&block);
+            assert_eq!(length, alloy_rlp::encode(block.into_consensus()).len());
         }
     }
 }

@@ -4,17 +4,23 @@ use alloy_consensus::{
     Header,
     constants::{EMPTY_OMMER_ROOT_HASH, EMPTY_WITHDRAWALS},
 };
-use alloy_eips::{eip1559::GAS_LIMIT_BOUND_DIVISOR, eip7685::EMPTY_REQUESTS_HASH};
+use alloy_eips::{
+    eip1559::GAS_LIMIT_BOUND_DIVISOR, eip4844::DATA_GAS_PER_BLOB, eip7685::EMPTY_REQUESTS_HASH,
+};
+use alloy_hardforks::EthereumHardforks as _;
 use alloy_primitives::{Address, B64, B256, Bytes, U256};
 use thiserror::Error;
 
-use crate::spec::ChainSpec;
+use crate::spec::{BlockRules, ChainSpec};
 
 /// Longest `extraData` of a header, in bytes (yellow paper, section 4.4.4).
 pub const MAX_EXTRA_DATA_BYTES: usize = 32;
 
 /// Longest RLP encoding of a block, in bytes (EIP-7934: 10 MiB less a margin of 2 MiB).
 pub const MAX_BLOCK_RLP_BYTES: usize = 8 * 1024 * 1024;
+
+/// Largest gas limit of a block (EIP-1985).
+const MAXIMUM_GAS_LIMIT: u64 = i64::MAX as u64;
 
 /// Smallest gas limit of a block (yellow paper, section 4.4.4).
 const MINIMUM_GAS_LIMIT: u64 = 5_000;
@@ -39,8 +45,8 @@ pub enum HeaderError {
         /// The parent's plus one.
         expected: u64,
     },
-    /// `timestamp` lies before the parent's.
-    #[error("timestamp: {got} lies before the parent's {parent}")]
+    /// `timestamp` lies before the parent's, or, on Ethereum, not after it.
+    #[error("timestamp: {got} is too early, the parent has {parent}")]
     Timestamp {
         /// In the header, seconds.
         got: u64,
@@ -68,12 +74,12 @@ pub enum HeaderError {
         limit: u64,
     },
     /// `baseFeePerGas` is not what the parent makes it.
-    #[error("base fee: header says {got:?}, the rules make it {expected}")]
+    #[error("base fee: header says {got:?}, the rules make it {expected:?}")]
     BaseFee {
         /// In the header.
         got: Option<u64>,
-        /// By the fee rules.
-        expected: u64,
+        /// By the fee rules; `None` before London.
+        expected: Option<u64>,
     },
     /// `extraData` is too long.
     #[error("extra data: {got} bytes, at most 32 are allowed")]
@@ -117,15 +123,28 @@ pub enum HeaderError {
         /// In the header.
         got: Option<u64>,
     },
-    /// `excessBlobGas` is not zero.
-    #[error("excess blob gas: {got:?}, must be 0")]
+    /// `blobGasUsed` is more than a block may have, or no whole number of blobs.
+    #[error("blob gas used: {got}, must be a multiple of a blob's and at most {limit}")]
+    BlobGasOutOfBounds {
+        /// In the header.
+        got: u64,
+        /// Most of a block (EIP-7840).
+        limit: u64,
+    },
+    /// `excessBlobGas` is not what the parent makes it; on Pars it is always 0.
+    #[error("excess blob gas: header says {got:?}, the rules make it {expected}")]
     ExcessBlobGas {
         /// In the header.
         got: Option<u64>,
+        /// By the rules.
+        expected: u64,
     },
-    /// `parentBeaconBlockRoot` is absent.
-    #[error("parent beacon block root: absent, but Cancun's header has one")]
-    ParentBeaconBlockRoot,
+    /// A field that the block's fork requires is absent.
+    #[error("{field}: absent, but the block's fork requires it")]
+    MissingField {
+        /// Name of the field in JSON.
+        field: &'static str,
+    },
     /// A field of a fork that does not hold yet.
     #[error("{field}: present, but belongs to a fork that is not active")]
     FutureField {
@@ -141,12 +160,14 @@ pub(crate) struct HeaderChoice {
     pub(crate) prev_randao: B256,
     pub(crate) parent_beacon_block_root: B256,
     pub(crate) extra_data: Bytes,
+    pub(crate) withdrawals_root: B256,
 }
 
 /// The header of the block after `parent`, all but what its execution decides: `stateRoot`,
-/// `transactionsRoot`, `receiptsRoot`, `logsBloom` and `gasUsed`.
+/// `transactionsRoot`, `receiptsRoot`, `logsBloom`, `gasUsed` and `requestsHash`.
 ///
-/// A timestamp before the parent's is moved up to it: time never goes back.
+/// A timestamp before the parent's is moved up to it: time never goes back. On Ethereum it is
+/// moved past it.
 pub(crate) fn next_header(
     spec: &ChainSpec,
     parent: &Header,
@@ -159,29 +180,42 @@ pub(crate) fn next_header(
         prev_randao,
         parent_beacon_block_root,
         extra_data,
+        withdrawals_root,
     } = choice;
     if extra_data.len() > MAX_EXTRA_DATA_BYTES {
         return Err(HeaderError::ExtraData {
             got: extra_data.len(),
         });
     }
+    let timestamp = match spec.rules {
+        BlockRules::Pars => timestamp.max(parent.timestamp),
+        BlockRules::Ethereum { .. } => timestamp.max(parent.timestamp.saturating_add(1)),
+    };
+    let number = parent.number.saturating_add(1);
+    let shanghai = spec.is_shanghai_active_at_timestamp(timestamp);
+    let cancun = spec.is_cancun_active_at_timestamp(timestamp);
+    let prague = spec.is_prague_active_at_timestamp(timestamp);
+    let excess_blob_gas = match spec.rules {
+        BlockRules::Pars => Some(0),
+        BlockRules::Ethereum { .. } => spec.excess_blob_gas_after(parent, timestamp),
+    };
     Ok(Header {
         parent_hash,
         ommers_hash: EMPTY_OMMER_ROOT_HASH,
         beneficiary,
         difficulty: U256::ZERO,
-        number: parent.number.saturating_add(1),
+        number,
         gas_limit: spec.next_gas_limit(parent),
-        timestamp: timestamp.max(parent.timestamp),
+        timestamp,
         extra_data,
         mix_hash: prev_randao,
         nonce: B64::ZERO,
-        base_fee_per_gas: Some(spec.next_base_fee(parent)),
-        withdrawals_root: Some(EMPTY_WITHDRAWALS),
-        blob_gas_used: Some(0),
-        excess_blob_gas: Some(0),
-        parent_beacon_block_root: Some(parent_beacon_block_root),
-        requests_hash: Some(EMPTY_REQUESTS_HASH),
+        base_fee_per_gas: spec.base_fee_after(parent),
+        withdrawals_root: shanghai.then_some(withdrawals_root),
+        blob_gas_used: cancun.then_some(0),
+        excess_blob_gas: excess_blob_gas.filter(|_| cancun),
+        parent_beacon_block_root: cancun.then_some(parent_beacon_block_root),
+        requests_hash: prague.then_some(EMPTY_REQUESTS_HASH),
         ..Header::default()
     })
 }
@@ -207,21 +241,25 @@ pub(crate) fn check_header(
             expected: number,
         });
     }
-    if header.timestamp < parent.timestamp {
+    let earliest = match spec.rules {
+        BlockRules::Pars => parent.timestamp,
+        BlockRules::Ethereum { .. } => parent.timestamp.saturating_add(1),
+    };
+    if header.timestamp < earliest {
         return Err(HeaderError::Timestamp {
             got: header.timestamp,
             parent: parent.timestamp,
         });
     }
-    check_gas_limit(parent.gas_limit, header.gas_limit)?;
+    check_gas_limit(limit_before(spec, parent, number), header.gas_limit)?;
     if header.gas_used > header.gas_limit {
         return Err(HeaderError::GasUsedOverLimit {
             got: header.gas_used,
             limit: header.gas_limit,
         });
     }
-    let base_fee = spec.next_base_fee(parent);
-    if header.base_fee_per_gas != Some(base_fee) {
+    let base_fee = spec.base_fee_after(parent);
+    if header.base_fee_per_gas != base_fee {
         return Err(HeaderError::BaseFee {
             got: header.base_fee_per_gas,
             expected: base_fee,
@@ -232,19 +270,102 @@ pub(crate) fn check_header(
             got: header.extra_data.len(),
         });
     }
-    check_constant_fields(header)
+    for (field, present) in [
+        (
+            "blockAccessListHash",
+            header.block_access_list_hash.is_some(),
+        ),
+        ("slotNumber", header.slot_number.is_some()),
+    ] {
+        if present {
+            return Err(HeaderError::FutureField { field });
+        }
+    }
+    match spec.rules {
+        BlockRules::Pars => check_constant_fields(header),
+        BlockRules::Ethereum { .. } => check_fork_fields(spec, parent, header),
+    }
 }
 
-/// The parent's limit may move by less than its 1/1024, and never below 5,000 (yellow paper).
+/// The gas limit that the block `number` is measured by: its parent's, doubled where the base fee
+/// begins (EIP-1559).
+fn limit_before(spec: &ChainSpec, parent: &Header, number: u64) -> u64 {
+    let first = spec.is_london_active_at_block(number) && parent.base_fee_per_gas.is_none();
+    if !first {
+        return parent.gas_limit;
+    }
+    let elasticity = u64::try_from(spec.fees.params.elasticity_multiplier).unwrap_or(u64::MAX);
+    parent.gas_limit.saturating_mul(elasticity)
+}
+
+/// Ethereum's fields, each from the fork on that brought it.
+fn check_fork_fields(
+    spec: &ChainSpec,
+    parent: &Header,
+    header: &Header,
+) -> Result<(), HeaderError> {
+    let time = header.timestamp;
+    if spec.is_paris_active_at_block(header.number) {
+        check_no_work(header)?;
+    }
+    let cancun = spec.is_cancun_active_at_timestamp(time);
+    let fields = [
+        (
+            "withdrawalsRoot",
+            header.withdrawals_root.is_some(),
+            spec.is_shanghai_active_at_timestamp(time),
+        ),
+        ("blobGasUsed", header.blob_gas_used.is_some(), cancun),
+        ("excessBlobGas", header.excess_blob_gas.is_some(), cancun),
+        (
+            "parentBeaconBlockRoot",
+            header.parent_beacon_block_root.is_some(),
+            cancun,
+        ),
+        (
+            "requestsHash",
+            header.requests_hash.is_some(),
+            spec.is_prague_active_at_timestamp(time),
+        ),
+    ];
+    for (field, present, required) in fields {
+        match (present, required) {
+            (false, true) => return Err(HeaderError::MissingField { field }),
+            (true, false) => return Err(HeaderError::FutureField { field }),
+            _ => {}
+        }
+    }
+    let (Some(params), Some(used)) = (spec.blob_params(time), header.blob_gas_used) else {
+        return Ok(());
+    };
+    let limit = params.max_blob_gas_per_block();
+    if used > limit || !used.is_multiple_of(DATA_GAS_PER_BLOB) {
+        return Err(HeaderError::BlobGasOutOfBounds { got: used, limit });
+    }
+    let expected = spec.excess_blob_gas_after(parent, time).unwrap_or(0);
+    if header.excess_blob_gas != Some(expected) {
+        return Err(HeaderError::ExcessBlobGas {
+            got: header.excess_blob_gas,
+            expected,
+        });
+    }
+    Ok(())
+}
+
+/// The parent's limit may move by less than its 1/1024, and never below 5,000 (yellow paper)
+/// or above 2^63 - 1 (EIP-1985).
 fn check_gas_limit(parent: u64, got: u64) -> Result<(), HeaderError> {
     let step = parent / GAS_LIMIT_BOUND_DIVISOR;
-    if got < MINIMUM_GAS_LIMIT || got.abs_diff(parent) >= step.max(1) {
+    if !(MINIMUM_GAS_LIMIT..=MAXIMUM_GAS_LIMIT).contains(&got)
+        || got.abs_diff(parent) >= step.max(1)
+    {
         return Err(HeaderError::GasLimit { got, parent, step });
     }
     Ok(())
 }
 
-fn check_constant_fields(header: &Header) -> Result<(), HeaderError> {
+/// The fields of proof of work, which are constant since (EIP-3675).
+fn check_no_work(header: &Header) -> Result<(), HeaderError> {
     if !header.difficulty.is_zero() {
         return Err(HeaderError::Difficulty {
             got: header.difficulty,
@@ -258,6 +379,12 @@ fn check_constant_fields(header: &Header) -> Result<(), HeaderError> {
             got: header.ommers_hash,
         });
     }
+    Ok(())
+}
+
+/// What a Pars header always says.
+fn check_constant_fields(header: &Header) -> Result<(), HeaderError> {
+    check_no_work(header)?;
     if header.withdrawals_root != Some(EMPTY_WITHDRAWALS) {
         return Err(HeaderError::WithdrawalsRoot {
             got: header.withdrawals_root,
@@ -276,19 +403,12 @@ fn check_constant_fields(header: &Header) -> Result<(), HeaderError> {
     if header.excess_blob_gas != Some(0) {
         return Err(HeaderError::ExcessBlobGas {
             got: header.excess_blob_gas,
+            expected: 0,
         });
     }
     if header.parent_beacon_block_root.is_none() {
-        return Err(HeaderError::ParentBeaconBlockRoot);
-    }
-    if header.block_access_list_hash.is_some() {
-        return Err(HeaderError::FutureField {
-            field: "blockAccessListHash",
-        });
-    }
-    if header.slot_number.is_some() {
-        return Err(HeaderError::FutureField {
-            field: "slotNumber",
+        return Err(HeaderError::MissingField {
+            field: "parentBeaconBlockRoot",
         });
     }
     Ok(())
@@ -323,6 +443,7 @@ mod tests {
             prev_randao: B256::repeat_byte(2),
             parent_beacon_block_root: B256::repeat_byte(3),
             extra_data: Bytes::from_static(b"x"),
+            withdrawals_root: EMPTY_WITHDRAWALS,
         };
         let hash = parent.hash_slow();
         let header = next_header(&spec, &parent, hash, choice).unwrap();
@@ -340,6 +461,7 @@ mod tests {
             prev_randao: B256::ZERO,
             parent_beacon_block_root: B256::ZERO,
             extra_data: Bytes::from(vec![0; 33]),
+            withdrawals_root: EMPTY_WITHDRAWALS,
         };
         assert_eq!(
             next_header(&spec, &parent, B256::ZERO, choice),

@@ -4,8 +4,8 @@
 //! * [`ChainSpec`] holds everything that differs between networks, as values.
 //! * [`Executor`] builds blocks, verifies them and answers calls; it finds the questions that a
 //!   block's transactions will ask of the engine first and hands them over as one batch.
-//! * [`ParsBlockExecutor`] is the block step itself: Ethereum's transaction step between Pars's
-//!   own steps before and after.
+//! * [`ParsBlockExecutor`] is the block step itself: Ethereum's transaction step between the steps
+//!   of the chain's [`BlockRules`], Pars's own or Ethereum's.
 //!
 //! No answer of the engine is trusted to decide *what* a block means: gas, outcome and bytes
 //! depend on the input alone, whichever back end computed them and whether or not it was asked
@@ -30,6 +30,7 @@
 //!     prev_randao: B256::ZERO,
 //!     parent_beacon_block_root: B256::ZERO,
 //!     extra_data: Bytes::new(),
+//!     withdrawals: Default::default(),
 //!     time_budget: Duration::from_millis(150),
 //! };
 //! let transactions = Vec::new(); // best first, each sender's nonces in order
@@ -42,6 +43,7 @@
 
 mod block_executor;
 mod call;
+mod decode;
 mod env;
 mod error;
 mod execution;
@@ -55,15 +57,16 @@ mod spec;
 mod stats;
 mod wording;
 
-pub use block_executor::{BLOB_TRANSACTION_REFUSED, ParsBlockExecutor};
+pub use block_executor::{BLOB_TRANSACTION_REFUSED, BlockContext, ParsBlockExecutor};
 pub use call::{AccessListOutcome, CallError, CallOptions, CallOutcome};
+pub use decode::{decode_block, decode_block_from, decode_transaction};
 pub use error::{BuildError, ExecutionError, VerifyError};
-pub use executor::{BlockAttributes, Executed, Executor, ExecutorConfig};
+pub use executor::{Applied, BlockAttributes, Executed, Executor, ExecutorConfig};
 pub use header::{HeaderError, MAX_BLOCK_RLP_BYTES, MAX_EXTRA_DATA_BYTES};
 pub use revert::{RevertReason, revert_message};
 pub use senders::{SenderError, recover_senders};
 pub use spec::{
-    ChainSpec, DEV_NETWORK, FeeRules, GenesisBlock, PARS_NETWORK, PARS_TESTNET_NETWORK,
+    BlockRules, ChainSpec, DEV_NETWORK, FeeRules, GenesisBlock, PARS_NETWORK, PARS_TESTNET_NETWORK,
     PrecompileSet, SpecError,
 };
 pub use stats::ExecutorStats;

@@ -5,13 +5,12 @@
 
 use alloy_consensus::transaction::{Recovered, TransactionInfo};
 use alloy_consensus::{
-    Block as ConsensusBlock, BlockBody, Header, ReceiptEnvelope, Sealed, Transaction as _,
-    TxEnvelope,
+    Block as ConsensusBlock, Header, ReceiptEnvelope, Sealed, Transaction as _, TxEnvelope,
 };
-use alloy_eips::eip4895::Withdrawals;
 use alloy_network_primitives::BlockTransactions;
 use alloy_primitives::{Address, B256, U256};
 use alloy_rpc_types_eth as rpc;
+use pars_evm::ChainSpec;
 use pars_store::Block;
 
 /// A transaction's place in a block.
@@ -84,25 +83,31 @@ pub(crate) fn block(block: Block, full: bool) -> rpc::Block {
                 .collect(),
         )
     };
-    let body = BlockBody {
-        transactions: block.transactions,
-        ommers: Vec::new(),
-        withdrawals: Some(Withdrawals::default()),
-    };
-    let size = ConsensusBlock::rlp_length_for(&block.header, &body);
+    let hash = block.hash;
+    let block = block.into_consensus();
+    let size = ConsensusBlock::rlp_length_for(&block.header, &block.body);
     let header = rpc::Header::from_consensus(
-        Sealed::new_unchecked(block.header, block.hash),
+        Sealed::new_unchecked(block.header, hash),
         None,
         Some(U256::from(size)),
     );
-    rpc::Block::new(header, transactions).with_withdrawals(body.withdrawals)
+    let mut converted =
+        rpc::Block::new(header, transactions).with_withdrawals(block.body.withdrawals);
+    converted.uncles = block.body.ommers.iter().map(Header::hash_slow).collect();
+    converted
 }
 
 /// All receipts of a block, in order. `None` if the receipts do not belong to the block.
 pub(crate) fn receipts(
+    spec: &ChainSpec,
     block: &Block,
     receipts: Vec<ReceiptEnvelope>,
 ) -> Option<Vec<rpc::TransactionReceipt>> {
+    let blob_fee = block
+        .header
+        .excess_blob_gas
+        .zip(spec.blob_params(block.header.timestamp))
+        .map(|(excess, params)| params.calc_blob_fee(excess));
     if receipts.len() != block.transactions.len() || block.senders.len() != block.transactions.len()
     {
         return None;
@@ -136,8 +141,8 @@ pub(crate) fn receipts(
             block_number: Some(block.header.number),
             gas_used: gas_after.saturating_sub(gas_before),
             effective_gas_price: transaction.effective_gas_price(block.header.base_fee_per_gas),
-            blob_gas_used: None,
-            blob_gas_price: None,
+            blob_gas_used: transaction.blob_gas_used(),
+            blob_gas_price: transaction.blob_gas_used().and(blob_fee),
             from: sender,
             to: transaction.to(),
             contract_address: transaction
@@ -230,17 +235,18 @@ mod tests {
             base_fee_per_gas: Some(25),
             gas_limit: 15_000_000,
             gas_used: 90_000,
+            withdrawals_root: Some(B256::ZERO),
             ..Header::default()
         };
-        let block = Block {
-            hash: b256!("00000000000000000000000000000000000000000000000000000000000000b5"),
+        let mut block = Block::seal(
             header,
-            transactions: vec![
+            vec![
                 TxEnvelope::Legacy(creation.into_signed(signature())),
                 TxEnvelope::Eip1559(call.into_signed(signature())),
             ],
-            senders: vec![SENDER, SENDER],
-        };
+            vec![SENDER, SENDER],
+        );
+        block.hash = b256!("00000000000000000000000000000000000000000000000000000000000000b5");
         let receipts = vec![
             ReceiptEnvelope::Legacy(receipt(60_000, vec![log(1)]).into_with_bloom()),
             ReceiptEnvelope::Eip1559(receipt(90_000, vec![log(2), log(1)]).into_with_bloom()),
@@ -255,7 +261,7 @@ mod tests {
     #[test]
     fn receipts_carry_positions_prices_and_addresses() {
         let (block, stored) = sample();
-        let receipts = as_json(&receipts(&block, stored).unwrap());
+        let receipts = as_json(&receipts(&ChainSpec::pars(), &block, stored).unwrap());
         assert_eq!(receipts[0]["type"], "0x0");
         assert_eq!(receipts[0]["to"], Value::Null);
         assert_eq!(receipts[0]["contractAddress"], as_json(&SENDER.create(7)));
@@ -285,7 +291,7 @@ mod tests {
     fn receipts_of_another_block_are_refused() {
         let (block, mut stored) = sample();
         stored.pop();
-        assert!(receipts(&block, stored).is_none());
+        assert!(receipts(&ChainSpec::pars(), &block, stored).is_none());
     }
 
     #[test]

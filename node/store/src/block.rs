@@ -7,8 +7,10 @@ use crate::{
     state::TrieUpdates,
 };
 use alloy_consensus::{
-    Eip658Value, Header, Receipt, ReceiptEnvelope, ReceiptWithBloom, TxEnvelope, TxReceipt, TxType,
+    BlockBody, Eip658Value, Header, Receipt, ReceiptEnvelope, ReceiptWithBloom, TxEnvelope,
+    TxReceipt, TxType,
 };
+use alloy_eips::eip4895::Withdrawals;
 use alloy_primitives::{Address, B256, Log};
 use alloy_rlp::{RlpDecodable, RlpEncodable};
 use revm::database::BundleState;
@@ -24,16 +26,35 @@ pub struct Block {
     pub transactions: Vec<TxEnvelope>,
     /// The sender of each transaction.
     pub senders: Vec<Address>,
+    /// Headers of uncles; Ethereum had them until proof of stake.
+    pub ommers: Vec<Header>,
+    /// Withdrawals (EIP-4895); `None` before the fork that brought them.
+    pub withdrawals: Option<Withdrawals>,
 }
 
 impl Block {
-    /// A block from its parts, with its hash computed.
+    /// A block from its parts, with its hash computed; without uncles, and with an empty list of
+    /// withdrawals where the header speaks of one.
     pub fn seal(header: Header, transactions: Vec<TxEnvelope>, senders: Vec<Address>) -> Self {
         Self {
             hash: header.hash_slow(),
+            withdrawals: header.withdrawals_root.map(|_| Withdrawals::default()),
             header,
             transactions,
             senders,
+            ommers: Vec::new(),
+        }
+    }
+
+    /// The block in the form that is exchanged, without its hash and senders.
+    pub fn into_consensus(self) -> alloy_consensus::Block<TxEnvelope> {
+        alloy_consensus::Block {
+            header: self.header,
+            body: BlockBody {
+                transactions: self.transactions,
+                ommers: self.ommers,
+                withdrawals: self.withdrawals,
+            },
         }
     }
 }
@@ -64,9 +85,12 @@ pub struct BlockCommit {
 
 /// What [`Table::Bodies`] holds.
 #[derive(RlpEncodable, RlpDecodable)]
+#[rlp(trailing)]
 struct Body {
     transactions: Vec<TxEnvelope>,
     senders: Vec<Address>,
+    ommers: Vec<Header>,
+    withdrawals: Option<Withdrawals>,
 }
 
 /// What [`Table::Receipts`] holds for each transaction. The bloom follows from the logs.
@@ -110,6 +134,8 @@ pub(crate) fn write_block(batch: &mut Batch, block: &Block, receipts: &[ReceiptE
     let body = Body {
         transactions: block.transactions.clone(),
         senders: block.senders.clone(),
+        ommers: block.ommers.clone(),
+        withdrawals: block.withdrawals.clone(),
     };
     batch.put(Table::Bodies, key, alloy_rlp::encode(body));
     let receipts: Vec<_> = receipts.iter().map(StoredReceipt::new).collect();
@@ -162,6 +188,8 @@ pub(crate) fn read_block(
         hash,
         transactions: body.transactions,
         senders: body.senders,
+        ommers: body.ommers,
+        withdrawals: body.withdrawals,
     }))
 }
 

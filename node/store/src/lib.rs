@@ -47,6 +47,7 @@ mod genesis;
 mod lock;
 mod state;
 mod store;
+mod tip;
 pub mod trie;
 
 #[cfg(test)]
@@ -58,3 +59,4 @@ pub use error::StoreError;
 pub use genesis::{Genesis, GenesisAccount};
 pub use state::{Account, EmptyAccounts, StateReport, StateView, TrieUpdates};
 pub use store::{Store, StoreOptions};
+pub use tip::Tip;

@@ -12,6 +12,7 @@ use crate::{
     commit,
     lock::{FolderLock, in_use},
     state::{self, CodeCache, EmptyAccounts, StateReport, TrieUpdates},
+    tip::Tip,
 };
 use alloy_consensus::{Header, ReceiptEnvelope, TxEnvelope};
 use alloy_primitives::{B256, keccak256};
@@ -318,6 +319,17 @@ impl Store {
         ))
     }
 
+    /// The last accepted block as what a next one stands on.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::header`].
+    pub fn tip(&self) -> Result<Tip, StoreError> {
+        let snapshot = self.backend.snapshot();
+        let head = read_head(&*snapshot)?;
+        Ok(Tip::new(Arc::new(head), snapshot, Arc::clone(&self.codes)))
+    }
+
     /// The state after the last accepted block.
     ///
     /// # Errors
@@ -354,11 +366,7 @@ impl Store {
         state: &BundleState,
         empty: EmptyAccounts,
     ) -> Result<(B256, TrieUpdates), StoreError> {
-        let snapshot = self.backend.snapshot();
-        let head = read_head(&*snapshot)?;
-        let deltas = state::deltas_of(&*snapshot, state, empty)?;
-        let updates = TrieUpdates::compute(&*snapshot, head.hash, head.header.state_root, deltas)?;
-        Ok((updates.root(), updates))
+        self.tip()?.state_root(state, empty)
     }
 
     /// Accepts a block: writes it with its receipts, state, history, tries and indexes in one

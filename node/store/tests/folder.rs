@@ -81,7 +81,14 @@ fn another_chain_specification_or_genesis_is_refused() {
 #[test]
 fn newer_and_older_schemas_are_refused() {
     let good = genesis_of(&genesis_model());
-    for (version, newer) in [(2u32, true), (u32::MAX, true), (0, false)] {
+    let current = pars_store::codec::SCHEMA_VERSION;
+    let versions = [
+        (current + 1, true),
+        (u32::MAX, true),
+        (current - 1, false),
+        (0, false),
+    ];
+    for (version, newer) in versions {
         let dir = tempfile::tempdir().unwrap();
         drop(Store::open(dir.path(), &good).unwrap());
         let engine = Fjall::open(&dir.path().join("chain"), &Default::default()).unwrap();

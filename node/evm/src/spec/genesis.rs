@@ -7,6 +7,7 @@ use alloy_consensus::{
     constants::{EMPTY_OMMER_ROOT_HASH, EMPTY_ROOT_HASH, EMPTY_WITHDRAWALS},
 };
 use alloy_eips::{
+    BlobScheduleBlobParams,
     eip1559::BaseFeeParams,
     eip2935::{HISTORY_STORAGE_ADDRESS, HISTORY_STORAGE_CODE},
     eip7685::EMPTY_REQUESTS_HASH,
@@ -16,7 +17,7 @@ use alloy_hardforks::{EthereumChainHardforks, EthereumHardfork, EthereumHardfork
 use alloy_primitives::{Address, B64, B256, Bytes, U256};
 use alloy_trie::{TrieAccount, root::state_root_unhashed};
 
-use super::{ChainSpec, FeeRules, GenesisBlock, PrecompileSet, SpecError};
+use super::{BlockRules, ChainSpec, FeeRules, GenesisBlock, PrecompileSet, SpecError};
 use crate::header::MAX_EXTRA_DATA_BYTES;
 
 /// Code of a precompile's account. It never runs; it makes the address look like a contract to
@@ -28,12 +29,14 @@ const CONFIG_KEY: &str = "pars";
 
 impl ChainSpec {
     /// The whole first state: the accounts of the specification and those the rules need, which
-    /// are the precompiles' (nonce 1, code `0x01`) and, where Prague holds from the start, the
-    /// block-hash history contract of EIP-2935. An account of the specification wins over one of
+    /// are the precompiles' (nonce 1, code `0x01`) and, on Pars where Prague holds from the start,
+    /// the block-hash history contract of EIP-2935. An account of the specification wins over one of
     /// the rules.
     pub fn genesis_alloc(&self) -> BTreeMap<Address, GenesisAccount> {
         let mut accounts = BTreeMap::new();
-        if self.is_prague_active_at_timestamp(self.genesis_block.timestamp) {
+        if self.rules == BlockRules::Pars
+            && self.is_prague_active_at_timestamp(self.genesis_block.timestamp)
+        {
             accounts.insert(
                 HISTORY_STORAGE_ADDRESS,
                 GenesisAccount::default()
@@ -64,6 +67,10 @@ impl ChainSpec {
             extra_data,
             beneficiary,
             mix_hash,
+            difficulty,
+            nonce,
+            blob_gas_used,
+            excess_blob_gas,
         } = self.genesis_block.clone();
         let london = self.is_london_active_at_block(0);
         let shanghai = self.is_shanghai_active_at_timestamp(timestamp);
@@ -80,18 +87,18 @@ impl ChainSpec {
             ),
             transactions_root: EMPTY_ROOT_HASH,
             receipts_root: EMPTY_ROOT_HASH,
-            difficulty: U256::ZERO,
+            difficulty,
             number: 0,
             gas_limit: self.gas_limit,
             gas_used: 0,
             timestamp,
             extra_data,
             mix_hash,
-            nonce: B64::ZERO,
+            nonce,
             base_fee_per_gas: london.then_some(self.fees.initial),
             withdrawals_root: shanghai.then_some(EMPTY_WITHDRAWALS),
-            blob_gas_used: cancun.then_some(0),
-            excess_blob_gas: cancun.then_some(0),
+            blob_gas_used: cancun.then_some(blob_gas_used),
+            excess_blob_gas: cancun.then_some(excess_blob_gas),
             parent_beacon_block_root: cancun.then_some(B256::ZERO),
             requests_hash: prague.then_some(EMPTY_REQUESTS_HASH),
             ..Header::default()
@@ -137,9 +144,14 @@ impl ChainSpec {
             ..ChainConfig::default()
         };
         write_forks(&mut config, &self.forks);
+        write_blobs(&mut config, self);
+        if let BlockRules::Ethereum { deposit_contract } = self.rules {
+            config.deposit_contract_address = deposit_contract;
+        }
         config.extra_fields.insert(
             CONFIG_KEY.to_owned(),
             serde_json::json!({
+                "blocks": self.rules.name(),
                 "name": self.name,
                 "baseFeeChangeDenominator": u64::try_from(self.fees.params.max_change_denominator).unwrap_or(u64::MAX),
                 "elasticityMultiplier": u64::try_from(self.fees.params.elasticity_multiplier).unwrap_or(u64::MAX),
@@ -155,12 +167,20 @@ impl ChainSpec {
             .with_coinbase(self.genesis_block.beneficiary)
             .with_base_fee(Some(u128::from(self.fees.initial)))
             .extend_accounts(self.alloc.clone());
+        genesis.difficulty = self.genesis_block.difficulty;
+        genesis.nonce = u64::from_be_bytes(self.genesis_block.nonce.0);
+        genesis.blob_gas_used = Some(self.genesis_block.blob_gas_used);
+        genesis.excess_blob_gas = Some(self.genesis_block.excess_blob_gas);
         genesis.config = config;
         genesis
     }
 
     /// A specification from geth's genesis file. Without a `config.pars` object the file
-    /// describes a chain with Ethereum's fee rules and no precompiles of ours.
+    /// describes a chain with Ethereum's own blocks and fees and no precompiles of ours.
+    ///
+    /// Forks by block number or time, the merge by `mergeNetsplitBlock` (or from the first block
+    /// where the genesis block reaches the terminal difficulty), blob parameters by
+    /// `blobSchedule`.
     ///
     /// # Errors
     /// [`SpecError::Genesis`] with the field that cannot be used.
@@ -175,23 +195,26 @@ impl ChainSpec {
         if genesis.number.is_some_and(|number| number != 0) {
             return Err(bad("number must be 0".to_owned()));
         }
-        if !genesis.difficulty.is_zero() || genesis.nonce != 0 {
-            return Err(bad(
-                "difficulty and nonce must be 0: this chain starts after proof of work".to_owned(),
-            ));
-        }
         let initial = match genesis.base_fee_per_gas {
             Some(fee) => u64::try_from(fee)
                 .map_err(|_| bad(format!("baseFeePerGas {fee} does not fit in 64 bits")))?,
             None => alloy_eips::eip1559::INITIAL_BASE_FEE,
         };
         let rules = OwnRules::read(&genesis.config)?;
+        if rules.blocks == BlockRules::Pars && (!genesis.difficulty.is_zero() || genesis.nonce != 0)
+        {
+            return Err(bad(
+                "difficulty and nonce must be 0: this chain starts after proof of work".to_owned(),
+            ));
+        }
         Ok(Self {
             name: rules
                 .name
                 .unwrap_or_else(|| format!("chain-{}", genesis.config.chain_id)),
             chain_id: genesis.config.chain_id,
-            forks: read_forks(&genesis.config),
+            forks: read_forks(&genesis.config, genesis.difficulty)?,
+            blobs: genesis.config.blob_schedule_blob_params(),
+            rules: rules.blocks,
             fees: FeeRules {
                 params: rules.base_fee,
                 floor: rules.floor,
@@ -204,6 +227,10 @@ impl ChainSpec {
                 extra_data: genesis.extra_data.clone(),
                 beneficiary: genesis.coinbase,
                 mix_hash: genesis.mix_hash,
+                difficulty: genesis.difficulty,
+                nonce: B64::from(genesis.nonce.to_be_bytes()),
+                blob_gas_used: genesis.blob_gas_used.unwrap_or_default(),
+                excess_blob_gas: genesis.excess_blob_gas.unwrap_or_default(),
             },
             alloc: genesis.alloc.clone(),
         })
@@ -221,6 +248,7 @@ struct OwnRules {
     base_fee: BaseFeeParams,
     floor: u64,
     precompiles: PrecompileSet,
+    blocks: BlockRules,
 }
 
 impl OwnRules {
@@ -231,6 +259,9 @@ impl OwnRules {
                 base_fee: BaseFeeParams::ethereum(),
                 floor: 0,
                 precompiles: PrecompileSet::None,
+                blocks: BlockRules::Ethereum {
+                    deposit_contract: config.deposit_contract_address,
+                },
             });
         };
         let number = |field: &str, default: u64| match rules.get(field) {
@@ -262,7 +293,19 @@ impl OwnRules {
                 ))
             })?,
         };
+        let blocks = match text("blocks")? {
+            None | Some("pars") => BlockRules::Pars,
+            Some("ethereum") => BlockRules::Ethereum {
+                deposit_contract: config.deposit_contract_address,
+            },
+            Some(name) => {
+                return Err(SpecError::Genesis(format!(
+                    "config.{CONFIG_KEY}.blocks is \"{name}\"; known rules: pars, ethereum"
+                )));
+            }
+        };
         Ok(Self {
+            blocks,
             name: text("name")?.map(str::to_owned),
             base_fee: BaseFeeParams::new(u128::from(denominator), u128::from(elasticity)),
             floor: number("minBaseFee", 0)?,
@@ -274,7 +317,7 @@ impl OwnRules {
 type BlockField = fn(&mut ChainConfig) -> &mut Option<u64>;
 
 /// Where geth's file writes each fork: those switched by block number, then those by time.
-const FORK_BLOCKS: [(EthereumHardfork, BlockField); 11] = [
+const FORK_BLOCKS: [(EthereumHardfork, BlockField); 13] = [
     (EthereumHardfork::Homestead, |config| {
         &mut config.homestead_block
     }),
@@ -302,14 +345,25 @@ const FORK_BLOCKS: [(EthereumHardfork, BlockField); 11] = [
     }),
     (EthereumHardfork::Berlin, |config| &mut config.berlin_block),
     (EthereumHardfork::London, |config| &mut config.london_block),
+    (EthereumHardfork::ArrowGlacier, |config| {
+        &mut config.arrow_glacier_block
+    }),
+    (EthereumHardfork::GrayGlacier, |config| {
+        &mut config.gray_glacier_block
+    }),
 ];
-const FORK_TIMES: [(EthereumHardfork, BlockField); 5] = [
+const FORK_TIMES: [(EthereumHardfork, BlockField); 10] = [
     (EthereumHardfork::Shanghai, |config| {
         &mut config.shanghai_time
     }),
     (EthereumHardfork::Cancun, |config| &mut config.cancun_time),
     (EthereumHardfork::Prague, |config| &mut config.prague_time),
     (EthereumHardfork::Osaka, |config| &mut config.osaka_time),
+    (EthereumHardfork::Bpo1, |config| &mut config.bpo1_time),
+    (EthereumHardfork::Bpo2, |config| &mut config.bpo2_time),
+    (EthereumHardfork::Bpo3, |config| &mut config.bpo3_time),
+    (EthereumHardfork::Bpo4, |config| &mut config.bpo4_time),
+    (EthereumHardfork::Bpo5, |config| &mut config.bpo5_time),
     (EthereumHardfork::Amsterdam, |config| {
         &mut config.amsterdam_time
     }),
@@ -329,15 +383,52 @@ fn write_forks(config: &mut ChainConfig, forks: &EthereumChainHardforks) {
         }
     }
     if let ForkCondition::TTD {
-        total_difficulty, ..
+        total_difficulty,
+        activation_block_number,
+        ..
     } = forks.ethereum_fork_activation(EthereumHardfork::Paris)
     {
         config.terminal_total_difficulty = Some(total_difficulty);
         config.terminal_total_difficulty_passed = true;
+        config.merge_netsplit_block = Some(activation_block_number);
     }
 }
 
-fn read_forks(config: &ChainConfig) -> EthereumChainHardforks {
+/// Blob parameters under the names geth gives them.
+fn write_blobs(config: &mut ChainConfig, spec: &ChainSpec) {
+    let BlobScheduleBlobParams {
+        cancun,
+        prague,
+        osaka,
+        scheduled,
+    } = &spec.blobs;
+    let schedule = &mut config.blob_schedule;
+    for (name, params) in [("cancun", cancun), ("prague", prague), ("osaka", osaka)] {
+        schedule.insert(name.to_owned(), *params);
+    }
+    let names = [
+        (EthereumHardfork::Bpo1, "bpo1"),
+        (EthereumHardfork::Bpo2, "bpo2"),
+        (EthereumHardfork::Bpo3, "bpo3"),
+        (EthereumHardfork::Bpo4, "bpo4"),
+        (EthereumHardfork::Bpo5, "bpo5"),
+    ];
+    for (fork, name) in names {
+        let ForkCondition::Timestamp(time) = spec.forks.ethereum_fork_activation(fork) else {
+            continue;
+        };
+        if let Some((_, params)) = scheduled.iter().find(|(start, _)| *start == time) {
+            schedule.insert(name.to_owned(), *params);
+        }
+    }
+}
+
+/// The fork schedule of a geth file. The block of the merge must be known beforehand: this node
+/// has no total difficulties.
+fn read_forks(
+    config: &ChainConfig,
+    genesis_difficulty: U256,
+) -> Result<EthereumChainHardforks, SpecError> {
     let mut config = config.clone();
     let mut forks = vec![(EthereumHardfork::Frontier, ForkCondition::ZERO_BLOCK)];
     for (fork, field) in FORK_BLOCKS {
@@ -351,14 +442,23 @@ fn read_forks(config: &ChainConfig) -> EthereumChainHardforks {
         }
     }
     if let Some(total_difficulty) = config.terminal_total_difficulty {
+        let activation_block_number = match config.merge_netsplit_block {
+            Some(number) => number,
+            None if genesis_difficulty >= total_difficulty => 0,
+            None => {
+                return Err(SpecError::Genesis(
+                    "config.terminalTotalDifficulty is above the genesis block's difficulty: name the first block of proof of stake in config.mergeNetsplitBlock".to_owned(),
+                ));
+            }
+        };
         forks.push((
             EthereumHardfork::Paris,
             ForkCondition::TTD {
-                activation_block_number: 0,
+                activation_block_number,
                 fork_block: None,
                 total_difficulty,
             },
         ));
     }
-    EthereumChainHardforks::new(forks)
+    Ok(EthereumChainHardforks::new(forks))
 }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use alloy_eips::eip1559::BaseFeeParams;
+use alloy_eips::{BlobScheduleBlobParams, eip1559::BaseFeeParams};
 use alloy_genesis::GenesisAccount;
 use alloy_hardforks::{EthereumChainHardforks, EthereumHardfork};
-use alloy_primitives::{Address, B256, Bytes};
+use alloy_primitives::{Address, Bytes};
 
-use super::{ChainSpec, FeeRules, GenesisBlock, PrecompileSet, SpecError};
+use super::{BlockRules, ChainSpec, FeeRules, GenesisBlock, PrecompileSet, SpecError};
 
 /// Name of the main network.
 pub const PARS_NETWORK: &str = "pars";
@@ -115,11 +115,12 @@ fn public_network(name: &str, chain_id: u64) -> ChainSpec {
         },
         gas_limit: PARS_GAS_LIMIT,
         precompiles: PrecompileSet::Pars,
+        rules: BlockRules::Pars,
+        blobs: BlobScheduleBlobParams::default(),
         genesis_block: GenesisBlock {
             timestamp: PUBLIC_GENESIS_TIME,
             extra_data: Bytes::copy_from_slice(name.as_bytes()),
-            beneficiary: Address::ZERO,
-            mix_hash: B256::ZERO,
+            ..GenesisBlock::default()
         },
         alloc: BTreeMap::new(),
     }

@@ -135,7 +135,9 @@ fn each_wrong_header_field_is_named() {
         (
             "parentBeaconBlockRoot",
             |h| h.parent_beacon_block_root = None,
-            header_error!(HeaderError::ParentBeaconBlockRoot),
+            header_error!(HeaderError::MissingField {
+                field: "parentBeaconBlockRoot"
+            }),
         ),
         (
             "slotNumber",

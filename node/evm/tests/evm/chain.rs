@@ -250,6 +250,7 @@ impl Chain {
             prev_randao: B256::repeat_byte(0x5a),
             parent_beacon_block_root: B256::repeat_byte(0x0b),
             extra_data: Bytes::from_static(b"test"),
+            withdrawals: Default::default(),
             time_budget: Duration::from_secs(60),
         }
     }

@@ -103,6 +103,7 @@ pub(super) fn receipts(shared: &Shared, args: &Args<'_>) -> Answer {
     if id.is_pending() {
         let built = shared.pending.get(&shared.node)?;
         return answer(&unsealed(&convert::receipts(
+            &shared.node.spec,
             &built.block,
             built.receipts.clone(),
         ))?);
@@ -111,7 +112,7 @@ pub(super) fn receipts(shared: &Shared, args: &Args<'_>) -> Answer {
         return answer(&Value::Null);
     };
     let stored = shared.receipts(block.header.number)?;
-    let receipts = convert::receipts(&block, stored).ok_or_else(|| {
+    let receipts = convert::receipts(&shared.node.spec, &block, stored).ok_or_else(|| {
         Fault::internal(format!(
             "receipts of block {} do not match it",
             block.header.number

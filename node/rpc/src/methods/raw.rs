@@ -1,7 +1,5 @@
 //! Blocks, headers, receipts and transactions as the bytes they are hashed from.
 
-use alloy_consensus::{Block, BlockBody};
-use alloy_eips::eip4895::Withdrawals;
 use alloy_eips::{BlockId, Encodable2718};
 use alloy_primitives::Bytes;
 
@@ -26,17 +24,8 @@ pub(super) fn header(shared: &Shared, args: &Args<'_>) -> Answer {
 
 /// `debug_getRawBlock`: RLP of the whole block.
 pub(super) fn whole_block(shared: &Shared, args: &Args<'_>) -> Answer {
-    let block = block(shared, args)?;
-    let withdrawals = Some(Withdrawals::default());
-    let body = BlockBody {
-        transactions: block.transactions,
-        ommers: Vec::new(),
-        withdrawals,
-    };
-    answer(&Bytes::from(alloy_rlp::encode(Block {
-        header: block.header,
-        body,
-    })))
+    let block = block(shared, args)?.into_consensus();
+    answer(&Bytes::from(alloy_rlp::encode(block)))
 }
 
 /// `debug_getRawReceipts`: each receipt as it is in the receipts trie.

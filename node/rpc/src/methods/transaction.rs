@@ -98,7 +98,7 @@ pub(super) fn receipt_of(
         return Ok(None);
     };
     let stored = shared.receipts(block.header.number)?;
-    let receipts = convert::receipts(&block, stored).ok_or_else(|| {
+    let receipts = convert::receipts(&shared.node.spec, &block, stored).ok_or_else(|| {
         Fault::internal(format!(
             "receipts of block {} do not match it",
             block.header.number

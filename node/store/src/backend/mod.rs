@@ -15,7 +15,7 @@ pub enum Table {
     Meta,
     /// Block number (8) -> block hash (32) ‖ RLP of the header.
     Headers,
-    /// Block number (8) -> RLP of transactions and their senders.
+    /// Block number (8) -> RLP of transactions, their senders, uncles and withdrawals.
     Bodies,
     /// Block number (8) -> RLP of receipts without their blooms.
     Receipts,

@@ -1,0 +1,57 @@
+//! What does not pass, with the reason. An excepted test that passes is a failure, so that this
+//! list cannot outlive its reasons.
+
+/// (suite, beginning of the test's name, reason)
+const EXCEPTIONS: &[(&str, &str, &str)] = &[
+    (
+        "transaction tests",
+        "ttGasPrice/TransactionWithHighGasPrice",
+        PRICE_OVER_128_BITS,
+    ),
+    (
+        "transaction tests",
+        "ttVValue/V_equals38",
+        PRICE_OVER_128_BITS,
+    ),
+];
+
+/// A whole block of 30 million gas at the largest price of 128 bits would cost 10^28 times all
+/// ether there is.
+const PRICE_OVER_128_BITS: &str =
+    "its gas price does not fit in 128 bits, nobody could pay it; it is refused when it is read";
+
+/// Creation at an address that has storage but neither nonce nor code.
+const EIP_7610: &[&str] = &[
+    "state_tests_paris_eip7610_create_collision/tests/paris/eip7610_create_collision/test_initcollision.py::test_init_collision_create_opcode[fork_Osaka-state_test-opcode_CREATE2-non-empty-balance-correct-initcode]",
+    "state_tests_paris_eip7610_create_collision/tests/paris/eip7610_create_collision/test_initcollision.py::test_init_collision_create_tx[fork_Osaka-tx_type_0-state_test-non-empty-balance-correct-initcode]",
+    "state_tests_paris_eip7610_create_collision/tests/paris/eip7610_create_collision/test_initcollision.py::test_init_collision_create_tx[fork_Osaka-tx_type_1-state_test-non-empty-balance-correct-initcode]",
+    "state_tests_paris_eip7610_create_collision/tests/paris/eip7610_create_collision/test_initcollision.py::test_init_collision_create_tx[fork_Osaka-tx_type_1-state_test-non-empty-balance-revert-initcode]",
+    "state_tests_paris_eip7610_create_collision/tests/paris/eip7610_create_collision/test_initcollision.py::test_init_collision_create_tx[fork_Osaka-tx_type_2-state_test-non-empty-balance-correct-initcode]",
+    "state_tests_paris_eip7610_create_collision/tests/paris/eip7610_create_collision/test_initcollision.py::test_init_collision_create_tx[fork_Osaka-tx_type_2-state_test-non-empty-balance-revert-initcode]",
+    "state_tests_static_stCreate2/tests/static/state_tests/stCreate2/create2collisionStorageParisFiller.json::create2collisionStorageParis[fork_Osaka-state_test-d0]",
+    "state_tests_static_stExtCodeHash/tests/static/state_tests/stExtCodeHash/dynamicAccountOverwriteEmpty_ParisFiller.yml::dynamicAccountOverwriteEmpty_Paris[fork_Osaka-state_test-]",
+];
+const EIP_7610_SUITE: &str = "state tests of EIP-7610";
+const EIP_7610_REASON: &str = "revm leaves out the collision with storage alone (EIP-7610) on purpose: no chain has such an account";
+
+pub fn reason(suite: &str, name: &str) -> Option<&'static str> {
+    if suite == EIP_7610_SUITE && EIP_7610.contains(&name) {
+        return Some(EIP_7610_REASON);
+    }
+    EXCEPTIONS
+        .iter()
+        .find(|(of, start, _)| *of == suite && name.starts_with(start))
+        .map(|(_, _, reason)| *reason)
+}
+
+pub fn of(suite: &str) -> impl Iterator<Item = (&'static str, &'static str)> + '_ {
+    let limits = EIP_7610
+        .iter()
+        .filter(move |_| suite == EIP_7610_SUITE)
+        .map(|name| (*name, EIP_7610_REASON));
+    EXCEPTIONS
+        .iter()
+        .filter(move |(of, _, _)| *of == suite)
+        .map(|(_, name, reason)| (*name, *reason))
+        .chain(limits)
+}
