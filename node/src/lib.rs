@@ -18,6 +18,7 @@
 //! ```
 
 pub mod accounts;
+pub mod chainfile;
 pub mod cli;
 pub mod ctl;
 mod load;

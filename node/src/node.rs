@@ -1,7 +1,7 @@
 //! A whole node: the parts, wired, started and stopped in order.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -222,25 +222,30 @@ fn open(
     data_dir: Option<PathBuf>,
     gpu: GpuPolicy,
 ) -> Result<(Arc<Store>, Engine), NodeError> {
-    let genesis = spec.genesis();
-    let store = match data_dir {
-        None => Store::in_memory(&genesis)?,
-        Some(path) => {
-            let chain = path.join(CHAIN_FOLDER);
-            std::fs::create_dir_all(&chain)
-                .map_err(|source| NodeError::DataDir { path, source })?;
-            Store::open(&chain, &genesis).map_err(|source| match source {
-                // These name the folder or file themselves.
-                StoreError::FolderInUse { .. } | StoreError::Io { .. } => source.into(),
-                source => NodeError::Chain {
-                    path: chain,
-                    source,
-                },
-            })?
-        }
-    };
+    let store = open_store(spec, data_dir.as_deref())?;
     let engine = Engine::builder().gpu(gpu).build()?;
     Ok((Arc::new(store), engine))
+}
+
+/// The store of a data folder, or one in memory. Blocking.
+pub(crate) fn open_store(spec: &ChainSpec, data_dir: Option<&Path>) -> Result<Store, NodeError> {
+    let genesis = spec.genesis();
+    let Some(path) = data_dir else {
+        return Ok(Store::in_memory(&genesis)?);
+    };
+    let chain = path.join(CHAIN_FOLDER);
+    std::fs::create_dir_all(&chain).map_err(|source| NodeError::DataDir {
+        path: path.to_owned(),
+        source,
+    })?;
+    Store::open(&chain, &genesis).map_err(|source| match source {
+        // These name the folder or file themselves.
+        StoreError::FolderInUse { .. } | StoreError::Io { .. } => source.into(),
+        source => NodeError::Chain {
+            path: chain,
+            source,
+        },
+    })
 }
 
 /// The answer of `web3_clientVersion`: name/version/platform, as other nodes write it.

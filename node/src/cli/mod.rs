@@ -1,6 +1,7 @@
 //! The command line of `parsd`.
 
 mod banner;
+mod chain;
 mod dev;
 mod logging;
 mod signals;
@@ -21,12 +22,18 @@ struct Cli {
 enum Command {
     /// Run a development chain: one embedded validator, ten funded accounts, no set-up.
     Dev(dev::Options),
+    /// Verify and store blocks from files.
+    Import(chain::Import),
+    /// Write stored blocks into a file.
+    Export(chain::Export),
 }
 
 /// Runs `parsd`: 0 after an orderly stop, 1 after an error, 2 for wrong usage.
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Dev(options) => finish(dev::run(options)),
+        Command::Import(options) => finish(chain::import(options)),
+        Command::Export(options) => finish(chain::export(options)),
     }
 }
 

@@ -1,0 +1,288 @@
+//! Chains in files: blocks in RLP one after another, as geth's `import` and `export` have them.
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use alloy_rlp::{Encodable, Header as RlpHeader};
+use pars_evm::{Executor, VerifyError, decode_block};
+use pars_store::{Store, StoreError};
+
+/// Most bytes of one block in a file. Blocks may have 8 MiB since EIP-7934; older ones were bound
+/// by gas alone.
+const LARGEST_BLOCK: usize = 64 << 20;
+
+/// Bytes of the longest RLP list header.
+const LONGEST_HEADER: usize = 9;
+
+/// Why a chain file was not read or written to its end. What was imported before stays.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChainFileError {
+    /// The file cannot be used.
+    #[error("cannot use the file {path}: {source}", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+    /// Something in the file is no block.
+    #[error("byte {offset} of the file begins no block: {reason}")]
+    Encoding {
+        /// Where, from the file's start.
+        offset: u64,
+        /// What is wrong there.
+        reason: String,
+    },
+    /// A block is not valid.
+    #[error("block {number} is refused: {reason}")]
+    Refused {
+        /// Its number.
+        number: u64,
+        /// The rule it breaks.
+        reason: VerifyError,
+    },
+    /// A block of the file is not the one the store has at that number.
+    #[error(
+        "block {number} of the file is not the one already in the data folder; import it into another folder"
+    )]
+    OtherChain {
+        /// Its number.
+        number: u64,
+    },
+    /// A block to be written is not there.
+    #[error("block {number} is not in the data folder, its last one is {head}")]
+    Missing {
+        /// Asked for.
+        number: u64,
+        /// Last one.
+        head: u64,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// How far an import or export has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Blocks taken or written.
+    pub blocks: u64,
+    /// Blocks of the file that were in the store already.
+    pub known: u64,
+    /// Transactions in them.
+    pub transactions: u64,
+    /// Bytes of the file so far.
+    pub bytes: u64,
+}
+
+/// Verifies and stores every block of the file at `path` in order, telling `report` after each.
+/// Blocks that the store has already are passed over, so that an interrupted import goes on where
+/// it stopped. Proof of work is not checked.
+///
+/// # Errors
+/// At the first block that cannot be taken; the blocks before it are stored.
+pub fn import(
+    path: &Path,
+    executor: &Executor,
+    store: &Store,
+    mut report: impl FnMut(Progress),
+) -> Result<Progress, ChainFileError> {
+    let failed = |source| ChainFileError::File {
+        path: path.to_owned(),
+        source,
+    };
+    let mut file = BufReader::new(File::open(path).map_err(failed)?);
+    let mut progress = Progress::default();
+    while let Some(bytes) = next_item(&mut file, progress.bytes).map_err(|error| match error {
+        ItemError::File(source) => failed(source),
+        ItemError::Encoding(reason) => ChainFileError::Encoding {
+            offset: progress.bytes,
+            reason,
+        },
+    })? {
+        let block = decode_block(&bytes).map_err(|error| ChainFileError::Encoding {
+            offset: progress.bytes,
+            reason: error.to_string(),
+        })?;
+        let number = block.header.number;
+        if number <= store.head_number() {
+            if store.hash(number)? != Some(block.hash) {
+                return Err(ChainFileError::OtherChain { number });
+            }
+            progress.known += 1;
+        } else {
+            let executed = executor
+                .verify(store, &block)
+                .map_err(|reason| ChainFileError::Refused { number, reason })?;
+            store.commit(executed.commit)?;
+            progress.blocks += 1;
+        }
+        progress.transactions += block.transactions.len() as u64;
+        progress.bytes += bytes.len() as u64;
+        report(progress);
+    }
+    Ok(progress)
+}
+
+/// Writes the blocks `from..=to` of the store into the file at `path`, telling `report` after each.
+///
+/// # Errors
+/// If the file cannot be written or a block is missing.
+pub fn export(
+    path: &Path,
+    store: &Store,
+    from: u64,
+    to: u64,
+    mut report: impl FnMut(Progress),
+) -> Result<Progress, ChainFileError> {
+    let failed = |source| ChainFileError::File {
+        path: path.to_owned(),
+        source,
+    };
+    let mut file = BufWriter::new(File::create(path).map_err(failed)?);
+    let mut progress = Progress::default();
+    let mut buffer = Vec::new();
+    for number in from..=to {
+        let block = store.block(number)?.ok_or(ChainFileError::Missing {
+            number,
+            head: store.head_number(),
+        })?;
+        progress.transactions += block.transactions.len() as u64;
+        buffer.clear();
+        block.into_consensus().encode(&mut buffer);
+        file.write_all(&buffer).map_err(failed)?;
+        progress.blocks += 1;
+        progress.bytes += buffer.len() as u64;
+        report(progress);
+    }
+    let file = file
+        .into_inner()
+        .map_err(|error| failed(error.into_error()))?;
+    file.sync_all().map_err(failed)?;
+    Ok(progress)
+}
+
+enum ItemError {
+    File(std::io::Error),
+    Encoding(String),
+}
+
+/// The next RLP list of the file with its header; `None` at the end.
+fn next_item(file: &mut impl Read, offset: u64) -> Result<Option<Vec<u8>>, ItemError> {
+    let mut first = [0];
+    if read_up_to(file, &mut first).map_err(ItemError::File)? == 0 {
+        return Ok(None);
+    }
+    // A short list has its length in the first byte, a long one in the bytes after it.
+    let [prefix] = first;
+    let length_bytes = usize::from(prefix.saturating_sub(0xf7)).min(LONGEST_HEADER - 1);
+    let mut head = vec![0; length_bytes];
+    let cut = |wanted: usize| {
+        ItemError::Encoding(format!(
+            "the file ends within it, {wanted} more bytes were expected; it was cut off"
+        ))
+    };
+    if read_up_to(file, &mut head).map_err(ItemError::File)? < length_bytes {
+        return Err(cut(length_bytes));
+    }
+    let mut item = vec![prefix];
+    item.extend_from_slice(&head);
+    let payload = payload_length(&item)?;
+    if payload > LARGEST_BLOCK {
+        return Err(ItemError::Encoding(format!(
+            "it claims {payload} bytes, a block has at most {LARGEST_BLOCK}"
+        )));
+    }
+    let start = item.len();
+    let read = file
+        .take(payload as u64)
+        .read_to_end(&mut item)
+        .map_err(ItemError::File)?;
+    if read < payload {
+        return Err(cut(payload - read));
+    }
+    debug_assert!(item.len() == start + payload, "at {offset}");
+    Ok(Some(item))
+}
+
+/// Payload length of the list whose header is `header`.
+fn payload_length(header: &[u8]) -> Result<usize, ItemError> {
+    let wrong = |reason: &str| ItemError::Encoding(reason.to_owned());
+    let (prefix, rest) = header.split_first().ok_or_else(|| wrong("nothing"))?;
+    match prefix {
+        0..=0xbf => Err(wrong("it is no RLP list")),
+        0xc0..=0xf7 => Ok(usize::from(prefix - 0xc0)),
+        _ => {
+            let mut length = [0; 8];
+            let at = length.len().saturating_sub(rest.len());
+            length
+                .get_mut(at..)
+                .ok_or_else(|| wrong("its length has more than 8 bytes"))?
+                .copy_from_slice(rest);
+            usize::try_from(u64::from_be_bytes(length)).map_err(|_| wrong("it is too long"))
+        }
+    }
+}
+
+/// Fills `buffer` as far as the file goes.
+fn read_up_to(file: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read(rest) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn items(mut bytes: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+        let mut items = Vec::new();
+        loop {
+            match next_item(&mut bytes, 0) {
+                Ok(Some(item)) => items.push(item),
+                Ok(None) => return Ok(items),
+                Err(ItemError::Encoding(reason)) => return Err(reason),
+                Err(ItemError::File(error)) => panic!("{error}"),
+            }
+        }
+    }
+
+    fn list(payload: usize) -> Vec<u8> {
+        let mut out = Vec::new();
+        RlpHeader {
+            list: true,
+            payload_length: payload,
+        }
+        .encode(&mut out);
+        out.resize(out.len() + payload, 1);
+        out
+    }
+
+    #[test]
+    fn lists_are_told_apart_whatever_their_length() {
+        let lists = [0, 1, 55, 56, 255, 256, 70_000].map(list);
+        assert_eq!(items(&lists.concat()).unwrap(), lists);
+        assert_eq!(items(&[]).unwrap(), Vec::<Vec<u8>>::new());
+    }
+
+    #[test]
+    fn what_is_cut_off_or_no_list_is_said_so() {
+        let whole = list(300);
+        for end in 1..whole.len() {
+            let reason = items(&whole[..end]).unwrap_err();
+            assert!(reason.contains("cut off"), "{end}: {reason}");
+        }
+        assert!(items(&[0x80]).unwrap_err().contains("no RLP list"));
+        let huge = [0xff, 0x7f, 0, 0, 0, 0, 0, 0, 0];
+        assert!(items(&huge).unwrap_err().contains("claims"));
+    }
+}

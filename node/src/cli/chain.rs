@@ -1,0 +1,150 @@
+//! `parsd import` and `parsd export`: chains from and into files.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy_genesis::Genesis;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use pars_engine::{Engine, GpuPolicy};
+use pars_evm::{ChainSpec, Executor};
+use pars_store::Store;
+
+use super::logging;
+use crate::chainfile::{self, Progress};
+use crate::node::open_store;
+
+/// What both commands need to open a chain.
+#[derive(Debug, Args)]
+struct Chain {
+    /// The chain's genesis file, in geth's form. A file without `config.pars` is a chain with
+    /// Ethereum's own rules.
+    #[arg(long, value_name = "FILE")]
+    genesis: PathBuf,
+
+    /// Folder of the chain; made if it is not there.
+    #[arg(long, value_name = "DIR", env = "PARS_DATA_DIR")]
+    data_dir: PathBuf,
+
+    /// Show no progress.
+    #[arg(long)]
+    silent: bool,
+}
+
+impl Chain {
+    fn open(&self) -> Result<(Arc<ChainSpec>, Store), Box<dyn Error>> {
+        logging::start(self.silent, 0);
+        let name = self.genesis.display();
+        let text = std::fs::read(&self.genesis)
+            .map_err(|error| format!("cannot read the genesis file {name}: {error}"))?;
+        let genesis: Genesis = serde_json::from_slice(&text)
+            .map_err(|error| format!("{name} is no genesis file: {error}"))?;
+        let spec = ChainSpec::from_genesis(&genesis).map_err(|error| format!("{name}: {error}"))?;
+        let store = open_store(&spec, Some(&self.data_dir))?;
+        Ok((Arc::new(spec), store))
+    }
+
+    /// A bar over so many units, with their rate and the time left.
+    fn bar(&self, length: u64, unit: &str) -> Result<ProgressBar, Box<dyn Error>> {
+        if self.silent {
+            return Ok(ProgressBar::hidden());
+        }
+        let rate = match unit {
+            "bytes" => "{bytes}/{total_bytes} ({binary_bytes_per_sec})",
+            _ => "{human_pos}/{human_len} ({per_sec})",
+        };
+        let template = format!("{{msg}} {{wide_bar}} {rate}, {{elapsed}} elapsed, {{eta}} left");
+        let bar = ProgressBar::new(length).with_style(ProgressStyle::with_template(&template)?);
+        bar.enable_steady_tick(Duration::from_millis(250));
+        Ok(bar)
+    }
+}
+
+/// Options of `parsd import`.
+#[derive(Debug, Args)]
+pub(super) struct Import {
+    #[command(flatten)]
+    chain: Chain,
+
+    /// Files of blocks in RLP, in order, as geth's `export` writes them.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+/// Options of `parsd export`.
+#[derive(Debug, Args)]
+pub(super) struct Export {
+    #[command(flatten)]
+    chain: Chain,
+
+    /// First block.
+    #[arg(long, default_value_t = 1)]
+    from: u64,
+
+    /// Last block; the newest if not given.
+    #[arg(long)]
+    to: Option<u64>,
+
+    /// The file to write.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+/// Runs `parsd import`.
+pub(super) fn import(options: Import) -> Result<(), Box<dyn Error>> {
+    let (spec, store) = options.chain.open()?;
+    let engine = Engine::builder().gpu(GpuPolicy::Off).build()?;
+    let executor = Executor::new(spec, engine);
+    for path in &options.files {
+        let length = std::fs::metadata(path).map_or(0, |file| file.len());
+        let bar = options.chain.bar(length, "bytes")?;
+        let done = chainfile::import(path, &executor, &store, |progress| {
+            bar.set_position(progress.bytes);
+            bar.set_message(format!("block {}", store.head_number()));
+        });
+        bar.finish_and_clear();
+        let Progress {
+            blocks,
+            known,
+            transactions,
+            ..
+        } = done.map_err(|error| format!("{}: {error}", path.display()))?;
+        if !options.chain.silent {
+            let head = store.head();
+            println!(
+                "{}: {blocks} blocks imported, {known} known before, {transactions} transactions; head is block {} ({})",
+                path.display(),
+                head.number,
+                head.hash
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Runs `parsd export`.
+pub(super) fn export(options: Export) -> Result<(), Box<dyn Error>> {
+    let (_, store) = options.chain.open()?;
+    let to = options.to.unwrap_or_else(|| store.head_number());
+    if options.from > to {
+        return Err(format!("--from {} lies after the last block {to}", options.from).into());
+    }
+    let count = to - options.from + 1;
+    let bar = options.chain.bar(count, "blocks")?;
+    let done = chainfile::export(&options.file, &store, options.from, to, |progress| {
+        bar.set_position(progress.blocks);
+    });
+    bar.finish_and_clear();
+    let done = done?;
+    if !options.chain.silent {
+        println!(
+            "{}: {} blocks, {} bytes",
+            options.file.display(),
+            done.blocks,
+            done.bytes
+        );
+    }
+    Ok(())
+}
