@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-use alloy_rlp::{Encodable, Header as RlpHeader};
+use alloy_rlp::Encodable;
 use pars_evm::{Executor, VerifyError, decode_block};
 use pars_store::{Store, StoreError};
 
@@ -258,7 +258,7 @@ mod tests {
 
     fn list(payload: usize) -> Vec<u8> {
         let mut out = Vec::new();
-        RlpHeader {
+        alloy_rlp::Header {
             list: true,
             payload_length: payload,
         }

@@ -1,0 +1,269 @@
+//! Recorded JSON-RPC conversations of another client, after importing the chain they were held on
+//! (ethereum/execution-apis). The chain goes through every fork from Homestead to BPO2.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy_genesis::Genesis;
+use pars_engine::{Engine, GpuPolicy};
+use pars_evm::{ChainSpec, Executor};
+use pars_node::chainfile;
+use pars_node::{NodeConfig, Pace};
+use pars_store::Store;
+use serde_json::Value;
+use support::{Rpc, with_node};
+
+/// Conversations that do not come out as recorded: (folder or file, reason).
+const EXCEPTIONS: &[(&str, &str)] = &[
+    ("debug_traceBlockBy", NOT_THERE),
+    ("debug_traceTransaction", NOT_THERE),
+    ("eth_baseFee", NOT_THERE),
+    ("eth_getProof", NOT_THERE),
+    ("eth_getStorageValues", NOT_THERE),
+    ("eth_simulateV1", NOT_THERE),
+    ("testing_buildBlockV1", NOT_THERE),
+    (
+        "eth_estimateGas/estimate-with-eip4844",
+        "calls with blobs are refused, as on a Pars network",
+    ),
+    (
+        "eth_getLogs/filter-error-future-block-range",
+        "a range that ends after the head is answered up to the head",
+    ),
+];
+
+const NOT_THERE: &str = "this node does not have the method yet, and does not advertise it";
+
+fn folder() -> Option<PathBuf> {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let found = std::env::var_os("PARS_VECTORS")
+        .map(PathBuf::from)
+        .into_iter()
+        .chain([
+            PathBuf::from("../shared/vectors"),
+            manifest.join("../../shared/vectors"),
+        ])
+        .map(|path| path.join("evm/rpc"))
+        .find(|path| path.is_dir());
+    if found.is_none() {
+        println!("no official conversations here; set PARS_VECTORS to the folder of vectors");
+    }
+    found
+}
+
+fn spec(folder: &Path) -> ChainSpec {
+    let file = std::fs::read(folder.join("genesis.json")).unwrap();
+    let genesis: Genesis = serde_json::from_slice(&file).unwrap();
+    ChainSpec::from_genesis(&genesis).unwrap()
+}
+
+fn engine() -> Engine {
+    Engine::builder().gpu(GpuPolicy::Off).build().unwrap()
+}
+
+#[test]
+fn an_exported_chain_is_the_imported_file() {
+    let Some(folder) = folder() else { return };
+    let spec = Arc::new(spec(&folder));
+    let store = Store::in_memory(&spec.genesis()).unwrap();
+    let executor = Executor::new(Arc::clone(&spec), engine());
+    let file = folder.join("chain.rlp");
+    let mut reports = 0;
+    let done = chainfile::import(&file, &executor, &store, |_| reports += 1).unwrap();
+    assert_eq!((done.blocks, done.known, reports), (54, 0, 54));
+    assert_eq!(
+        store.head().hash.to_string(),
+        "0xd226371d0b1551adb03fb52b71f08e3e11247fe9b1af994768af8cdaa8e7dcd7"
+    );
+    store.verify_state().unwrap();
+    // A second time there is nothing to do.
+    let again = chainfile::import(&file, &executor, &store, |_| {}).unwrap();
+    assert_eq!((again.blocks, again.known), (0, 54));
+
+    let dir = tempfile::tempdir().unwrap();
+    let copy = dir.path().join("copy.rlp");
+    chainfile::export(&copy, &store, 1, 54, |_| {}).unwrap();
+    assert_eq!(std::fs::read(&copy).unwrap(), std::fs::read(&file).unwrap());
+    let error = chainfile::export(&copy, &store, 50, 55, |_| {}).unwrap_err();
+    assert!(
+        error.to_string().starts_with("block 55 is not in"),
+        "{error}"
+    );
+}
+
+#[test]
+fn damaged_chain_files_are_refused_where_the_damage_is() {
+    let Some(folder) = folder() else { return };
+    let spec = Arc::new(spec(&folder));
+    let executor = Executor::new(Arc::clone(&spec), engine());
+    let good = std::fs::read(folder.join("chain.rlp")).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("chain.rlp");
+    for (bytes, blocks, words) in [
+        (good[..good.len() - 1].to_vec(), 53, "cut off"),
+        ([&good[..], b"x"].concat(), 54, "no RLP list"),
+    ] {
+        std::fs::write(&path, bytes).unwrap();
+        let store = Store::in_memory(&spec.genesis()).unwrap();
+        let error = chainfile::import(&path, &executor, &store, |_| {}).unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
+        assert_eq!(store.head_number(), blocks);
+    }
+    // A bit in the middle belongs to some block; those before it are taken.
+    let mut bad = good.clone();
+    let middle = bad.len() / 2;
+    bad[middle] ^= 1;
+    std::fs::write(&path, bad).unwrap();
+    let store = Store::in_memory(&spec.genesis()).unwrap();
+    assert!(chainfile::import(&path, &executor, &store, |_| {}).is_err());
+    assert!((1..54).contains(&store.head_number()));
+}
+
+#[test]
+fn recorded_conversations() {
+    let Some(folder) = folder() else { return };
+    let spec = spec(&folder);
+    let dir = tempfile::tempdir().unwrap();
+    {
+        // The node keeps its chain in this folder of its data directory.
+        let chain = dir.path().join("chain");
+        let store = Store::open(&chain, &spec.genesis()).unwrap();
+        let executor = Executor::new(Arc::new(spec.clone()), engine());
+        chainfile::import(&folder.join("chain.rlp"), &executor, &store, |_| {}).unwrap();
+    }
+    let mut config = NodeConfig::new(spec);
+    config.data_dir = Some(dir.path().to_owned());
+    config.rpc.address.set_port(0);
+    config.gpu = GpuPolicy::Off;
+    // Nothing is to change the chain while it is asked.
+    config.producer.pace = Pace::Every(Duration::from_secs(86_400));
+    with_node(config, move |rpc| {
+        let mut results = BTreeMap::new();
+        for method in sorted(&folder) {
+            for file in sorted(&method) {
+                let name = format!("{}/{}", stem(&method), stem(&file));
+                results.insert(name, replay(rpc, &std::fs::read_to_string(file).unwrap()));
+            }
+        }
+        report(results);
+    });
+}
+
+fn sorted(folder: &Path) -> Vec<PathBuf> {
+    if !folder.is_dir() {
+        return Vec::new();
+    }
+    let mut paths: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir() || path.extension().is_some_and(|end| end == "io"))
+        .collect();
+    paths.sort();
+    paths
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap().to_string_lossy().into_owned()
+}
+
+fn report(results: BTreeMap<String, Result<(), String>>) {
+    let (mut passed, mut excepted) = (0, 0);
+    let mut failed = Vec::new();
+    for (name, result) in results {
+        let reason = EXCEPTIONS.iter().find(|(start, _)| name.starts_with(start));
+        match (result, reason) {
+            (Ok(()), None) => passed += 1,
+            (Ok(()), Some(_)) => failed.push(format!("{name}: is excepted, but passes")),
+            (Err(_), Some(_)) => excepted += 1,
+            (Err(error), None) => failed.push(format!("{name}: {error}")),
+        }
+    }
+    println!(
+        "recorded conversations: {passed} passed, {} failed, {excepted} excepted",
+        failed.len()
+    );
+    for (name, reason) in EXCEPTIONS {
+        println!("  excepted {name}: {reason}");
+    }
+    for failure in &failed {
+        println!("  FAILED {failure}");
+    }
+    assert!(failed.is_empty(), "{} failed", failed.len());
+    assert!(passed > 0);
+}
+
+/// Sends what was sent and compares what comes back with what came.
+fn replay(rpc: Rpc, conversation: &str) -> Result<(), String> {
+    let only_shape = conversation.lines().any(|line| line.contains("speconly"));
+    let mut sent = None;
+    for line in conversation.lines() {
+        if let Some(request) = line.strip_prefix(">> ") {
+            sent = Some(request);
+        } else if let Some(expected) = line.strip_prefix("<< ") {
+            let (_, answer) = rpc.post(sent.take().unwrap().as_bytes());
+            let answer: Value = serde_json::from_str(&answer).map_err(|error| error.to_string())?;
+            let expected: Value = serde_json::from_str(expected).unwrap();
+            match (answer.get("error"), expected.get("error")) {
+                (None, None) => {
+                    compare("result", &answer["result"], &expected["result"], only_shape)?;
+                }
+                (Some(error), Some(wanted)) => {
+                    if error["code"] != wanted["code"] || error.get("data") != wanted.get("data") {
+                        return Err(format!("{error}, not {wanted}"));
+                    }
+                }
+                (Some(error), None) => return Err(format!("refused: {error}")),
+                (None, Some(wanted)) => {
+                    let result = answer["result"].to_string();
+                    let start: String = result.chars().take(200).collect();
+                    return Err(format!("answered {start}, not refused: {wanted}"));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Equality, or sameness of shape: the same members and kinds of values.
+fn compare(at: &str, got: &Value, wanted: &Value, only_shape: bool) -> Result<(), String> {
+    match (got, wanted) {
+        (Value::Object(got), Value::Object(wanted)) => {
+            for key in got.keys().chain(wanted.keys()) {
+                let at = format!("{at}.{key}");
+                match (got.get(key), wanted.get(key)) {
+                    (Some(got), Some(wanted)) => compare(&at, got, wanted, only_shape)?,
+                    (Some(got), None) => return Err(format!("{at} is {got}, not absent")),
+                    (None, Some(wanted)) => return Err(format!("{at} is absent, not {wanted}")),
+                    (None, None) => {}
+                }
+            }
+            Ok(())
+        }
+        (Value::Array(got), Value::Array(wanted)) => {
+            if !only_shape && got.len() != wanted.len() {
+                return Err(format!(
+                    "{at} has {} items, not {}",
+                    got.len(),
+                    wanted.len()
+                ));
+            }
+            got.iter()
+                .zip(wanted)
+                .enumerate()
+                .try_for_each(|(index, (got, wanted))| {
+                    compare(&format!("{at}[{index}]"), got, wanted, only_shape)
+                })
+        }
+        _ if only_shape => (std::mem::discriminant(got) == std::mem::discriminant(wanted))
+            .then_some(())
+            .ok_or_else(|| format!("{at} is {got}, of another kind than {wanted}")),
+        _ => (got == wanted)
+            .then_some(())
+            .ok_or_else(|| format!("{at} is {got}, not {wanted}")),
+    }
+}
