@@ -57,6 +57,8 @@ pub use backend::fjall::FjallOptions;
 pub use block::{Block, BlockCommit, Head};
 pub use error::StoreError;
 pub use genesis::{Genesis, GenesisAccount};
-pub use state::{Account, EmptyAccounts, StateReport, StateView, TrieUpdates};
+pub use state::{
+    Account, AccountProof, EmptyAccounts, SlotProof, StateReport, StateView, TrieUpdates,
+};
 pub use store::{Store, StoreOptions};
-pub use tip::Tip;
+pub use tip::{Overlay, Tip};

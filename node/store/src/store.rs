@@ -12,7 +12,7 @@ use crate::{
     commit,
     lock::{FolderLock, in_use},
     state::{self, CodeCache, EmptyAccounts, StateReport, TrieUpdates},
-    tip::Tip,
+    tip::{Overlay, Tip},
 };
 use alloy_consensus::{Header, ReceiptEnvelope, TxEnvelope};
 use alloy_primitives::{B256, keccak256};
@@ -383,27 +383,44 @@ impl Store {
         let head = Arc::clone(&self.head.read());
         let snapshot = self.backend.snapshot();
         commit::check(&commit, &head, &*snapshot)?;
-        let BlockCommit {
-            block,
-            receipts,
-            state,
-            tries,
-        } = commit;
-        let mut batch = Batch::new();
-        state::write_state(&mut batch, block.header.number, &tries);
-        for (code_hash, code) in commit::codes(&state) {
-            batch.put(Table::Code, *code_hash, code);
-        }
-        block::write_block(&mut batch, &block, &receipts);
-        write_head(&mut batch, block.header.number, &block.hash);
+        let batch = batch_of(&commit);
         drop(snapshot);
+        let block = commit.block;
+        self.write_accepted(
+            batch,
+            Head {
+                number: block.header.number,
+                hash: block.hash,
+                header: block.header,
+            },
+        )
+    }
+
+    /// Accepts a block that was checked and held in memory, as [`Self::commit`] does.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotOnHead`] where its parent is not the head; [`StoreError::DiskFull`],
+    /// [`StoreError::Engine`] as [`Self::commit`].
+    pub fn accept(&self, overlay: &Overlay) -> Result<(), StoreError> {
+        let _one_at_a_time = self.committing.lock();
+        let head = Arc::clone(&self.head.read());
+        let accepted = overlay.tip().head();
+        if overlay.parent() != head.hash {
+            return Err(StoreError::NotOnHead {
+                number: accepted.number,
+                parent: overlay.parent(),
+                head_number: head.number,
+                head_hash: head.hash,
+            });
+        }
+        self.write_accepted(overlay.writes().to_batch(), accepted.clone())
+    }
+
+    fn write_accepted(&self, batch: Batch, head: Head) -> Result<(), StoreError> {
         self.backend.commit(batch)?;
-        tracing::debug!(number = block.header.number, hash = %block.hash, "block stored");
-        *self.head.write() = Arc::new(Head {
-            number: block.header.number,
-            hash: block.hash,
-            header: block.header,
-        });
+        tracing::debug!(number = head.number, hash = %head.hash, "block stored");
+        *self.head.write() = Arc::new(head);
         Ok(())
     }
 
@@ -499,6 +516,24 @@ fn write_genesis(backend: &dyn Backend, genesis: &Genesis) -> Result<(), StoreEr
     batch.put(Table::Meta, meta::SPEC_HASH, *genesis.spec_hash);
     batch.put(Table::Meta, meta::GENESIS_HASH, *block.hash);
     backend.commit(batch)
+}
+
+/// Everything that accepting a block writes.
+pub(crate) fn batch_of(commit: &BlockCommit) -> Batch {
+    let BlockCommit {
+        block,
+        receipts,
+        state,
+        tries,
+    } = commit;
+    let mut batch = Batch::new();
+    state::write_state(&mut batch, block.header.number, tries);
+    for (code_hash, code) in commit::codes(state) {
+        batch.put(Table::Code, *code_hash, code);
+    }
+    block::write_block(&mut batch, block, receipts);
+    write_head(&mut batch, block.header.number, &block.hash);
+    batch
 }
 
 fn write_head(batch: &mut Batch, number: u64, hash: &B256) {

@@ -1,11 +1,17 @@
 //! What a next block stands on.
 
 use crate::{
-    Head, StateView, StoreError,
-    backend::Snapshot,
-    state::{self, CodeCache, EmptyAccounts, TrieUpdates},
+    Block, BlockCommit, Head, StateView, StoreError,
+    backend::{
+        Snapshot,
+        layer::{Layer, Writes},
+    },
+    commit,
+    state::{self, AccountProof, CodeCache, EmptyAccounts, TrieUpdates},
+    store::batch_of,
 };
-use alloy_primitives::B256;
+use alloy_consensus::ReceiptEnvelope;
+use alloy_primitives::{Address, B256, U256};
 use revm::database::BundleState;
 use std::{fmt, sync::Arc};
 
@@ -67,5 +73,103 @@ impl Tip {
         let root = self.head.header.state_root;
         let updates = TrieUpdates::compute(snapshot, self.head.hash, root, deltas)?;
         Ok((updates.root(), updates))
+    }
+
+    /// The proof of an account and some of its slots against the block's state root.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::state_root`].
+    pub fn prove(&self, address: &Address, slots: &[U256]) -> Result<AccountProof, StoreError> {
+        state::prove(&*self.snapshot, self.head.header.state_root, address, slots)
+    }
+
+    /// The block of `commit` on top of this one, in memory: nothing is written until
+    /// [`crate::Store::accept`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotOnHead`], [`StoreError::InvalidCommit`] where the parts do not belong
+    /// together, and as [`Self::state_root`].
+    pub fn extend(&self, commit: BlockCommit) -> Result<Overlay, StoreError> {
+        commit::check(&commit, &self.head, &*self.snapshot)?;
+        let writes = Arc::new(Writes::from(batch_of(&commit)));
+        let BlockCommit {
+            block, receipts, ..
+        } = commit;
+        Ok(Overlay::over(self, Arc::new((block, receipts)), writes))
+    }
+}
+
+/// A block that was checked but not decided: the writes that accepting it would make, over the
+/// state of its parent. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Overlay {
+    block: Arc<(Block, Vec<ReceiptEnvelope>)>,
+    writes: Arc<Writes>,
+    tip: Tip,
+}
+
+impl Overlay {
+    fn over(below: &Tip, block: Arc<(Block, Vec<ReceiptEnvelope>)>, writes: Arc<Writes>) -> Self {
+        let head = Head {
+            number: block.0.header.number,
+            hash: block.0.hash,
+            header: block.0.header.clone(),
+        };
+        let layer = Layer::new(Arc::clone(&below.snapshot), Arc::clone(&writes));
+        Self {
+            tip: Tip::new(Arc::new(head), Arc::new(layer), Arc::clone(&below.codes)),
+            block,
+            writes,
+        }
+    }
+
+    /// The same block over `parent`, which must be the tip of its parent: what it holds below
+    /// itself is let go. Used when the parent was accepted, so that stacks of overlays do not
+    /// grow with the chain.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotOnHead`] where `parent` is another block.
+    pub fn rebase(&self, parent: &Tip) -> Result<Self, StoreError> {
+        let below = parent.head();
+        if self.parent() != below.hash {
+            return Err(StoreError::NotOnHead {
+                number: self.tip.head.number,
+                parent: self.parent(),
+                head_number: below.number,
+                head_hash: below.hash,
+            });
+        }
+        Ok(Self::over(
+            parent,
+            Arc::clone(&self.block),
+            Arc::clone(&self.writes),
+        ))
+    }
+
+    /// What a block on top of this one stands on.
+    pub fn tip(&self) -> &Tip {
+        &self.tip
+    }
+
+    /// Hash of the parent.
+    pub fn parent(&self) -> B256 {
+        self.block.0.header.parent_hash
+    }
+
+    /// The block.
+    pub fn block(&self) -> &Block {
+        &self.block.0
+    }
+
+    /// A receipt for each transaction.
+    pub fn receipts(&self) -> &[ReceiptEnvelope] {
+        &self.block.1
+    }
+
+    pub(crate) fn writes(&self) -> &Writes {
+        &self.writes
     }
 }

@@ -2,6 +2,7 @@
 //! reads on a consistent snapshot, and one atomic, durable batch.
 
 pub mod fjall;
+pub mod layer;
 pub mod memory;
 
 use crate::StoreError;

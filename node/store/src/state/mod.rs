@@ -1,11 +1,14 @@
 //! The state: what a block changes in it, its root, and views of it after any block.
 
 mod code;
+mod proof;
 mod root;
 mod verify;
 mod view;
 
 pub(crate) use code::CodeCache;
+pub(crate) use proof::prove;
+pub use proof::{AccountProof, SlotProof};
 pub(crate) use root::{AccountDelta, SlotDelta, deltas_of, write_state};
 pub use root::{EmptyAccounts, TrieUpdates};
 pub use verify::StateReport;
