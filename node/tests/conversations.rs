@@ -22,19 +22,8 @@ use support::{Rpc, with_node};
 const EXCEPTIONS: &[(&str, &str)] = &[
     ("debug_traceBlockBy", NOT_THERE),
     ("debug_traceTransaction", NOT_THERE),
-    ("eth_baseFee", NOT_THERE),
-    ("eth_getProof", NOT_THERE),
-    ("eth_getStorageValues", NOT_THERE),
     ("eth_simulateV1", NOT_THERE),
     ("testing_buildBlockV1", NOT_THERE),
-    (
-        "eth_estimateGas/estimate-with-eip4844",
-        "calls with blobs are refused, as on a Pars network",
-    ),
-    (
-        "eth_getLogs/filter-error-future-block-range",
-        "a range that ends after the head is answered up to the head",
-    ),
 ];
 
 const NOT_THERE: &str = "this node does not have the method yet, and does not advertise it";

@@ -28,6 +28,7 @@ use crate::{
     env::block_env,
     execution::{View, deadline},
     precompiles::Run,
+    spec::BlockRules,
 };
 
 /// A call with its state, block and limits.
@@ -73,7 +74,7 @@ impl<'a, V: DatabaseRef> Caller<'a, V> {
         let blob_fields = request.blob_versioned_hashes.is_some()
             || request.sidecar.is_some()
             || request.max_fee_per_blob_gas.is_some();
-        if blob_fields {
+        if blob_fields && executor.spec.rules == BlockRules::Pars {
             return Err(CallError::Request(
                 crate::BLOB_TRANSACTION_REFUSED.to_owned(),
             ));

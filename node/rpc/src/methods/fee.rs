@@ -39,6 +39,13 @@ pub(super) fn max_priority_fee(shared: &Shared, args: &Args<'_>) -> Answer {
     answer(&suggested_tip(shared)?)
 }
 
+/// `eth_baseFee`: that of the next block; `null` where it has none.
+pub(super) fn base_fee(shared: &Shared, args: &Args<'_>) -> Answer {
+    args.at_most(0)?;
+    let fee = shared.node.spec.base_fee_after(&shared.head().header);
+    answer(&fee.map(U64::from))
+}
+
 /// `eth_blobBaseFee`
 pub(super) fn blob_base_fee(_: &Shared, args: &Args<'_>) -> Answer {
     args.at_most(0)?;

@@ -76,7 +76,12 @@ pub(super) fn query(shared: &Shared, filter: &Filter) -> Result<Vec<Log>, Fault>
             if from > to {
                 return Err(reversed());
             }
-            (from, to.min(head))
+            if to > head {
+                return Err(Fault::invalid_params(
+                    "block range extends beyond current head block",
+                ));
+            }
+            (from, to)
         }
     };
     if to.saturating_sub(from) >= shared.config.max_log_blocks && from <= to {

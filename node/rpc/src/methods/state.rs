@@ -1,11 +1,16 @@
 //! Accounts: balance, nonce, code, storage.
 
 use alloy_eips::BlockId;
-use alloy_primitives::{Address, B256, U64, U256};
+use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U64, U256};
+use alloy_rpc_types_eth::{EIP1186AccountProofResponse, EIP1186StorageProof};
 use alloy_serde::JsonStorageKey;
+use alloy_trie::EMPTY_ROOT_HASH;
+
+use std::collections::BTreeMap;
 
 use super::block::block_id;
 use crate::context::{Answer, Shared, answer, store_fault};
+use crate::error::{Fault, code};
 use crate::params::Args;
 
 /// `eth_getBalance`
@@ -38,6 +43,93 @@ pub(super) fn transaction_count(shared: &Shared, args: &Args<'_>) -> Answer {
     let account = state.account(&address).map_err(store_fault)?;
     let nonce = account.map_or(0, |account| account.nonce);
     answer(&U64::from(nonce.max(waiting.unwrap_or(0))))
+}
+
+/// Most slots of one question (geth's limit).
+const MOST_SLOTS: usize = 1024;
+
+fn check_slots(count: usize) -> Result<(), Fault> {
+    if count > MOST_SLOTS {
+        return Err(Fault::invalid_params(format!(
+            "too many slots (max {MOST_SLOTS})"
+        )));
+    }
+    Ok(())
+}
+
+fn slot_of(key: &JsonStorageKey) -> U256 {
+    U256::from_be_bytes(key.as_b256().0)
+}
+
+/// `eth_getStorageValues`: several slots of several accounts.
+pub(super) fn storage_values(shared: &Shared, args: &Args<'_>) -> Answer {
+    args.at_most(2)?;
+    let wanted = args.required::<BTreeMap<Address, Vec<JsonStorageKey>>>(0)?;
+    let count = wanted.values().map(Vec::len).sum();
+    if count == 0 {
+        return Err(Fault::invalid_params("empty request"));
+    }
+    check_slots(count)?;
+    let (_, state) = shared.state(block_id(args, 1)?)?;
+    let mut values: BTreeMap<Address, Vec<B256>> = BTreeMap::new();
+    for (address, keys) in wanted {
+        let found = values.entry(address).or_default();
+        for key in keys {
+            let value = state.storage(&address, &slot_of(&key));
+            found.push(B256::from(value.map_err(store_fault)?));
+        }
+    }
+    answer(&values)
+}
+
+/// `eth_getProof` (EIP-1186), for the newest block.
+pub(super) fn proof(shared: &Shared, args: &Args<'_>) -> Answer {
+    args.at_most(3)?;
+    let address = args.required::<Address>(0)?;
+    let keys = args.required::<Vec<JsonStorageKey>>(1)?;
+    check_slots(keys.len())?;
+    let id = block_id(args, 2)?;
+    let number = shared
+        .number_of(id)?
+        .ok_or_else(|| Fault::server("header not found"))?;
+    let tip = shared.node.store.tip().map_err(store_fault)?;
+    let head = tip.head().number;
+    if number != head {
+        let text = format!(
+            "no proofs for block {number}: this node keeps the tries of its newest block, {head}, only"
+        );
+        return Err(Fault::new(code::NOT_KEPT, text));
+    }
+    let slots: Vec<_> = keys.iter().map(slot_of).collect();
+    let proof = tip.prove(&address, &slots).map_err(store_fault)?;
+    let (balance, nonce, code_hash, storage_hash) = proof.account.map_or(
+        (U256::ZERO, 0, KECCAK256_EMPTY, EMPTY_ROOT_HASH),
+        |account| {
+            (
+                account.balance,
+                account.nonce,
+                account.code_hash,
+                account.storage_root,
+            )
+        },
+    );
+    answer(&EIP1186AccountProofResponse {
+        address,
+        balance,
+        code_hash,
+        nonce,
+        storage_hash,
+        account_proof: proof.nodes,
+        storage_proof: keys
+            .into_iter()
+            .zip(proof.slots)
+            .map(|(key, slot)| EIP1186StorageProof {
+                key,
+                value: slot.value,
+                proof: slot.nodes,
+            })
+            .collect(),
+    })
 }
 
 /// `eth_getCode`
