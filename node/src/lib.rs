@@ -27,7 +27,9 @@ mod node;
 mod plot;
 mod producer;
 mod schedule;
+mod vm;
 
 pub use node::{Node, NodeConfig, NodeError};
 pub use producer::{ProducerConfig, ProducerError};
 pub use schedule::{Due, Pace, Schedule};
+pub use vm::{BlockId, BlockMeta, ChainVm, Vm, VmError};

@@ -7,22 +7,20 @@ use alloy_consensus::Transaction as _;
 use alloy_consensus::transaction::Recovered;
 use alloy_consensus::{Header, TxEnvelope};
 use alloy_primitives::{Address, B256, Bytes, keccak256};
-use pars_evm::{BlockAttributes, BuildError};
-use pars_rpc::{ChainEvent, NewHead, RpcContext};
-use pars_store::{BlockCommit, Head, StoreError};
+use pars_evm::BlockAttributes;
+use pars_rpc::RpcContext;
+use pars_store::Head;
 use tokio::sync::watch;
 
 use crate::schedule::{Pace, Schedule};
+use crate::vm::{ChainVm as _, Vm, VmError};
 
 /// Why the validator had to stop.
 #[derive(Debug, thiserror::Error)]
 pub enum ProducerError {
-    /// The store refused the block.
+    /// The block could not be built or accepted.
     #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The block could not be built.
-    #[error("cannot build a block: {0}")]
-    Build(#[from] BuildError),
+    Vm(#[from] VmError),
     /// The block in hand broke off.
     #[error("block production broke off: {0}")]
     Panicked(String),
@@ -61,8 +59,8 @@ pub(crate) async fn run(
     config: ProducerConfig,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), ProducerError> {
-    let config = Arc::new(config);
     let mut schedule = Schedule::new(config.pace, Instant::now());
+    let vm = Arc::new(Vm::new(context.clone(), config));
     loop {
         let deadline = schedule.deadline();
         let due = async {
@@ -84,8 +82,8 @@ pub(crate) async fn run(
             continue;
         };
         let attempt = {
-            let (context, config) = (context.clone(), Arc::clone(&config));
-            tokio::task::spawn_blocking(move || make_block(&context, &config, due.even_if_empty))
+            let (context, vm) = (context.clone(), Arc::clone(&vm));
+            tokio::task::spawn_blocking(move || make_block(&context, &vm, due.even_if_empty))
         };
         let attempt = attempt
             .await
@@ -94,60 +92,40 @@ pub(crate) async fn run(
     }
 }
 
-/// Builds a block on the head, accepts it, and tells the pool and the subscribers. Blocking.
+/// Builds a block on the preferred one and, being the only one who has a say, decides for it at
+/// once. Blocking.
 fn make_block(
     context: &RpcContext,
-    config: &ProducerConfig,
+    vm: &Vm,
     even_if_empty: bool,
 ) -> Result<Attempt, ProducerError> {
     let started = Instant::now();
-    let head = context.store.head();
-    let candidates = context.best_transactions(&head.header);
-    if candidates.is_empty() && !even_if_empty {
+    let Some((meta, bytes, checks)) = vm.build_if(even_if_empty)? else {
         return Ok(Attempt { more: false });
-    }
-    let executed = context.executor.build(
-        &context.store,
-        candidates.clone(),
-        attributes(&head, config),
-    )?;
-    drop_unusable(context, &candidates, &executed.skipped);
-    let BlockCommit {
-        block, receipts, ..
-    } = &executed.commit;
-    if block.transactions.is_empty() && !even_if_empty {
-        return Ok(Attempt { more: false });
-    }
-    let new_head = Arc::new(NewHead {
-        block: block.clone(),
-        receipts: receipts.clone(),
-    });
+    };
     let built = started.elapsed();
-    context.store.commit(executed.commit)?;
-
-    let header = &new_head.block.header;
-    context.tell_pool(&new_head.block)?;
+    vm.verify(&bytes)?;
+    vm.set_preference(meta.id)?;
+    vm.accept(meta.id)?;
+    let head = context.store.head();
     tracing::info!(
-        number = header.number,
-        hash = %new_head.block.hash,
-        transactions = new_head.block.transactions.len(),
-        gas = header.gas_used,
-        checks = executed.questions,
+        number = head.number,
+        hash = %head.hash,
+        gas = head.header.gas_used,
+        bytes = bytes.len(),
+        checks,
         built_ms = built.as_millis(),
         total_ms = started.elapsed().as_millis(),
         "new block"
     );
-    let next = header.clone();
-    // Nobody listening is fine.
-    let _ = context.events.send(ChainEvent::NewHead(new_head));
     Ok(Attempt {
-        more: !context.best_transactions(&next).is_empty(),
+        more: !context.best_transactions(&head.header).is_empty(),
     })
 }
 
 /// Transactions that the executor left out would be tried again in every block: the first one of
 /// each sender goes, its later ones wait for the gap to close.
-fn drop_unusable(
+pub(crate) fn drop_unusable(
     context: &RpcContext,
     candidates: &[Recovered<TxEnvelope>],
     skipped: &[(B256, String)],

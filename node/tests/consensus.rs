@@ -1,0 +1,141 @@
+//! The boundary to consensus: siblings, undecided chains, decisions, and what is refused.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod support;
+
+use std::time::Duration;
+
+use alloy_consensus::Header;
+use alloy_primitives::{Address, U256};
+use pars_evm::decode_block;
+use pars_node::{BlockId, ChainVm, Node, Pace, ProducerConfig, Vm, VmError};
+use support::{Wallet, config, runtime};
+
+/// Runs `test` on a machine whose own validator never makes a block.
+fn with_vm(test: impl FnOnce(&Vm, &Node) + Send + 'static) {
+    runtime().block_on(async {
+        let mut config = config();
+        config.producer.pace = Pace::Every(Duration::from_secs(86_400));
+        let node = Node::start(config).await.unwrap();
+        let vm = Vm::new(node.context().clone(), ProducerConfig::default());
+        let (node, outcome) = tokio::task::spawn_blocking(move || {
+            let outcome =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| test(&vm, &node)));
+            drop(vm);
+            (node, outcome)
+        })
+        .await
+        .unwrap();
+        node.stop().await.unwrap();
+        if let Err(panic) = outcome {
+            std::panic::resume_unwind(panic);
+        }
+    });
+}
+
+/// A transfer in the pool, so that the next block differs from one built before.
+fn send(node: &Node, nonce: u64) {
+    let raw = Wallet::development(0).transfer(nonce, Address::repeat_byte(0xaa), 1);
+    node.context().submit_raw(&raw).unwrap();
+}
+
+#[test]
+fn undecided_blocks_live_in_memory_until_they_are_decided() {
+    with_vm(|vm, node| {
+        let store = &node.context().store;
+        let genesis = vm.last_accepted();
+        assert_eq!((genesis.height, vm.preferred()), (0, genesis.id));
+
+        // Two siblings.
+        let (a, a_bytes) = vm.build().unwrap();
+        vm.verify(&a_bytes).unwrap();
+        send(node, 0);
+        let (b, b_bytes) = vm.build().unwrap();
+        assert_ne!(a.id, b.id);
+        assert_eq!((a.parent, b.parent), (genesis.id, genesis.id));
+        assert_eq!(vm.parse(&b_bytes).unwrap(), b);
+        // What was built is not there before it is verified; verifying twice is once.
+        assert_eq!(vm.get(b.id).unwrap(), None);
+        vm.verify(&b_bytes).unwrap();
+        vm.verify(&b_bytes).unwrap();
+        assert_eq!(vm.get(b.id).unwrap(), Some((b, b_bytes)));
+
+        // A grandchild of the last accepted block.
+        vm.set_preference(b.id).unwrap();
+        let (c, c_bytes) = vm.build().unwrap();
+        assert_eq!((c.parent, c.height), (b.id, 2));
+        vm.verify(&c_bytes).unwrap();
+        assert_eq!(vm.undecided(), 3);
+        assert_eq!(store.head_number(), 0, "nothing is written");
+
+        // Decisions come parent first.
+        assert!(matches!(vm.accept(c.id), Err(VmError::Store(_))));
+        vm.accept(b.id).unwrap();
+        assert_eq!(vm.last_accepted(), b);
+        assert_eq!(vm.id_at_height(1).unwrap(), Some(b.id));
+        vm.reject(a.id).unwrap();
+        assert!(matches!(vm.reject(a.id), Err(VmError::Unknown(_))));
+        assert!(matches!(vm.accept(a.id), Err(VmError::Unknown(_))));
+        assert!(matches!(vm.set_preference(a.id), Err(VmError::Unknown(_))));
+        vm.accept(c.id).unwrap();
+        assert_eq!((vm.last_accepted(), vm.undecided()), (c, 0));
+        assert_eq!(vm.preferred(), c.id);
+        let balance = store
+            .head_state()
+            .unwrap()
+            .account(&Address::repeat_byte(0xaa))
+            .unwrap();
+        assert_eq!(balance.unwrap().balance, U256::from(1));
+        assert_eq!(store.verify_state().unwrap().number, 2);
+    });
+}
+
+#[test]
+fn a_long_undecided_chain_is_decided_block_by_block() {
+    with_vm(|vm, node| {
+        let mut blocks = Vec::new();
+        for nonce in 0..6 {
+            send(node, nonce);
+            let (block, bytes) = vm.build().unwrap();
+            vm.verify(&bytes).unwrap();
+            vm.set_preference(block.id).unwrap();
+            let included = decode_block(&bytes).unwrap().transactions.len();
+            assert_eq!(included, 1, "block {nonce}");
+            blocks.push(block);
+        }
+        for block in blocks {
+            vm.accept(block.id).unwrap();
+            // Each was built on overlays and is now on disk alone.
+            node.context().store.verify_state().unwrap();
+        }
+        assert_eq!(node.context().store.head_number(), 6);
+    });
+}
+
+#[test]
+fn what_is_no_block_or_no_child_is_refused() {
+    with_vm(|vm, _| {
+        assert!(matches!(vm.verify(b"x"), Err(VmError::Encoding(_))));
+        let (a, bytes) = vm.build().unwrap();
+        let block = decode_block(&bytes).unwrap().into_consensus();
+        let change = |change: fn(&mut Header)| {
+            let mut block = block.clone();
+            change(&mut block.header);
+            alloy_rlp::encode(block)
+        };
+        let orphan = change(|header| header.parent_hash.0[0] ^= 1);
+        assert!(matches!(vm.verify(&orphan), Err(VmError::Orphan { .. })));
+        let wrong = change(|header| header.state_root.0[0] ^= 1);
+        let error = vm.verify(&wrong).unwrap_err();
+        assert!(error.to_string().contains("state root"), "{error}");
+        assert_eq!(vm.undecided(), 0);
+        let nobody = BlockId([7; 32]);
+        assert!(matches!(
+            vm.set_preference(nobody),
+            Err(VmError::Unknown(_))
+        ));
+        // The good one is still good.
+        vm.verify(&bytes).unwrap();
+        vm.accept(a.id).unwrap();
+    });
+}
