@@ -9,7 +9,7 @@
 //! | [`field`] | prime fields of 256 bits: BN254's and secp256k1's scalar and base fields |
 //! | [`poseidon`] | Poseidon and Poseidon2 over BN254: hashes, Merkle roots and paths |
 //! | [`ring`] | ring signatures: CLSAG, LSAG |
-//! | [`secp256k1`] | ECDSA recovery and verification, BIP-340 verification |
+//! | [`secp256k1`] | ECDSA recovery and verification, BIP-340 verification, hashing to the curve |
 //! | [`cpu`] | what this processor can do, found once at run time |
 //! | `gpu` | adapters and devices (feature `gpu`) |
 

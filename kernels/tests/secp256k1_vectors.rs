@@ -6,7 +6,9 @@ mod common;
 use common::vectors::{bytes, folder, list};
 use pars_kernels::{
     cpu::Level,
-    secp256k1::{InputError, RecoverJob, Signature, ecdsa, recover_addresses_at, schnorr},
+    secp256k1::{
+        InputError, RecoverJob, Signature, ecdsa, hash_to_curve_at, recover_addresses_at, schnorr,
+    },
 };
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -198,4 +200,47 @@ fn inputs_are_checked() {
         refused(&[[4].as_slice(), &[1; 32], &[0xff; 32]].concat()),
         InputError::Coordinate
     );
+}
+
+#[test]
+fn rfc9380_hash_to_curve() {
+    let Some(file) = file("ring/rfc9380_secp256k1_RO.json") else {
+        return;
+    };
+    let number = |value: &Value| hex::decode(&value.as_str().unwrap()[2..]).unwrap();
+    let dst = file["dst"].as_str().unwrap().as_bytes();
+    let tests = list(&file["vectors"]);
+    assert_eq!(tests.len(), 5);
+    let messages: Vec<&[u8]> = tests
+        .iter()
+        .map(|test| test["msg"].as_str().unwrap().as_bytes())
+        .collect();
+    for level in levels() {
+        let points = hash_to_curve_at(level, &messages, dst);
+        for (point, test) in points.iter().zip(tests) {
+            let expected = [number(&test["P"]["x"]), number(&test["P"]["y"])].concat();
+            assert_eq!(
+                point.unwrap().to_uncompressed()[..],
+                expected[..],
+                "{level}"
+            );
+        }
+    }
+}
+
+/// RFC 9380, appendix J.8.1: the messages "" and "abc".
+#[test]
+fn rfc9380_written_out() {
+    let dst = b"QUUX-V01-CS02-with-secp256k1_XMD:SHA-256_SSWU_RO_";
+    let expected = [
+        "03c1cae290e291aee617ebaef1be6d73861479c48b841eaba9b7b5852ddfeb1346",
+        "033377e01eab42db296b512293120c6cee72b6ecf9f9205760bd9ff11fb3cb2c4b",
+    ];
+    for level in levels() {
+        let points = hash_to_curve_at(level, &[b"".as_slice(), b"abc"], dst);
+        for (point, expected) in points.iter().zip(expected) {
+            let last = point.unwrap().to_compressed();
+            assert_eq!(hex::encode(&last[1..]), expected[2..]);
+        }
+    }
 }

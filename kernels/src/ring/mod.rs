@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `job` | [`LsagJob`]: a ring, a message and a signature whose lengths have been checked |
 //! | `transcript` | the hashes of LSAG: context D, challenges, nonces |
-//! | [`lsag_ristretto255`] | LSAG on ristretto255: sign, verify |
+//! | [`lsag_ristretto255`], [`lsag_secp256k1`] | LSAG on either curve: sign, verify |
 //! | [`clsag`] | CLSAG as Monero defines it: verify |
 //! | `members` | [`Members`]: a bounded store of prepared ring members |
 //! | `expand` | `expand_message_xmd` (RFC 9380 §5.3.1), the first half of hashing to a point |
@@ -13,6 +13,7 @@ pub mod clsag;
 mod expand;
 mod job;
 pub mod lsag_ristretto255;
+pub mod lsag_secp256k1;
 mod members;
 mod transcript;
 

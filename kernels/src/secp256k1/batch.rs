@@ -8,6 +8,7 @@ use super::ifma::X8;
 use super::{
     Point, chains,
     endomorphism::{beta, split},
+    single::X1,
 };
 use crate::{
     cpu::{Level, features},
@@ -28,11 +29,11 @@ const FIXED_WINDOW: u32 = 10;
 /// Entries of the table of a point.
 const ENTRIES: usize = entries(WINDOW);
 
-/// What the lanes of a level hold: tables of one representation mean nothing to another.
+/// The code that a level runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Code {
     /// One element at a time.
-    Scalar,
+    Single,
     /// One at a time, compiled for processors with a product that leaves the flags alone.
     #[cfg(target_arch = "x86_64")]
     Mulx,
@@ -47,7 +48,7 @@ fn code(level: Level) -> Code {
         Level::Avx512 if features().avx512_ifma && features().bmi2 => Code::Ifma,
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 | Level::Avx512 if features().bmi2 => Code::Mulx,
-        _ => Code::Scalar,
+        _ => Code::Single,
     }
 }
 
@@ -60,7 +61,7 @@ macro_rules! at_level {
         #[target_feature(enable = "bmi2,adx")]
         unsafe fn mulx($($argument: $type),*) -> $result {
             // SAFETY: single elements need no instruction set.
-            unsafe { $name::<Fp $($(, $generic)*)?>($($argument),*) }
+            unsafe { $name::<X1 $($(, $generic)*)?>($($argument),*) }
         }
         /// # Safety
         /// The processor has AVX-512 F, BW, DQ, VL, IFMA and BMI2.
@@ -78,19 +79,20 @@ macro_rules! at_level {
             #[cfg(target_arch = "x86_64")]
             Code::Mulx => unsafe { mulx($($argument),*) },
             // SAFETY: single elements need no instruction set.
-            Code::Scalar => unsafe { $name::<Fp $($(, $generic)*)?>($($argument),*) },
+            Code::Single => unsafe { $name::<X1 $($(, $generic)*)?>($($argument),*) },
         }
     }};
 }
 
-/// The multiples of a point and of its image under the endomorphism, in the representation of the level that made them.
+/// The multiples of a point and of its image under the endomorphism. All levels pack elements alike, so one may use the tables of
+/// another.
 #[derive(Clone, Debug)]
 pub(crate) struct PointTable {
     point: [Entry; ENTRIES],
     image: [Entry; ENTRIES],
 }
 
-/// Tables of points. To be used at the same level.
+/// Tables of points.
 pub(crate) fn tables(level: Level, points: &[Point]) -> Vec<PointTable> {
     at_level!(level, tables_in, (points: &[Point]) -> Vec<PointTable>)
 }
@@ -105,6 +107,11 @@ pub(crate) struct Combination<'a, const N: usize> {
 /// `generator G + factor P`: nothing where that is the identity.
 pub(crate) fn sums_with_generator(level: Level, list: &[Combination<'_, 1>]) -> Vec<Option<Point>> {
     at_level!(level, sums_in::<true, 1>, (list: &[Combination<'_, 1>]) -> Vec<Option<Point>>)
+}
+
+/// `a P + b Q`: nothing where that is the identity. `generator` is not looked at.
+pub(crate) fn sums_of_two(level: Level, list: &[Combination<'_, 2>]) -> Vec<Option<Point>> {
+    at_level!(level, sums_in::<false, 2>, (list: &[Combination<'_, 2>]) -> Vec<Option<Point>>)
 }
 
 /// The square root of each number that is even (as a number below p), nothing for a number without a root.
@@ -160,11 +167,9 @@ unsafe fn tables_in<L: Lanes<Field = Base>>(points: &[Point]) -> Vec<PointTable>
 }
 
 /// The tables of the generator: of G and of 2^128 G.
-fn generator_tables<L: Lanes<Field = Base>>() -> &'static [Vec<Entry>; 2] {
-    static SCALAR: OnceLock<[Vec<Entry>; 2]> = OnceLock::new();
-    static LANES: OnceLock<[Vec<Entry>; 2]> = OnceLock::new();
-    let place = if L::LANES == 1 { &SCALAR } else { &LANES };
-    place.get_or_init(|| {
+fn generator_tables() -> &'static [Vec<Entry>; 2] {
+    static TABLES: OnceLock<[Vec<Entry>; 2]> = OnceLock::new();
+    TABLES.get_or_init(|| {
         let low = Point::GENERATOR;
         // SAFETY: single elements need no instruction set.
         let high = unsafe {
@@ -176,8 +181,8 @@ fn generator_tables<L: Lanes<Field = Base>>() -> &'static [Vec<Entry>; 2] {
         };
         let high = high.first().copied().unwrap_or((low.x, low.y));
         [
-            fixed_table::<L>(low.x, low.y, entries(FIXED_WINDOW)),
-            fixed_table::<L>(high.0, high.1, entries(FIXED_WINDOW)),
+            fixed_table::<X1>(low.x, low.y, entries(FIXED_WINDOW)),
+            fixed_table::<X1>(high.0, high.1, entries(FIXED_WINDOW)),
         ]
     })
 }
@@ -188,7 +193,7 @@ fn generator_tables<L: Lanes<Field = Base>>() -> &'static [Vec<Entry>; 2] {
 unsafe fn sums_in<L: Lanes<Field = Base>, const GENERATOR: bool, const N: usize>(
     list: &[Combination<'_, N>],
 ) -> Vec<Option<Point>> {
-    let fixed = generator_tables::<L>();
+    let fixed = generator_tables();
     let mut sums = Vec::with_capacity(list.len().div_ceil(L::LANES));
     for group in list.chunks(L::LANES) {
         let items = in_lanes(group);

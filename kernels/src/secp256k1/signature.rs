@@ -161,3 +161,21 @@ pub(crate) fn points(level: Level, keys: &[Key]) -> Vec<Option<Point>> {
         })
         .collect()
 }
+
+/// The points of compressed encodings, nothing where one is none.
+pub(crate) fn decode_compressed(level: Level, encodings: &[[u8; 33]]) -> Vec<Option<Point>> {
+    let parsed: Vec<Option<Key>> = encodings
+        .iter()
+        .map(|bytes| Key::parse(bytes).ok())
+        .collect();
+    let placeholder = Key::compressed(Point::GENERATOR.x, false);
+    let keys: Vec<Key> = parsed
+        .iter()
+        .map(|key| key.unwrap_or(placeholder))
+        .collect();
+    points(level, &keys)
+        .into_iter()
+        .zip(parsed)
+        .map(|(point, key)| key.and(point))
+        .collect()
+}

@@ -80,6 +80,117 @@ fn sums_agree_with_k256() {
                     + theirs(point) * scalar(item.points[0].0);
                 assert_eq!(*sum, ours(&expected), "{level}");
             }
+            let pairs: Vec<Combination<'_, 2>> = tables
+                .iter()
+                .zip(tables.iter().rev())
+                .map(|(one, other)| Combination {
+                    generator: numbers.scalar(),
+                    points: [(numbers.scalar(), one), (numbers.scalar(), other)],
+                })
+                .collect();
+            let sums = batch::sums_of_two(level, &pairs);
+            for (i, (sum, item)) in sums.iter().zip(&pairs).enumerate() {
+                let expected = theirs(&points[i]) * scalar(item.points[0].0)
+                    + theirs(&points[points.len() - 1 - i]) * scalar(item.points[1].0);
+                assert_eq!(*sum, ours(&expected), "{level}");
+            }
         }
+    }
+}
+
+/// Sums that meet every exceptional case of the formulas, one kind in each lane in turn, beside ordinary sums.
+#[test]
+fn exceptional_cases_in_every_lane() {
+    let mut numbers = Numbers::new(2);
+    let (zero, one) = (Fn::ZERO, Fn::ONE);
+    let secret = numbers.scalar();
+    let point = ours(&(ProjectivePoint::GENERATOR * scalar(secret))).unwrap();
+    let generator = Point::GENERATOR;
+    let mirrored = Point {
+        x: generator.x,
+        y: -generator.y,
+    };
+    let two = Fn::from_u64(2);
+    // 2^128: where the second table of the generator starts.
+    let high = (0..128).fold(one, |x, _| x.double());
+    // Factors of G and of a point whose logarithm is known.
+    let cases: Vec<(Fn, Fn, Point, Fn)> = vec![
+        (zero, zero, generator, one),
+        (one, one, generator, one),
+        (one, one, mirrored, -one),
+        (two, one, mirrored, -one),
+        (one, zero, point, secret),
+        (zero, one, point, secret),
+        (secret, -one, point, secret),
+        (secret, one, point, secret),
+        (-secret, one, point, secret),
+        (-one, -one, generator, one),
+        (high, high, generator, one),
+        (high, -high, generator, one),
+        (-one, one, generator, one),
+        (Fn::from_u64(16), Fn::from_u64(16), generator, one),
+        (Fn::from_u64(32), -Fn::from_u64(32), generator, one),
+        (Fn::from_u64(1 << 10), Fn::from_u64(1 << 10), mirrored, -one),
+    ];
+    for level in levels() {
+        for (a, b, base, logarithm) in &cases {
+            let expected = ours(&(ProjectivePoint::GENERATOR * scalar(*a + *b * *logarithm)));
+            let others: Vec<Point> = (0..8).map(|_| numbers.point()).collect();
+            for lane in 0..8 {
+                let mut points = others.clone();
+                points[lane] = *base;
+                let tables = batch::tables(level, &points);
+                let mut list: Vec<Combination<'_, 1>> = tables
+                    .iter()
+                    .map(|table| Combination {
+                        generator: numbers.scalar(),
+                        points: [(numbers.scalar(), table)],
+                    })
+                    .collect();
+                let alone = batch::sums_with_generator(level, &list);
+                list[lane] = Combination {
+                    generator: *a,
+                    points: [(*b, &tables[lane])],
+                };
+                let sums = batch::sums_with_generator(level, &list);
+                for i in 0..8 {
+                    let expected = if i == lane { expected } else { alone[i] };
+                    assert_eq!(sums[i], expected, "{level}, lane {lane} of {i}");
+                }
+                // The same two points as free terms, the identity on either side.
+                let pair = batch::tables(level, &[generator, *base]);
+                let twice = [Combination {
+                    generator: one,
+                    points: [(*a, &pair[0]), (*b, &pair[1])],
+                }; 8];
+                assert_eq!(batch::sums_of_two(level, &twice), [expected; 8], "{level}");
+            }
+        }
+    }
+}
+
+#[test]
+fn roots_are_even_or_absent() {
+    let mut numbers = Numbers::new(3);
+    let mut squares: Vec<Fp> = (0..40)
+        .map(|_| Fp::reduce_bytes_be(&numbers.bytes()))
+        .collect();
+    squares.extend([Fp::ZERO, Fp::ONE, -Fp::ONE, Fp::from_u64(4)]);
+    for level in levels() {
+        let roots = batch::even_roots(level, &squares);
+        assert_eq!(roots.len(), squares.len());
+        assert!(roots.iter().any(Option::is_none));
+        for (root, square) in roots.iter().zip(&squares) {
+            match root {
+                Some(root) => {
+                    assert_eq!(root.square(), *square);
+                    assert!(!point::is_odd(*root));
+                }
+                // -1 is no square, so one of both numbers is.
+                None => assert!(batch::even_roots(level, &[-*square])[0].is_some()),
+            }
+        }
+        assert!(batch::even_roots(level, &[]).is_empty() && batch::tables(level, &[]).is_empty());
+        assert!(batch::sums_with_generator(level, &[]).is_empty());
     }
 }
