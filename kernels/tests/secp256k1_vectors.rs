@@ -134,6 +134,7 @@ fn inputs_are_checked() {
     let s = number("67cbe9d8997f761aecb703304b3800ccf555c9f3dc64214b297fb1966a3b6d83");
     let signature = Signature::new(&r, &s).unwrap();
     assert!(signature.is_low_s());
+    assert_eq!(signature.to_bytes()[..], [r, s].concat()[..]);
     let expected = hex::decode("9d8a62f656a8d1615c1294fd71e9cfb3e4855a4f").unwrap();
     for v in [0, 27] {
         let job = RecoverJob::new(&hash, v, signature).unwrap();

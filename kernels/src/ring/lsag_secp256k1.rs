@@ -33,9 +33,10 @@ use super::{LsagJob, RingError, Scheme, Transcript};
 use crate::cpu::{Level, level};
 use crate::secp256k1::{
     Fn, Point,
-    known_answers::hex,
     batch::{Combination, PointTable, sums_of_two, sums_with_generator, tables},
-    decode_compressed, hash_to_curve_at, wide_scalar,
+    decode_compressed, hash_to_curve_at,
+    known_answers::hex,
+    wide_scalar,
 };
 
 /// The domain separation tag of Hp.

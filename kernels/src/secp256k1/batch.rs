@@ -58,7 +58,7 @@ macro_rules! at_level {
         /// # Safety
         /// The processor has BMI2.
         #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "bmi2,adx")]
+        #[target_feature(enable = "bmi2")]
         unsafe fn mulx($($argument: $type),*) -> $result {
             // SAFETY: single elements need no instruction set.
             unsafe { $name::<X1 $($(, $generic)*)?>($($argument),*) }

@@ -65,6 +65,14 @@ impl Signature {
         Self::new(&r, &s)
     }
 
+    /// r, then s, in 32 big-endian bytes each.
+    pub fn to_bytes(&self) -> [u8; 64] {
+        let mut bytes = [0; 64];
+        bytes[..32].copy_from_slice(&self.r.to_bytes_be());
+        bytes[32..].copy_from_slice(&self.s.to_bytes_be());
+        bytes
+    }
+
     /// Whether s is at most half of n: the one of both forms that Bitcoin and Ethereum's transactions accept (BIP-62, EIP-2).
     pub fn is_low_s(&self) -> bool {
         let (s, mirrored) = (self.s.to_bytes_be(), (-self.s).to_bytes_be());

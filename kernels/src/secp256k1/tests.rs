@@ -194,3 +194,23 @@ fn roots_are_even_or_absent() {
         assert!(batch::sums_with_generator(level, &[]).is_empty());
     }
 }
+
+/// The fields' parameters: k256's scalars, and its curve for the base field.
+#[test]
+fn scalars_agree_with_k256() {
+    let mut numbers = Numbers::new(4);
+    let edges = [Fn::ZERO, Fn::ONE, -Fn::ONE, Fn::from_u64(2)];
+    for i in 0..200 {
+        let pick = |numbers: &mut Numbers, i: usize| match edges.get(i % 8) {
+            Some(edge) => *edge,
+            None => numbers.scalar(),
+        };
+        let (a, b) = (pick(&mut numbers, i), pick(&mut numbers, i / 8));
+        let (c, d) = (scalar(a), scalar(b));
+        assert_eq!(scalar(a + b), c + d);
+        assert_eq!(scalar(a - b), c - d);
+        assert_eq!(scalar(a * b), c * d);
+        assert_eq!(scalar(-a), -c);
+        assert_eq!(a.inverse().map(scalar), Option::<Scalar>::from(c.invert()));
+    }
+}
