@@ -36,6 +36,7 @@ mod context;
 mod cpu;
 mod crew;
 mod device;
+mod ed25519;
 mod engine;
 mod error;
 pub mod fault;
@@ -51,6 +52,7 @@ mod poseidon;
 mod prometheus;
 mod queue;
 mod report;
+mod ring;
 mod routing;
 mod shared;
 mod signal;
@@ -66,6 +68,7 @@ pub use builder::EngineBuilder;
 pub use config::{GpuPolicy, Routing};
 #[cfg(feature = "gpu")]
 pub use context::GpuContext;
+pub use ed25519::Ed25519Verify;
 pub use engine::Engine;
 pub use error::{BuildError, DeviceError, EngineError, SubmitError};
 pub use gate::QueueState;
@@ -81,6 +84,7 @@ pub use report::{
     AdapterKind, AdapterReport, AdapterSummary, Cost, CpuReport, DeviceReport, DeviceState,
     RouteReport, SelfTestReport,
 };
+pub use ring::{ClsagVerify, LsagRistretto255Verify};
 pub use stats::{BackendStats, CacheStats, EngineStats, Histogram, KernelStats};
 pub use ticket::Ticket;
 
