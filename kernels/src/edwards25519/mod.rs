@@ -15,6 +15,8 @@
 //! | [`ed25519`] | Ed25519 verification |
 //!
 //! Everything here is variable time: it verifies, so all values are public. What signs uses `curve25519-dalek`.
+//!
+#![doc = include_str!("ACCEPTANCE.md")]
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx2;
