@@ -62,9 +62,9 @@ fn edge_cases_have_the_verdict_of_the_rule() {
         jobs.push(VerifyJob::new(&key, message, &signature).unwrap());
         valid.push(rule(&key, message, &signature));
         // The equation holds for all of them, but for some that hash another encoding of R or A than the one given.
-        let rehashed = list(&test["flags"])
-            .iter()
-            .any(|flag| flag == "reencoded_k");
+        let rehashed = test["flags"]
+            .as_array()
+            .is_some_and(|flags| flags.iter().any(|flag| flag == "reencoded_k"));
         assert!(rehashed || valid.last() == Some(&true), "{test}");
     }
     assert!(jobs.len() > 300);
