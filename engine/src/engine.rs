@@ -151,8 +151,8 @@ impl Engine {
         }
     }
 
-    /// Queues admitted jobs and tells the workers, less `helping` that are at hand. Refused ones have
-    /// their room given back.
+    /// Queues admitted jobs and tells the workers; `helping` threads are at hand and find places left for
+    /// them in the crew. Refused ones have their room given back.
     fn push<K: Kernel>(
         &self,
         lane: &Lane<K>,
@@ -163,8 +163,9 @@ impl Engine {
     ) -> Result<Vec<Ticket<K::Output>>, Admitted<K::Job>> {
         match lane.push(any, jobs, options.deadline) {
             Ok(pushed) => {
-                self.shared()
-                    .announce(pushed.for_cpu.saturating_sub(helping));
+                let places = self.shared().config.cpu_threads;
+                let others = pushed.for_cpu.min(places).saturating_sub(helping);
+                self.shared().announce(others);
                 Ok(pushed.tickets)
             }
             Err(jobs) => {

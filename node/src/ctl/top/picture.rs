@@ -68,7 +68,6 @@ pub(super) struct Backend {
     pub(super) queue: Spread,
     pub(super) kernel_time: Spread,
     pub(super) total: Spread,
-    pub(super) transfer: Spread,
     /// Since the engine started.
     pub(super) fallbacks: f64,
     pub(super) confirmations: f64,
@@ -163,7 +162,6 @@ impl Picture {
                 "queue_seconds": spread(&backend.queue),
                 "kernel_seconds": spread(&backend.kernel_time),
                 "total_seconds": spread(&backend.total),
-                "transfer_seconds": spread(&backend.transfer),
                 "fallbacks": backend.fallbacks, "confirmations": backend.confirmations,
                 "audits": backend.audits, "mismatches": backend.mismatches,
             })).collect::<Vec<_>>(),
@@ -259,7 +257,6 @@ impl Look<'_> {
             queue: self.spread("queue_seconds", labels),
             kernel_time: self.spread("kernel_seconds", labels),
             total: self.spread("total_seconds", labels),
-            transfer: self.spread("transfer_seconds", labels),
             fallbacks: since_start("backend_fallbacks_total"),
             confirmations: since_start("backend_confirmations_total"),
             audits: since_start("backend_audits_total"),
