@@ -12,6 +12,8 @@
 mod device;
 #[path = "../mldsa/peers.rs"]
 mod peers;
+#[path = "../../../node/src/plot.rs"]
+#[allow(dead_code, reason = "the node's tool uses all of it")]
 mod plot;
 mod report;
 #[path = "../mldsa/signed.rs"]
@@ -263,6 +265,7 @@ fn curves(quick: bool, signed: &[Signed]) -> Vec<plot::Curve> {
         };
         curves.push(plot::Curve {
             name: format!("pars-{level}, one core"),
+            dashed: false,
             points: sizes.iter().map(|&size| measure(&mut run, size)).collect(),
         });
     }
@@ -276,6 +279,7 @@ fn curves(quick: bool, signed: &[Signed]) -> Vec<plot::Curve> {
     };
     curves.push(plot::Curve {
         name: format!("pars-engine, {threads} CPU threads"),
+        dashed: false,
         points: sizes.iter().map(|&size| measure(&mut run, size)).collect(),
     });
     if let Some((name, software, mut verifier)) = device::open() {
@@ -289,6 +293,7 @@ fn curves(quick: bool, signed: &[Signed]) -> Vec<plot::Curve> {
         };
         curves.push(plot::Curve {
             name: format!("pars-gpu, {name}"),
+            dashed: false,
             points: sizes.iter().map(|&size| measure(&mut run, size)).collect(),
         });
     }
@@ -322,12 +327,13 @@ fn main() {
         }
     }
     let curves = curves(quick, &signed::signed(ParameterSet::MlDsa65, MESSAGES[0]));
-    let svg = plot::svg(
-        "ML-DSA-65 verification, fresh keys",
-        "signatures in a batch",
-        "verifications a second",
-        &curves,
-    );
+    let panel = plot::Panel {
+        title: "ML-DSA-65 verification, fresh keys".to_owned(),
+        x: plot::Axis::new("signatures in a batch", plot::Scale::Log2),
+        y: plot::Axis::new("verifications a second", plot::Scale::Log10),
+        curves,
+    };
+    let svg = plot::svg(&machine, 1, &[panel]);
     if let Some(folder) = save {
         report::save(&folder, &machine, &tables, &svg).expect("the results are written");
         println!("written to {}", folder.display());
