@@ -200,9 +200,9 @@ pub(super) fn run(options: &Options, out: &mut dyn Write) -> Result<ExitCode, Ct
         .iter()
         .map(|set| signed(*set))
         .collect::<Result<Vec<_>, _>>()?;
-    let stage = Stage::new(options.metrics)?;
     let paths = paths(&options.adapters)?;
-    // The first engine is there from the start.
+    // Whoever watches finds an engine from the first moment.
+    let stage = Stage::new(options.metrics)?;
     paths.iter().rev().for_each(|path| stage.show(path));
     let sizes: &[usize] = match (options.batch.as_slice(), &options.plot) {
         ([], None) => &TABLE_BATCHES,
