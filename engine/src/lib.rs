@@ -54,6 +54,7 @@ mod queue;
 mod report;
 mod ring;
 mod routing;
+mod secp256k1;
 mod shared;
 mod signal;
 mod slot;
@@ -85,6 +86,7 @@ pub use report::{
     RouteReport, SelfTestReport,
 };
 pub use ring::{ClsagVerify, LsagRistretto255Verify};
+pub use secp256k1::{EcdsaRecover, EcdsaVerify, LsagSecp256k1Verify, SchnorrVerify};
 pub use stats::{BackendStats, CacheStats, EngineStats, Histogram, KernelStats};
 pub use ticket::Ticket;
 
