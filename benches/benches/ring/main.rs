@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod edwards25519;
 mod secp256k1;
 
 use std::hint::black_box;
@@ -39,6 +40,7 @@ fn row<T, A: PartialEq>(
 
 fn curves(criterion: &mut Criterion) {
     secp256k1::bench(criterion);
+    edwards25519::bench(criterion);
 }
 
 criterion_group!(benches, curves);

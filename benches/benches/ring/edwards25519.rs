@@ -1,0 +1,313 @@
+//! edwards25519: groups `ed25519/verify`, `clsag16/verify` and `lsag16-ristretto255/verify`.
+//!
+//! | who | what |
+//! |---|---|
+//! | `pars-portable`, `pars-avx2`, `pars-avx512` | the kernel at one level, the batch at once; no ring member is known before |
+//! | `pars-<level>-known` | the same with the members of all rings prepared before, as for decoys that come again |
+//! | `ed25519-dalek` | one after another, from bytes |
+//! | `ed25519-dalek-parsed` | one after another, public keys decompressed before |
+//! | `monero-clsag` | the crate of the Monero ecosystem, one after another, from compressed points |
+//! | `curve25519-dalek` | LSAG's equations on this crate, one after another, hashing to the group included |
+
+use crate::row;
+use criterion::Criterion;
+use curve25519_dalek::Scalar;
+use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoPoint};
+use curve25519_dalek::traits::VartimeMultiscalarMul;
+use ed25519_dalek::{Signature, Signer, SigningKey, Verifier, VerifyingKey};
+use monero_clsag::{Clsag, ClsagContext, Decoys};
+use monero_ed25519::{Commitment, CompressedPoint, Point, Scalar as MoneroScalar};
+use pars_kernels::{
+    cpu::Level,
+    edwards25519::ed25519,
+    ring::{
+        Members, Scheme, Transcript,
+        clsag::{self, ClsagJob},
+        expand_message_xmd, lsag_ristretto255 as lsag,
+    },
+};
+use zeroize::Zeroizing;
+
+/// Batch sizes.
+const BATCHES: [usize; 3] = [1, 64, 1_024];
+/// Rings in a batch, and their members.
+const RINGS: [usize; 2] = [1, 32];
+const RING: usize = 16;
+
+fn levels() -> impl Iterator<Item = Level> {
+    Level::ALL.into_iter().filter(|level| level.is_available())
+}
+
+pub fn bench(criterion: &mut Criterion) {
+    verify_ed25519(criterion);
+    verify_clsag(criterion);
+    verify_lsag(criterion);
+}
+
+/// A signature as bytes, and its key as the peer keeps it.
+struct Signed {
+    key: [u8; 32],
+    message: [u8; 32],
+    signature: [u8; 64],
+    parsed: VerifyingKey,
+}
+
+/// Signatures of different keys on different messages of 32 bytes.
+fn signed(count: usize) -> Vec<Signed> {
+    (0..count)
+        .map(|i| {
+            let mut secret = [0x11; 32];
+            secret[..8].copy_from_slice(&(i as u64).to_le_bytes());
+            let secret = SigningKey::from_bytes(&secret);
+            let mut message = [0x5a; 32];
+            message[..8].copy_from_slice(&(i as u64).to_le_bytes());
+            Signed {
+                key: secret.verifying_key().to_bytes(),
+                message,
+                signature: secret.sign(&message).to_bytes(),
+                parsed: secret.verifying_key(),
+            }
+        })
+        .collect()
+}
+
+fn verify_ed25519(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("ed25519/verify");
+    let all = signed(BATCHES[2]);
+    for size in BATCHES {
+        for level in levels() {
+            row(
+                &mut group,
+                &format!("pars-{level}"),
+                &all[..size],
+                &true,
+                |items| {
+                    let jobs: Vec<_> = items
+                        .iter()
+                        .map(|item| {
+                            ed25519::VerifyJob::new(&item.key, &item.message, &item.signature)
+                                .unwrap()
+                        })
+                        .collect();
+                    ed25519::verify_batch_at(level, &jobs.iter().collect::<Vec<_>>())
+                },
+            );
+        }
+    }
+    let items = &all[..BATCHES[1]];
+    row(&mut group, "ed25519-dalek", items, &true, |items| {
+        items
+            .iter()
+            .map(|item| {
+                let key = VerifyingKey::from_bytes(&item.key).unwrap();
+                let signature = Signature::from_bytes(&item.signature);
+                key.verify(&item.message, &signature).is_ok()
+            })
+            .collect()
+    });
+    row(&mut group, "ed25519-dalek-parsed", items, &true, |items| {
+        items
+            .iter()
+            .map(|item| {
+                let signature = Signature::from_bytes(&item.signature);
+                item.parsed.verify(&item.message, &signature).is_ok()
+            })
+            .collect()
+    });
+    group.finish();
+}
+
+/// A CLSAG for us and for the peer.
+struct MoneroRing {
+    job: ClsagJob,
+    signature: Clsag,
+    ring: Vec<[CompressedPoint; 2]>,
+    image: CompressedPoint,
+    pseudo_out: CompressedPoint,
+    message: [u8; 32],
+}
+
+/// Rings of different members.
+fn monero_rings(count: usize) -> Vec<MoneroRing> {
+    // The crate's own scalars and points, from hashes.
+    let scalar =
+        |ring: usize, member: usize, what: u8| MoneroScalar::hash([ring as u8, member as u8, what]);
+    // A commitment to nothing is the mask times the base point.
+    let base = |scalar: MoneroScalar| Commitment::new(scalar, 0).commit();
+    (0..count)
+        .map(|i| {
+            let signer = i % RING;
+            let mut key = MoneroScalar::hash([0]);
+            let mut commitment = Commitment::zero();
+            let mut members = Vec::new();
+            for member in 0..RING {
+                let secret = scalar(i, member, 0);
+                let opening = Commitment::new(scalar(i, member, 1), 1_000 + i as u64);
+                members.push([base(secret), opening.commit()]);
+                if member == signer {
+                    key = secret;
+                    commitment = opening;
+                }
+            }
+            let points: Vec<_> = members
+                .iter()
+                .map(|member| member.map(Point::compress))
+                .collect();
+            let hash = Point::biased_hash(points[signer][0].to_bytes()).into();
+            let image = Point::from(hash * key.into()).compress();
+            let offsets = vec![1; RING];
+            let decoys = Decoys::new(offsets, signer as u8, members).unwrap();
+            let context = ClsagContext::new(decoys, commitment).unwrap();
+            let message = [i as u8; 32];
+            let (signature, pseudo_out) = Clsag::sign(
+                &mut rand_core::OsRng,
+                vec![(Zeroizing::new(key), context)],
+                scalar(i, 0, 2),
+                message,
+            )
+            .unwrap()
+            .remove(0);
+            let mut bytes = Vec::new();
+            signature.write(&mut bytes).unwrap();
+            let pseudo_out = pseudo_out.compress();
+            let ring: Vec<_> = points
+                .iter()
+                .map(|pair| pair.map(|point| point.to_bytes()))
+                .collect();
+            let job = ClsagJob::new(
+                &ring,
+                image.to_bytes(),
+                pseudo_out.to_bytes(),
+                message,
+                &bytes,
+            )
+            .unwrap();
+            MoneroRing {
+                job,
+                signature,
+                ring: points,
+                image,
+                pseudo_out,
+                message,
+            }
+        })
+        .collect()
+}
+
+fn verify_clsag(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("clsag16/verify");
+    let all = monero_rings(RINGS[1]);
+    for size in RINGS {
+        for level in levels() {
+            let items = &all[..size];
+            let verify = |items: &[MoneroRing], members: &clsag::ClsagMembers| {
+                let jobs: Vec<_> = items.iter().map(|item| &item.job).collect();
+                clsag::verify_batch_at(level, &jobs, members)
+            };
+            row(
+                &mut group,
+                &format!("pars-{level}"),
+                items,
+                &true,
+                |items| verify(items, &Members::new(0)),
+            );
+            // Twice the members that are kept, as the store has two halves.
+            let known = Members::new(2 * RING * RINGS[1]);
+            row(
+                &mut group,
+                &format!("pars-{level}-known"),
+                items,
+                &true,
+                |items| verify(items, &known),
+            );
+        }
+    }
+    row(&mut group, "monero-clsag", &all[..1], &true, |items| {
+        items
+            .iter()
+            .map(|item| {
+                item.signature
+                    .verify(
+                        item.ring.clone(),
+                        &item.image,
+                        &item.pseudo_out,
+                        &item.message,
+                    )
+                    .is_ok()
+            })
+            .collect()
+    });
+    group.finish();
+}
+
+/// LSAG's rings of different members.
+fn lsag_rings(count: usize) -> Vec<lsag::Job> {
+    (0..count)
+        .map(|i| {
+            let secrets: Vec<[u8; 32]> = (0..RING)
+                .map(|member| {
+                    let mut secret = [0; 32];
+                    secret[16] = 1;
+                    secret[..8].copy_from_slice(&((i * RING + member + 1) as u64).to_le_bytes());
+                    secret
+                })
+                .collect();
+            let ring: Vec<_> = secrets
+                .iter()
+                .map(|secret| lsag::public_key(secret).unwrap())
+                .collect();
+            let signer = i % RING;
+            let signature =
+                lsag::sign(&ring, b"spend", signer, &secrets[signer], &[7; 32]).unwrap();
+            lsag::Job::new(&ring, b"spend", &signature).unwrap()
+        })
+        .collect()
+}
+
+/// LSAG's equations with the crate's variable-time sums.
+fn peer_verifies(job: &lsag::Job) -> bool {
+    let point = |bytes: &[u8; 32]| CompressedRistretto(*bytes).decompress().unwrap();
+    let image = point(job.image());
+    let transcript = Transcript::new(Scheme::Ristretto255, job.ring(), job.image(), job.message());
+    let first = Scalar::from_canonical_bytes(*job.challenge()).unwrap();
+    let mut c = first;
+    for (i, member) in job.ring().iter().enumerate() {
+        let mut uniform = [0; 64];
+        let tag = b"PARS-RING-v1-ristretto255_XMD:SHA-512_R255MAP_RO_";
+        expand_message_xmd::<sha2::Sha512>(member, tag, &mut uniform);
+        let hash = RistrettoPoint::from_uniform_bytes(&uniform);
+        let s = Scalar::from_canonical_bytes(job.responses()[i]).unwrap();
+        let left = RistrettoPoint::vartime_double_scalar_mul_basepoint(&c, &point(member), &s);
+        let right = RistrettoPoint::vartime_multiscalar_mul([s, c], [hash, image]);
+        let wide = transcript.challenge(
+            i as u16,
+            left.compress().as_bytes(),
+            right.compress().as_bytes(),
+        );
+        c = Scalar::from_bytes_mod_order_wide(&wide);
+    }
+    c == first
+}
+
+fn verify_lsag(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("lsag16-ristretto255/verify");
+    let all = lsag_rings(RINGS[1]);
+    for size in RINGS {
+        for level in levels() {
+            row(
+                &mut group,
+                &format!("pars-{level}"),
+                &all[..size],
+                &true,
+                |jobs| {
+                    let jobs: Vec<_> = jobs.iter().collect();
+                    lsag::verify_batch_at(level, &jobs, &Members::new(0))
+                },
+            );
+        }
+    }
+    row(&mut group, "curve25519-dalek", &all[..1], &true, |jobs| {
+        jobs.iter().map(peer_verifies).collect()
+    });
+    group.finish();
+}
