@@ -6,6 +6,7 @@
 //! | `plan` | batches of states, pairs, lists and paths cut into submissions |
 //! | `slots` | buffers of submissions |
 //! | `tree` | [`DeviceTree`]: a Merkle tree whose levels stay in device memory |
+//! | `small` | [`SmallHasher`]: Poseidon2 over the 31-bit fields and Goldilocks |
 //!
 //! The arithmetic is the generated one of `field::wgsl`, with 64-bit sums where the device has them; the rounds are those of the CPU
 //! code, so the bits are equal. A thread computes one permutation after another: all blocks of a list, all levels of a path.
@@ -16,6 +17,7 @@
 mod plan;
 mod shaders;
 mod slots;
+mod small;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -30,6 +32,7 @@ use shaders::Batch;
 use slots::{Need, Slot, Slots, largest_binding};
 use std::collections::VecDeque;
 
+pub use small::{GOLDILOCKS, SmallError, SmallHasher, SmallPoseidon2};
 pub use tree::DeviceTree;
 
 /// Widths of [`Instance::Circom`] that run on a device.
@@ -55,6 +58,9 @@ pub enum HashError {
     /// The tree cannot do what it was asked.
     #[error(transparent)]
     Tree(#[from] TreeError),
+    /// Parameters or states of a small field that are refused.
+    #[error(transparent)]
+    Small(#[from] SmallError),
     /// The device failed.
     #[error(transparent)]
     Gpu(#[from] GpuError),
@@ -483,15 +489,36 @@ impl BatchHasher {
         let Some(program) = shaders::program(which, form) else {
             return Err(unfinished(&self.device, 0, 0));
         };
-        let module = self
-            .device
-            .shader("poseidon", program.source, self.tuning.checks)?;
-        let threads = [("THREADS", f64::from(self.tuning.threads))];
-        let compiled = self.device.scoped(|| {
-            let raw = self.device.raw();
+        let compiled = Program::compile(
+            &self.device,
+            &self.layout,
+            &self.tuning,
+            program.source,
+            &program.constants,
+            shaders::compresses(which),
+        )?;
+        self.programs.push((which, compiled.clone()));
+        Ok(compiled)
+    }
+}
+
+impl Program {
+    /// Compiles a shader with the entry point `permute`, and `scatter` if it makes trees.
+    fn compile(
+        device: &Device,
+        layout: &wgpu::BindGroupLayout,
+        tuning: &Tuning,
+        source: String,
+        constants: &[u32],
+        trees: bool,
+    ) -> Result<Self, GpuError> {
+        let module = device.shader("poseidon", source, tuning.checks)?;
+        let threads = [("THREADS", f64::from(tuning.threads))];
+        device.scoped(|| {
+            let raw = device.raw();
             let pipeline_layout = raw.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
                 label: Some("poseidon"),
-                bind_group_layouts: &[Some(&self.layout)],
+                bind_group_layouts: &[Some(layout)],
                 ..Default::default()
             });
             let pipeline = |entry: &str| {
@@ -507,22 +534,16 @@ impl BatchHasher {
                     cache: None,
                 })
             };
-            let bytes = bytemuck::cast_slice(&program.constants);
-            let constants = slots::make(
-                &self.device,
-                "poseidon constants",
-                bytes.len() as u64,
-                wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
-            );
-            self.device.queue().write_buffer(&constants, 0, bytes);
-            Program {
+            let bytes = bytemuck::cast_slice(constants);
+            let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
+            let constants = slots::make(device, "poseidon constants", bytes.len() as u64, usage);
+            device.queue().write_buffer(&constants, 0, bytes);
+            Self {
                 permute: pipeline("permute"),
-                scatter: shaders::compresses(which).then(|| pipeline("scatter")),
+                scatter: trees.then(|| pipeline("scatter")),
                 constants,
             }
-        })?;
-        self.programs.push((which, compiled.clone()));
-        Ok(compiled)
+        })
     }
 }
 
