@@ -1,0 +1,208 @@
+//! The kernels of Poseidon on a device.
+
+use std::collections::VecDeque;
+
+use pars_kernels::poseidon::gpu::{BatchHasher, HashError, Pending, Tuning};
+
+use super::{
+    DEVICE_INPUTS, Fr, Instance, MerklePath, PoseidonCompress, PoseidonHash, PoseidonList,
+    PoseidonPair, PoseidonPath, PoseidonVerifyPath,
+};
+use crate::context::GpuContext;
+use crate::error::DeviceError;
+use crate::kernel::{Accelerator, DeviceAnswers, Kernel};
+
+/// Most bytes of a batch.
+const BATCH_BYTES: usize = 64 << 20;
+
+/// What a kernel does on a device.
+pub(super) trait OnDevice: Kernel {
+    /// What a job's answer is made of beside the device's result.
+    type Kept;
+
+    /// The hash of a job, if devices have a path for it.
+    fn instance(job: &Self::Job) -> Option<Instance>;
+
+    /// Sends jobs of one instance off.
+    fn send(
+        hasher: &mut BatchHasher,
+        instance: Instance,
+        jobs: &[&Self::Job],
+    ) -> Result<Pending, HashError>;
+
+    /// What is kept of a job.
+    fn keep(job: &Self::Job) -> Self::Kept;
+
+    /// The answer.
+    fn judge(kept: &Self::Kept, result: Fr) -> Self::Output;
+}
+
+impl OnDevice for PoseidonHash {
+    type Kept = ();
+
+    fn instance(job: &PoseidonList) -> Option<Instance> {
+        let wide = job.instance == Instance::Circom && job.inputs.len() > DEVICE_INPUTS;
+        (!wide).then_some(job.instance)
+    }
+
+    fn send(
+        hasher: &mut BatchHasher,
+        instance: Instance,
+        jobs: &[&PoseidonList],
+    ) -> Result<Pending, HashError> {
+        let lists: Vec<&[Fr]> = jobs.iter().map(|job| job.inputs()).collect();
+        hasher.submit_lists(instance, &lists)
+    }
+
+    fn keep(_: &PoseidonList) {}
+
+    fn judge((): &(), result: Fr) -> Fr {
+        result
+    }
+}
+
+impl OnDevice for PoseidonCompress {
+    type Kept = ();
+
+    fn instance(job: &PoseidonPair) -> Option<Instance> {
+        Some(job.instance)
+    }
+
+    fn send(
+        hasher: &mut BatchHasher,
+        instance: Instance,
+        jobs: &[&PoseidonPair],
+    ) -> Result<Pending, HashError> {
+        let pairs: Vec<[Fr; 2]> = jobs.iter().map(|job| job.pair).collect();
+        hasher.submit_pairs(instance, &pairs)
+    }
+
+    fn keep(_: &PoseidonPair) {}
+
+    fn judge((): &(), result: Fr) -> Fr {
+        result
+    }
+}
+
+impl OnDevice for PoseidonVerifyPath {
+    /// The root, if the index is inside the tree.
+    type Kept = Option<Fr>;
+
+    fn instance(job: &PoseidonPath) -> Option<Instance> {
+        Some(job.instance)
+    }
+
+    fn send(
+        hasher: &mut BatchHasher,
+        instance: Instance,
+        jobs: &[&PoseidonPath],
+    ) -> Result<Pending, HashError> {
+        let paths: Vec<MerklePath<'_>> = jobs.iter().map(|job| job.path()).collect();
+        hasher.submit_paths(instance, &paths)
+    }
+
+    fn keep(job: &PoseidonPath) -> Option<Fr> {
+        job.path().fits().then_some(job.root)
+    }
+
+    fn judge(root: &Option<Fr>, result: Fr) -> bool {
+        *root == Some(result)
+    }
+}
+
+/// A batch on its way.
+struct Flight<K: OnDevice> {
+    /// Submissions, and which jobs are in each.
+    parts: Vec<(Pending, Vec<usize>)>,
+    kept: Vec<K::Kept>,
+}
+
+struct Hashing<K: OnDevice> {
+    hasher: BatchHasher,
+    max_bytes: usize,
+    flying: VecDeque<Flight<K>>,
+}
+
+/// Opens a kernel.
+pub(super) fn open<K: OnDevice>(
+    context: &GpuContext<'_>,
+) -> Result<Option<Box<dyn Accelerator<K>>>, DeviceError> {
+    let device = context.device();
+    let memory = usize::try_from(context.memory()).unwrap_or(usize::MAX);
+    let mut tuning = Tuning::of(device);
+    // A batch in flight holds its input once and its results twice; a state and its results take less than a kilobyte.
+    tuning.max_batch = tuning.max_batch.min(memory >> 12).max(1);
+    Ok(Some(Box::new(Hashing::<K> {
+        hasher: BatchHasher::with_tuning(device, tuning)?,
+        max_bytes: BATCH_BYTES.min(memory / 8),
+        flying: VecDeque::new(),
+    })))
+}
+
+impl<K: OnDevice> Accelerator<K> for Hashing<K> {
+    fn max_batch(&self) -> usize {
+        self.hasher.max_batch()
+    }
+
+    fn max_bytes(&self) -> usize {
+        self.max_bytes
+    }
+
+    fn run(&mut self, jobs: &[&K::Job]) -> DeviceAnswers<K::Output> {
+        self.submit(jobs)?;
+        self.collect()
+    }
+
+    fn depth(&self) -> usize {
+        2
+    }
+
+    fn submit(&mut self, jobs: &[&K::Job]) -> Result<usize, DeviceError> {
+        let mut parts = Vec::new();
+        for instance in Instance::ALL {
+            let (places, chosen): (Vec<usize>, Vec<&K::Job>) = jobs
+                .iter()
+                .copied()
+                .enumerate()
+                .filter(|(_, job)| K::instance(job) == Some(instance))
+                .unzip();
+            if !chosen.is_empty() {
+                let pending = K::send(&mut self.hasher, instance, &chosen).map_err(failure)?;
+                parts.push((pending, places));
+            }
+        }
+        let kept = jobs.iter().map(|job| K::keep(job)).collect();
+        self.flying.push_back(Flight { parts, kept });
+        Ok(jobs.len())
+    }
+
+    fn collect(&mut self) -> DeviceAnswers<K::Output> {
+        let Some(flight) = self.flying.pop_front() else {
+            let nothing = format!("nothing of {} is in flight", K::NAME);
+            return Err(DeviceError::Rejected(nothing));
+        };
+        let mut answers: Vec<Option<K::Output>> = flight.kept.iter().map(|_| None).collect();
+        for (pending, places) in flight.parts {
+            let results = self.hasher.collect(pending).map_err(failure)?;
+            for (at, result) in places.into_iter().zip(results) {
+                if let (Some(answer), Some(kept)) = (answers.get_mut(at), flight.kept.get(at)) {
+                    *answer = Some(K::judge(kept, result));
+                }
+            }
+        }
+        Ok(answers)
+    }
+}
+
+fn failure(error: HashError) -> DeviceError {
+    match error {
+        HashError::Gpu(error) => error.into(),
+        HashError::Unfinished {
+            missing, states, ..
+        } => DeviceError::AnswerCount {
+            asked: states,
+            got: states.saturating_sub(missing),
+        },
+        other => DeviceError::Rejected(other.to_string()),
+    }
+}
