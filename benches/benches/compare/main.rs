@@ -5,8 +5,9 @@
 //! percentiles of each one's rounds are compared.
 //!
 //! `cargo bench -p pars-benches --bench compare` prints the tables; with `-- --save benches/results/NAME` it writes
-//! them there as Markdown, with the figures as JSON and throughput against batch size as SVG. Without `--bench`, as
-//! `cargo test` calls it, everybody takes one turn only.
+//! them there as Markdown, with the figures as JSON and throughput against batch size as SVG. It takes some eight
+//! minutes. With `--features oqs` liboqs is a peer too, which needs a C compiler, cmake and libclang to build. Without
+//! `--bench`, as `cargo test` calls it, everybody takes one turn only.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod device;
@@ -19,7 +20,7 @@ mod report;
 #[path = "../mldsa/signed.rs"]
 mod signed;
 
-use std::{hint::black_box, path::PathBuf, time::Instant};
+use std::{hint::black_box, path::PathBuf, sync::Arc, time::Instant};
 
 use pars_engine::{Engine, GpuPolicy, MlDsaVerify};
 use pars_kernels::{
@@ -33,7 +34,11 @@ use signed::Signed;
 /// Bytes of the messages.
 const MESSAGES: [usize; 2] = [64, 1024];
 /// Signatures in a batch of the tables.
-const BATCHES: [usize; 3] = [1, 64, 1024];
+const BATCHES: [usize; 4] = [1, 8, 64, 1024];
+/// A batch for the quickest only: vector code and the peers that come near it.
+const LARGE_BATCH: usize = 16_384;
+/// Signatures in a batch of the tables of all cores.
+const ALL_CORES_BATCHES: [usize; 2] = [64, 1024];
 /// Time that a table takes, roughly, in seconds.
 const TABLE_SECONDS: f64 = 4.0;
 /// Permutations of a state or a message in the hash tables.
@@ -56,8 +61,18 @@ impl<'a> Runner<'a> {
     }
 }
 
-/// Lets everybody take turns. `items` is what a turn does.
-fn compete(quick: bool, id: &str, items: usize, mut runners: Vec<Runner<'_>>) -> Table {
+/// Lets everybody take turns, on one core each. `items` is what a turn does.
+fn compete(quick: bool, id: &str, items: usize, runners: Vec<Runner<'_>>) -> Table {
+    compete_on(1, quick, id, items, runners)
+}
+
+fn compete_on(
+    cores: usize,
+    quick: bool,
+    id: &str,
+    items: usize,
+    mut runners: Vec<Runner<'_>>,
+) -> Table {
     let once = Instant::now();
     let mut times: Vec<Vec<f64>> = runners
         .iter_mut()
@@ -87,6 +102,7 @@ fn compete(quick: bool, id: &str, items: usize, mut runners: Vec<Runner<'_>>) ->
     let table = Table {
         id: id.to_owned(),
         items,
+        cores,
         rounds,
         entries,
     };
@@ -102,6 +118,22 @@ fn levels() -> Vec<Level> {
         .collect()
 }
 
+/// Levels that compete at a batch size.
+fn levels_at(size: usize) -> Vec<Level> {
+    let mut levels = levels();
+    levels.retain(|level| size < LARGE_BATCH || *level != Level::Portable);
+    levels
+}
+
+/// Peers that compete at a batch size.
+fn peers_at(set: ParameterSet, size: usize) -> Vec<peers::Peer> {
+    if size < LARGE_BATCH {
+        peers::of(set)
+    } else {
+        peers::quick(set)
+    }
+}
+
 fn jobs(signed: &[Signed], size: usize) -> Vec<VerifyJob> {
     signed
         .iter()
@@ -115,7 +147,7 @@ fn jobs(signed: &[Signed], size: usize) -> Vec<VerifyJob> {
 fn fresh(quick: bool, set: ParameterSet, signed: &[Signed], len: usize, size: usize) -> Table {
     let asked: Vec<&Signed> = signed.iter().cycle().take(size).collect();
     let mut runners = Vec::new();
-    for level in levels() {
+    for level in levels_at(size) {
         let asked = &asked;
         runners.push(Runner::new(format!("pars-{level}"), move || {
             let jobs: Vec<VerifyJob> = black_box(asked)
@@ -128,7 +160,7 @@ fn fresh(quick: bool, set: ParameterSet, signed: &[Signed], len: usize, size: us
             assert!(verdicts.iter().all(|valid| *valid));
         }));
     }
-    for peer in peers::of(set) {
+    for peer in peers_at(set, size) {
         let asked = &asked;
         runners.push(Runner::new(peer.who, move || {
             assert!(black_box(asked).iter().all(|one| (peer.verify)(one)));
@@ -139,7 +171,7 @@ fn fresh(quick: bool, set: ParameterSet, signed: &[Signed], len: usize, size: us
 }
 
 /// Verification with the key prepared before; the peers that can keep no key start from its bytes.
-fn prepared(quick: bool, set: ParameterSet, signed: &[Signed], size: usize) -> Table {
+fn prepared(quick: bool, set: ParameterSet, signed: &[Signed], len: usize, size: usize) -> Table {
     let jobs = jobs(signed, size);
     let keys: Vec<PreparedKey> = signed
         .iter()
@@ -148,7 +180,7 @@ fn prepared(quick: bool, set: ParameterSet, signed: &[Signed], size: usize) -> T
     let asked: Vec<_> = jobs.iter().zip(keys.iter().map(Some).cycle()).collect();
     let from_bytes: Vec<&Signed> = signed.iter().cycle().take(size).collect();
     let mut runners = Vec::new();
-    for level in levels() {
+    for level in levels_at(size) {
         let asked = &asked;
         runners.push(Runner::new(format!("pars-{level}"), move || {
             let verdicts = mldsa::verify_prepared_at(level, black_box(asked));
@@ -156,7 +188,7 @@ fn prepared(quick: bool, set: ParameterSet, signed: &[Signed], size: usize) -> T
         }));
     }
     let decoded = peers::prepared(set, signed);
-    {
+    if size < LARGE_BATCH {
         let from_bytes = &from_bytes;
         runners.push(Runner::new("ml-dsa, key decoded", move || {
             let asked = black_box(from_bytes).iter().enumerate();
@@ -167,14 +199,49 @@ fn prepared(quick: bool, set: ParameterSet, signed: &[Signed], size: usize) -> T
             );
         }));
     }
-    for peer in peers::of(set) {
+    for peer in peers_at(set, size) {
         let from_bytes = &from_bytes;
         runners.push(Runner::new(peer.who, move || {
             assert!(black_box(from_bytes).iter().all(|one| (peer.verify)(one)));
         }));
     }
-    let id = format!("{}/verify-prepared, 64-byte messages", name(set));
+    let id = format!("{}/verify-prepared, {len}-byte messages", name(set));
     compete(quick, &id, size, runners)
+}
+
+/// Verification on all cores: the engine with fresh and with prepared keys, and the quick peers with an equal share of
+/// the batch on each core.
+fn all_cores(quick: bool, set: ParameterSet, signed: &[Signed], size: usize) -> Table {
+    let engine = &cpu_engine();
+    let keys: Vec<Arc<PreparedKey>> = signed
+        .iter()
+        .map(|one| Arc::new(PreparedKey::new(&one.public_key).unwrap()))
+        .collect();
+    let asked: &Vec<&Signed> = &signed.iter().cycle().take(size).collect();
+    let job =
+        |one: &Signed| VerifyJob::pure(&one.public_key, b"", &one.message, &one.signature).unwrap();
+    let answer = move |jobs: Vec<VerifyJob>| {
+        let verdicts = engine.call_many_blocking::<MlDsaVerify>(jobs).unwrap();
+        assert!(verdicts.iter().all(|valid| *valid));
+    };
+    let keys = &keys;
+    let mut runners = vec![
+        Runner::new("pars-engine", move || {
+            answer(black_box(asked).iter().map(|one| job(one)).collect());
+        }),
+        Runner::new("pars-engine, keys prepared", move || {
+            let with_keys = black_box(asked).iter().zip(keys.iter().cycle());
+            answer(with_keys.map(|(one, key)| job(one).with_key(key)).collect());
+        }),
+    ];
+    for peer in peers::quick(set) {
+        runners.push(Runner::new(peer.who, move || {
+            assert_eq!(peers::on_all_cores(black_box(asked), peer.verify), size);
+        }));
+    }
+    let id = format!("{}/verify on all cores, 64-byte messages", name(set));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    compete_on(cores, quick, &id, size, runners)
 }
 
 /// Keccak-f[1600] alone, on many states.
@@ -316,12 +383,21 @@ fn main() {
     for set in ParameterSet::ALL {
         for len in MESSAGES {
             let signed = signed::signed(set, len);
-            for &size in batches {
+            let mut sizes = batches.to_vec();
+            let short = len == MESSAGES[0];
+            if short && !quick {
+                sizes.push(LARGE_BATCH);
+            }
+            for &size in &sizes {
                 tables.push(fresh(quick, set, &signed, len, size));
             }
-            if len == MESSAGES[0] {
-                for &size in batches {
-                    tables.push(prepared(quick, set, &signed, size));
+            for &size in &sizes {
+                tables.push(prepared(quick, set, &signed, len, size));
+            }
+            if short {
+                let sizes: &[usize] = if quick { &[8] } else { &ALL_CORES_BATCHES };
+                for &size in sizes {
+                    tables.push(all_cores(quick, set, &signed, size));
                 }
             }
         }

@@ -29,6 +29,8 @@ impl Entry {
 pub struct Table {
     pub id: String,
     pub items: usize,
+    /// Cores that everybody has.
+    pub cores: usize,
     pub rounds: usize,
     pub entries: Vec<Entry>,
 }
@@ -47,9 +49,14 @@ impl Table {
         let best = self.best_peer();
         let _ = writeln!(
             out,
-            "### {}, batch of {}\n\n| who | µs, 10th percentile | µs, median | a second and core | ratio to {} |\n| --- | ---: | ---: | ---: | ---: |",
+            "### {}, batch of {}\n\n| who | µs, 10th percentile | µs, median | a second on {} | ratio to {} |\n| --- | ---: | ---: | ---: | ---: |",
             self.id,
             self.items,
+            if self.cores == 1 {
+                "one core".to_owned()
+            } else {
+                format!("{} cores", self.cores)
+            },
             best.map_or("a peer", |best| &best.who),
         );
         for entry in &self.entries {
@@ -83,9 +90,10 @@ impl Table {
             })
             .collect();
         format!(
-            r#"{{"id":"{}","batch":{},"rounds":{},"entries":[{}]}}"#,
+            r#"{{"id":"{}","batch":{},"cores":{},"rounds":{},"entries":[{}]}}"#,
             self.id,
             self.items,
+            self.cores,
             self.rounds,
             entries.join(",")
         )
@@ -117,7 +125,7 @@ pub fn machine() -> String {
 pub fn save(folder: &Path, machine: &str, tables: &[Table], svg: &str) -> io::Result<()> {
     std::fs::create_dir_all(folder)?;
     let mut markdown = format!(
-        "# Measured side by side\n\n{machine}.\n\nOne thread; everybody takes turns in one process; a ratio compares 10th percentiles, above 1 is\nquicker than the best peer. Made by `cargo bench -p pars-benches --bench compare -- --save`.\n\n![throughput against batch size](throughput.svg)\n\n"
+        "# Measured side by side\n\n{machine}.\n\nOne thread where nothing else is said; everybody takes turns in one process; a ratio compares 10th percentiles, above 1 is\nquicker than the best peer. Made by `cargo bench -p pars-benches --bench compare -- --save`.\n\n![throughput against batch size](throughput.svg)\n\n"
     );
     for table in tables {
         markdown.push_str(&table.markdown());

@@ -1,8 +1,8 @@
-//! ML-DSA verification from bytes: our paths and four peers in one run.
+//! ML-DSA verification from bytes: our paths and the peers in one run.
 //!
 //! Ids are `mldsa<set>/verify/<who>/<batch>` for messages of 64 bytes, `verify-1k` for 1 KiB, and
-//! `verify-prepared` where the key was prepared before. Every who starts from the bytes of public key,
-//! message and signature, every signature has its own key, and every verdict is asserted.
+//! `verify-prepared` and `verify-prepared-1k` where the key was prepared before. Every who starts from the bytes of
+//! public key, message and signature, every signature has its own key, and every verdict is asserted.
 //!
 //! | who | what |
 //! |---|---|
@@ -12,6 +12,10 @@
 //! | `pars-engine` | the engine on the CPU, all its threads |
 //! | `pars-gpu` | the GPU kernel called directly, on the first adapter (named in the output) |
 //! | `ml-dsa`, `aws-lc-rs`, `libcrux-ml-dsa`, `pqcrypto-mldsa` | the peers, one after another, on the calling thread |
+//! | `oqs` | liboqs likewise, with `--features oqs`: its build needs a C compiler, cmake and libclang |
+//! | `<peer>-all-cores` | a quick peer on all cores, an equal share of the batch each |
+//!
+//! As a test (without `--bench`) each runs once, in batches of at most 64.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
@@ -43,8 +47,17 @@ const SINGLE_BATCHES: [usize; 3] = [1, 64, 1_024];
 /// Batch sizes on software adapters, which need about a millisecond a signature.
 const SOFTWARE_BATCHES: [usize; 2] = [1, 64];
 
-/// Groups and the bytes of their messages.
-const MESSAGES: [(&str, usize); 2] = [("verify", 64), ("verify-1k", 1_024)];
+/// Batch sizes of peers on all cores.
+const ALL_CORES_BATCHES: [usize; 2] = [64, 1_024];
+
+/// Largest batch when the benches run as a test.
+const TEST_BATCH: usize = 64;
+
+/// Groups with fresh keys, those with prepared keys, and the bytes of their messages.
+const MESSAGES: [(&str, &str, usize); 2] = [
+    ("verify", "verify-prepared", 64),
+    ("verify-1k", "verify-prepared-1k", 1_024),
+];
 
 /// How long a device may take.
 const GPU_TIMEOUT: Duration = Duration::from_secs(60);
@@ -59,7 +72,9 @@ fn bench(
     signed: &[Signed],
     mut valid: impl FnMut(&[&Signed]) -> usize,
 ) {
-    for &size in batches {
+    let as_test = !std::env::args().any(|argument| argument == "--bench");
+    let most = if as_test { TEST_BATCH } else { usize::MAX };
+    for &size in batches.iter().filter(|&&size| size <= most) {
         let batch: Vec<&Signed> = signed.iter().cycle().take(size).collect();
         group.throughput(Throughput::Elements(u64::try_from(size).unwrap()));
         group.bench_with_input(BenchmarkId::new(who, size), &batch, |bencher, batch| {
@@ -117,7 +132,7 @@ fn verify(criterion: &mut Criterion) {
             Some((BatchVerifier::new(&device).unwrap(), software))
         }
     };
-    for (set, (name, message_len)) in ParameterSet::ALL
+    for (set, (name, _, message_len)) in ParameterSet::ALL
         .into_iter()
         .flat_map(|set| MESSAGES.map(|message| (set, message)))
     {
@@ -185,6 +200,12 @@ fn verify(criterion: &mut Criterion) {
                 batch.iter().filter(|one| (peer.verify)(one)).count()
             });
         }
+        for peer in peers::quick(set) {
+            let who = format!("{}-all-cores", peer.who);
+            bench(&mut group, &who, &ALL_CORES_BATCHES, &signed, |batch| {
+                peers::on_all_cores(batch, peer.verify)
+            });
+        }
         group.finish();
     }
 }
@@ -203,13 +224,16 @@ fn open_group<'a>(criterion: &'a mut Criterion, set: ParameterSet, name: &str) -
 
 /// Verification with keys prepared before; no peer but `ml-dsa` can keep one.
 fn verify_prepared(criterion: &mut Criterion) {
-    for set in ParameterSet::ALL {
-        let signed = signed::signed(set, MESSAGES[0].1);
+    for (set, (_, name, message_len)) in ParameterSet::ALL
+        .into_iter()
+        .flat_map(|set| MESSAGES.map(|message| (set, message)))
+    {
+        let signed = signed::signed(set, message_len);
         let keys: Vec<PreparedKey> = signed
             .iter()
             .map(|one| PreparedKey::new(&one.public_key).unwrap())
             .collect();
-        let mut group = open_group(criterion, set, "verify-prepared");
+        let mut group = open_group(criterion, set, name);
         for level in Level::ALL {
             if !level.is_available() {
                 continue;

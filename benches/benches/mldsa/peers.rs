@@ -15,6 +15,21 @@ pub struct Peer {
     pub verify: fn(&Signed) -> bool,
 }
 
+/// The number of valid signatures of a batch, found by all cores of this machine, an equal share each.
+pub fn on_all_cores(batch: &[&Signed], verify: fn(&Signed) -> bool) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = batch
+            .chunks(batch.len().div_ceil(cores).max(1))
+            .map(|share| scope.spawn(move || share.iter().filter(|one| verify(one)).count()))
+            .collect();
+        workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap())
+            .sum()
+    })
+}
+
 fn rust_crypto<P: MlDsaParams>(one: &Signed) -> bool {
     let key = EncodedVerifyingKey::<P>::try_from(one.public_key.as_slice()).unwrap();
     let signature = EncodedSignature::<P>::try_from(one.signature.as_slice()).unwrap();
@@ -23,9 +38,20 @@ fn rust_crypto<P: MlDsaParams>(one: &Signed) -> bool {
     })
 }
 
+/// liboqs, from bytes.
+#[cfg(feature = "oqs")]
+fn liboqs(algorithm: oqs::sig::Algorithm, one: &Signed) -> bool {
+    static INIT: std::sync::Once = std::sync::Once::new();
+    INIT.call_once(oqs::init);
+    let sig = oqs::sig::Sig::new(algorithm).unwrap();
+    let key = sig.public_key_from_bytes(&one.public_key).unwrap();
+    let signature = sig.signature_from_bytes(&one.signature).unwrap();
+    sig.verify(&one.message, signature, key).is_ok()
+}
+
 macro_rules! peers {
-    ($params:ident, $aws:ident, $libcrux:ident, $key:ident, $signature:ident, $pqclean:ident) => {
-        [
+    ($params:ident, $aws:ident, $libcrux:ident, $key:ident, $signature:ident, $pqclean:ident, $oqs:ident) => {
+        Vec::from([
             Peer {
                 who: "ml-dsa",
                 verify: rust_crypto::<ml_dsa::$params>,
@@ -56,11 +82,18 @@ macro_rules! peers {
                     $pqclean::verify_detached_signature(&signature, &one.message, &key).is_ok()
                 },
             },
-        ]
+            #[cfg(feature = "oqs")]
+            Peer {
+                who: "oqs",
+                verify: |one| liboqs(oqs::sig::Algorithm::$oqs, one),
+            },
+        ])
     };
 }
 
-pub fn of(set: ParameterSet) -> [Peer; 4] {
+/// All peers of a set: `ml-dsa`, `aws-lc-rs`, `libcrux-ml-dsa`, `pqcrypto-mldsa`, and with the feature `oqs`, which
+/// builds liboqs, `oqs`.
+pub fn of(set: ParameterSet) -> Vec<Peer> {
     match set {
         ParameterSet::MlDsa44 => peers!(
             MlDsa44,
@@ -68,7 +101,8 @@ pub fn of(set: ParameterSet) -> [Peer; 4] {
             ml_dsa_44,
             MLDSA44VerificationKey,
             MLDSA44Signature,
-            mldsa44
+            mldsa44,
+            MlDsa44
         ),
         ParameterSet::MlDsa65 => peers!(
             MlDsa65,
@@ -76,7 +110,8 @@ pub fn of(set: ParameterSet) -> [Peer; 4] {
             ml_dsa_65,
             MLDSA65VerificationKey,
             MLDSA65Signature,
-            mldsa65
+            mldsa65,
+            MlDsa65
         ),
         ParameterSet::MlDsa87 => peers!(
             MlDsa87,
@@ -84,9 +119,17 @@ pub fn of(set: ParameterSet) -> [Peer; 4] {
             ml_dsa_87,
             MLDSA87VerificationKey,
             MLDSA87Signature,
-            mldsa87
+            mldsa87,
+            MlDsa87
         ),
     }
+}
+
+/// Those of [`of`] that come near the best: C and assembly with AVX2.
+pub fn quick(set: ParameterSet) -> Vec<Peer> {
+    let mut peers = of(set);
+    peers.retain(|peer| ["aws-lc-rs", "pqcrypto-mldsa", "oqs"].contains(&peer.who));
+    peers
 }
 
 /// Verifies a signature with the key of this number.
