@@ -5,7 +5,7 @@
 //! percentiles of each one's rounds are compared.
 //!
 //! `cargo bench -p pars-benches --bench compare` prints the tables; with `-- --save benches/results/NAME` it writes
-//! them there as Markdown, with the figures as JSON and throughput against batch size as SVG. It takes some eight
+//! them there as Markdown, with the figures as JSON and throughput against batch size as SVG. It takes several
 //! minutes. With `--features oqs` liboqs is a peer too, which needs a C compiler, cmake and libclang to build. Without
 //! `--bench`, as `cargo test` calls it, everybody takes one turn only.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
@@ -402,6 +402,7 @@ fn main() {
             }
         }
     }
+    println!("{}", report::hashing_bound(&tables));
     let curves = curves(quick, &signed::signed(ParameterSet::MlDsa65, MESSAGES[0]));
     let panel = plot::Panel {
         title: "ML-DSA-65 verification, fresh keys".to_owned(),
