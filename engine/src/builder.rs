@@ -45,7 +45,7 @@ impl Row {
 /// The kernels that every engine has.
 fn standard_kernels() -> Vec<Row> {
     vec![Row::of::<MlDsaVerify>(|config| {
-        KeyCache::new(config.key_cache_bytes)
+        KeyCache::new(config.key_cache_bytes).on_devices(config.gpu_key_bytes)
     })]
 }
 
@@ -116,6 +116,14 @@ impl EngineBuilder {
     #[must_use]
     pub fn max_batch(mut self, jobs: usize) -> Self {
         self.config.max_batch = jobs;
+        self
+    }
+
+    /// Longest expected time of a batch on a device, which is how long a more urgent job may have to wait for
+    /// it. Default: 100 ms. One job is always taken.
+    #[must_use]
+    pub fn max_batch_time(mut self, time: Duration) -> Self {
+        self.config.max_batch_time = time;
         self
     }
 
@@ -209,6 +217,14 @@ impl EngineBuilder {
     #[must_use]
     pub fn key_cache_bytes(mut self, bytes: usize) -> Self {
         self.config.key_cache_bytes = bytes;
+        self
+    }
+
+    /// Most bytes of each device's memory for ML-DSA keys that are kept there, within
+    /// [`gpu_memory`](Self::gpu_memory). Default: 64 MiB, 1,800 keys of ML-DSA-65. With 0 none is kept.
+    #[must_use]
+    pub fn gpu_key_bytes(mut self, bytes: u64) -> Self {
+        self.config.gpu_key_bytes = bytes;
         self
     }
 

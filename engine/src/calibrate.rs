@@ -15,6 +15,9 @@ const MOST_GROUPS: usize = 32;
 /// Jobs count as rich in bytes when they have this many times the bytes of the poorest, for their weight.
 const RICH: f64 = 4.0;
 
+/// Costs that are off by more than this factor are measured again.
+const HOLDS: f64 = 4.0;
+
 const MIB: f64 = (1 << 20) as f64;
 
 /// What jobs weigh and hold, together.
@@ -64,37 +67,24 @@ impl Size {
     }
 }
 
-#[cfg(test)]
 impl Line {
     /// Nanoseconds that jobs of this size cost beside the fixed time.
     pub(crate) fn rest(&self, size: Size) -> f64 {
         self.unit * size.weight + self.byte * size.bytes
     }
 
+    /// The costs in a report, of usual jobs of this size.
+    pub(crate) fn cost(&self, usual: Size) -> Cost {
+        Cost {
+            fixed: duration(self.fixed),
+            job: duration(self.unit * usual.weight),
+            mib: duration(self.byte * MIB),
+        }
+    }
+
     /// Nanoseconds of a batch of this size.
     pub(crate) fn time(&self, size: Size) -> f64 {
         self.fixed + self.rest(size)
-    }
-}
-
-impl From<Line> for Cost {
-    fn from(line: Line) -> Self {
-        Self {
-            fixed: duration(line.fixed),
-            job: duration(line.unit),
-            mib: duration(line.byte * MIB),
-        }
-    }
-}
-
-#[cfg(test)]
-impl From<Cost> for Line {
-    fn from(cost: Cost) -> Self {
-        Self {
-            fixed: nanos(cost.fixed),
-            unit: nanos(cost.job),
-            byte: nanos(cost.mib) / MIB,
-        }
     }
 }
 
@@ -168,6 +158,8 @@ pub(crate) trait Bench<K: Kernel> {
     /// The size and the time of one batch of these jobs over and over, as large as the larger one
     /// was.
     fn large(&mut self, jobs: &[&K::Job]) -> Result<(Size, Duration), Self::Error>;
+    /// The size and the time of one job alone.
+    fn one(&mut self, job: &K::Job) -> Result<(Size, Duration), Self::Error>;
 }
 
 /// Times a kernel's samples.
@@ -187,6 +179,23 @@ pub(crate) fn calibrate<K: Kernel, B: Bench<K>>(bench: &mut B) -> Result<Costs, 
         costs.push((group, measure::<K, B>(bench, &jobs)?));
     }
     Ok(Costs(costs))
+}
+
+/// Whether costs of an earlier start still hold: for the usual group, within a factor of [`HOLDS`].
+pub(crate) fn holds<K: Kernel, B: Bench<K>>(
+    bench: &mut B,
+    costs: &Costs,
+) -> Result<bool, B::Error> {
+    let samples = K::samples();
+    let Some(first) = samples.first() else {
+        return Ok(false);
+    };
+    let Some((_, line)) = costs.0.iter().find(|(group, _)| *group == K::group(first)) else {
+        return Ok(false);
+    };
+    let (size, time) = bench.one(first)?;
+    let (took, expected) = (nanos(time), line.time(size));
+    Ok(took <= expected * HOLDS && expected <= took * HOLDS)
 }
 
 fn measure<K: Kernel, B: Bench<K>>(bench: &mut B, jobs: &[&K::Job]) -> Result<Line, B::Error> {
@@ -337,6 +346,24 @@ mod tests {
         fn large(&mut self, jobs: &[&(u64, u32, usize)]) -> Result<(Size, Duration), ()> {
             Ok(Self::batch(jobs, 1_000))
         }
+
+        fn one(&mut self, job: &(u64, u32, usize)) -> Result<(Size, Duration), ()> {
+            Ok(Self::batch(&[job], 1))
+        }
+    }
+
+    #[test]
+    fn old_costs_are_checked() {
+        let costs = calibrate::<Made, _>(&mut MadeUp).unwrap();
+        assert_eq!(holds::<Made, _>(&mut MadeUp, &costs), Ok(true));
+        for factor in [0.2, 5.0] {
+            let mut wrong = costs.clone();
+            wrong.0[0].1.fixed *= factor;
+            wrong.0[0].1.unit *= factor;
+            assert_eq!(holds::<Made, _>(&mut MadeUp, &wrong), Ok(false));
+        }
+        let other = Costs(vec![(8, costs.usual())]);
+        assert_eq!(holds::<Made, _>(&mut MadeUp, &other), Ok(false));
     }
 
     #[test]

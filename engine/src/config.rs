@@ -67,6 +67,8 @@ pub(crate) struct Config {
     pub(crate) share_identical: bool,
     pub(crate) cache_folder: CacheFolder,
     pub(crate) gpu_memory: u64,
+    pub(crate) max_batch_time: Duration,
+    pub(crate) gpu_key_bytes: u64,
 }
 
 impl Default for Config {
@@ -90,6 +92,8 @@ impl Default for Config {
             share_identical: true,
             cache_folder: CacheFolder::User,
             gpu_memory: 2 << 30,
+            max_batch_time: Duration::from_millis(100),
+            gpu_key_bytes: 64 << 20,
         }
     }
 }

@@ -1,21 +1,23 @@
 //! One kernel on one device: self-test, measurement, batches, audit and fall-back.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
-use crate::calibrate::{Bench, Size, calibrate};
+use crate::calibrate::{Bench, Costs, Size, calibrate, holds};
 #[cfg(feature = "gpu")]
 use crate::context::GpuContext;
 use crate::cpu;
 use crate::error::{DeviceError, panic_text};
 use crate::fault::ScriptedDevice;
-use crate::kernel::{Accelerator, Kernel};
-use crate::lane::{DeviceTurn, Lane, Outlook, book_batch};
+use crate::kernel::{Accelerator, DeviceAnswers, Kernel};
+use crate::lane::{DeviceTurn, Lane, Outlook, book_batch, jobs_of, usual};
 use crate::queue::Entry;
 use crate::report::{AdapterSummary, Cost, SelfTestReport};
+use crate::routing::Limits;
 use crate::store::Store;
 use crate::ticket::Answer;
 
@@ -65,7 +67,7 @@ impl OpenDevice {
                 let context = GpuContext::within(device, site.memory, store, prefix);
                 K::open_gpu(&context, state)
             }
-            Self::Scripted(device) => Ok(Some(device.open_kernel())),
+            Self::Scripted(device) => device.open_kernel().map(Some),
         }
     }
 
@@ -87,9 +89,10 @@ pub(crate) struct Source {
 
 /// What came of a look for work.
 pub(crate) enum Turn {
-    /// A batch ran.
+    /// A batch ran, or is on its way.
     Ran,
-    /// A batch failed here and was answered by the CPU; the device must not be used further.
+    /// The device must not be used further. What was in flight is still to be
+    /// [`abandoned`](OnDevice::abandon).
     Failed(DeviceError),
     /// No batch.
     Nothing(Outlook),
@@ -98,10 +101,21 @@ pub(crate) enum Turn {
 /// A kernel opened on a device, its types hidden.
 pub(crate) trait OnDevice {
     fn kernel(&self) -> &'static str;
+    /// Only while nothing is in flight.
     fn self_test(&mut self, backend: &str) -> SelfTestReport;
     /// Measures and lets jobs in. Only after a passed self-test.
-    fn enter_service(&mut self) -> Result<Cost, DeviceError>;
+    fn enter_service(&mut self, site: &Site) -> Result<Cost, DeviceError>;
+    /// Takes a batch if there is one, and sends it off or runs it.
     fn turn(&mut self, cpu: &rayon::ThreadPool) -> Turn;
+    /// When the oldest batch in flight was sent off.
+    fn oldest(&self) -> Option<Instant>;
+    /// Whether the oldest batch in flight is done; waits a little for it.
+    fn poll(&mut self, limit: Duration) -> Result<bool, DeviceError>;
+    /// Waits for the oldest batch in flight and answers it. With `refill`, sends the next one off in
+    /// between.
+    fn collect(&mut self, cpu: &rayon::ThreadPool, refill: bool) -> Turn;
+    /// Answers on the CPU whatever is in flight.
+    fn abandon(&mut self, cpu: &rayon::ThreadPool);
 }
 
 /// A kernel opened on a device.
@@ -110,6 +124,18 @@ pub(crate) struct Opened<K: Kernel> {
     accelerator: Box<dyn Accelerator<K>>,
     slot: usize,
     random: u64,
+    /// In the order in which they were sent off.
+    in_flight: VecDeque<Flight<K>>,
+    /// Taken from the queue and not sent off: did not fit the last submission.
+    held: Vec<Entry<K>>,
+    /// When the device had last done a batch.
+    done: Instant,
+}
+
+/// A batch on the device.
+struct Flight<K: Kernel> {
+    batch: Vec<Entry<K>>,
+    sent: Instant,
 }
 
 /// Times a kernel on its device.
@@ -180,6 +206,10 @@ impl<K: Kernel> Bench<K> for OnTheDevice<'_, K> {
         let time = self.time(&batch)?;
         Ok((Size::of_all::<K>(batch), time))
     }
+
+    fn one(&mut self, job: &K::Job) -> Result<(Size, Duration), DeviceError> {
+        Ok((Size::of::<K>(job), self.time(&[job])?))
+    }
 }
 
 /// Some answers of a batch, recomputed.
@@ -202,6 +232,9 @@ impl<K: Kernel> Opened<K> {
             accelerator,
             slot,
             random,
+            in_flight: VecDeque::new(),
+            held: Vec::new(),
+            done: Instant::now(),
         }
     }
 
@@ -215,17 +248,38 @@ impl<K: Kernel> Opened<K> {
     }
 
     /// Runs a batch; panics and wrong counts become errors.
-    fn run(&mut self, jobs: &[&K::Job]) -> Result<Vec<Option<K::Output>>, DeviceError> {
-        let answers = catch_unwind(AssertUnwindSafe(|| self.accelerator.run(jobs)))
-            .map_err(|panic| DeviceError::Panicked(panic_text(panic.as_ref())))??;
-        if answers.len() == jobs.len() {
-            Ok(answers)
-        } else {
-            Err(DeviceError::AnswerCount {
-                asked: jobs.len(),
-                got: answers.len(),
-            })
+    fn run(&mut self, jobs: &[&K::Job]) -> DeviceAnswers<K::Output> {
+        let answers = caught(|| self.accelerator.run(jobs))?;
+        counted(answers, jobs.len())
+    }
+
+    fn depth(&self) -> usize {
+        self.accelerator.depth().max(1)
+    }
+
+    /// Sends a batch off, or the first part of it; the rest is held.
+    fn send(&mut self, mut batch: Vec<Entry<K>>) -> Turn {
+        let sent = Instant::now();
+        let jobs: Vec<&K::Job> = batch.iter().map(|entry| &*entry.job).collect();
+        let count = match caught(|| self.accelerator.submit(&jobs)) {
+            Ok(count) => count,
+            Err(error) => {
+                self.held = batch;
+                return Turn::Failed(error);
+            }
+        };
+        if !(1..=batch.len()).contains(&count) {
+            let asked = batch.len();
+            self.held = batch;
+            return Turn::Failed(DeviceError::AnswerCount { asked, got: count });
         }
+        if count < batch.len() {
+            self.held = batch.split_off(count);
+            let (first, rest) = (jobs_of(&batch), jobs_of(&self.held));
+            self.lane.parted(self.slot, &first, &rest);
+        }
+        self.in_flight.push_back(Flight { batch, sent });
+        Turn::Ran
     }
 
     /// Which answers of a batch the CPU has to look at, in order, each once.
@@ -289,6 +343,7 @@ impl<K: Kernel> Opened<K> {
         self.lane.answer(batch, answers);
     }
 
+    /// Runs a batch where one can be in flight, and answers it.
     fn run_batch(&mut self, cpu: &rayon::ThreadPool, batch: Vec<Entry<K>>) -> Turn {
         let _span = tracing::debug_span!(
             target: "pars_engine::batch", "batch",
@@ -299,13 +354,26 @@ impl<K: Kernel> Opened<K> {
         let jobs: Vec<&K::Job> = batch.iter().map(|entry| &*entry.job).collect();
         let ran = self.run(&jobs);
         let time = start.elapsed();
-        let device_answers = match ran {
-            Ok(answers) => answers,
+        self.lane
+            .finished(self.slot, &jobs_of(&batch), ran.is_ok().then_some(time));
+        match ran {
+            Ok(answers) => self.finish(cpu, batch, answers, start, time),
             Err(error) => {
                 self.fall_back(cpu, batch, time);
-                return Turn::Failed(error);
+                Turn::Failed(error)
             }
-        };
+        }
+    }
+
+    /// Has a device's answers confirmed and audited, and hands them out.
+    fn finish(
+        &mut self,
+        cpu: &rayon::ThreadPool,
+        batch: Vec<Entry<K>>,
+        device_answers: Vec<Option<K::Output>>,
+        start: Instant,
+        time: Duration,
+    ) -> Turn {
         let (indices, undecided, confirmed, audited) = self.pick_for_cpu(&device_answers);
         let recomputed = recompute(self.lane.state(), cpu, &batch, &indices);
         let wrong = recomputed.iter().find_map(|one| {
@@ -346,12 +414,30 @@ impl<K: Kernel> Opened<K> {
             batch.len(),
             "an undecided job was not recomputed"
         );
+        let cache = self.accelerator.cache_stats();
         self.lane.book(self.slot + 1, |device| {
-            book_batch(device, &batch, start, time, by_device)
+            book_batch(device, &batch, start, time, by_device);
+            device.cache = cache;
         });
         self.lane.book(0, |cpu| cpu.answered += undecided);
         self.lane.answer(batch, answers);
         Turn::Ran
+    }
+}
+
+/// Panics of a driver become errors.
+fn caught<T>(call: impl FnOnce() -> Result<T, DeviceError>) -> Result<T, DeviceError> {
+    catch_unwind(AssertUnwindSafe(call))
+        .map_err(|panic| DeviceError::Panicked(panic_text(panic.as_ref())))?
+}
+
+/// As many answers as jobs.
+fn counted<T>(answers: Vec<Option<T>>, asked: usize) -> DeviceAnswers<T> {
+    let got = answers.len();
+    if got == asked {
+        Ok(answers)
+    } else {
+        Err(DeviceError::AnswerCount { asked, got })
     }
 }
 
@@ -433,27 +519,102 @@ impl<K: Kernel> OnDevice for Opened<K> {
         }
     }
 
-    fn enter_service(&mut self) -> Result<Cost, DeviceError> {
-        let most = self.accelerator.max_batch();
+    fn enter_service(&mut self, site: &Site) -> Result<Cost, DeviceError> {
+        let limits = Limits {
+            batch: self.accelerator.max_batch(),
+            bytes: self.accelerator.max_bytes(),
+            depth: self.depth(),
+        };
         let mut bench = OnTheDevice {
-            most: most.min(self.lane.config().max_batch).max(1),
+            most: limits.batch.min(self.lane.config().max_batch).max(1),
             large: 1,
             opened: self,
         };
-        let costs = calibrate::<K, _>(&mut bench)?;
-        let cost = costs.usual().into();
-        self.lane.ready_slot(self.slot, cost, most);
-        Ok(cost)
+        let key = site
+            .name
+            .as_ref()
+            .map(|name| format!("{name}|{}|costs", K::NAME));
+        let known = key.as_ref().and_then(|key| site.store.get(key));
+        let known: Option<Costs> = known.and_then(|text| text.parse().ok());
+        let costs = match known {
+            Some(costs) if holds::<K, _>(&mut bench, &costs)? => costs,
+            _ => {
+                let costs = calibrate::<K, _>(&mut bench)?;
+                if let Some(key) = key {
+                    site.store.put(&key, &costs.to_string());
+                }
+                costs
+            }
+        };
+        self.lane.ready_slot(self.slot, &costs, limits);
+        Ok(costs.usual().cost(usual::<K>().size))
     }
 
     fn turn(&mut self, cpu: &rayon::ThreadPool) -> Turn {
-        match self.lane.device_turn(self.slot) {
-            DeviceTurn::Batch(batch) => {
-                let turn = self.run_batch(cpu, batch);
-                self.lane.device_idle(self.slot);
-                turn
+        if self.in_flight.len() >= self.depth() {
+            return Turn::Nothing(Outlook::default());
+        }
+        let batch = if self.held.is_empty() {
+            match self.lane.device_turn(self.slot) {
+                DeviceTurn::Batch(batch) => batch,
+                DeviceTurn::Nothing(outlook) => return Turn::Nothing(outlook),
             }
-            DeviceTurn::Nothing(outlook) => Turn::Nothing(outlook),
+        } else {
+            std::mem::take(&mut self.held)
+        };
+        if self.depth() == 1 {
+            self.run_batch(cpu, batch)
+        } else {
+            self.send(batch)
+        }
+    }
+
+    fn oldest(&self) -> Option<Instant> {
+        self.in_flight.front().map(|flight| flight.sent)
+    }
+
+    fn poll(&mut self, limit: Duration) -> Result<bool, DeviceError> {
+        caught(|| self.accelerator.poll(limit))
+    }
+
+    fn collect(&mut self, cpu: &rayon::ThreadPool, refill: bool) -> Turn {
+        let Some(flight) = self.in_flight.front() else {
+            return Turn::Nothing(Outlook::default());
+        };
+        let asked = flight.batch.len();
+        let answers = match caught(|| self.accelerator.collect())
+            .and_then(|answers| counted(answers, asked))
+        {
+            Ok(answers) => answers,
+            Err(error) => return Turn::Failed(error),
+        };
+        let Some(Flight { batch, sent }) = self.in_flight.pop_front() else {
+            return Turn::Nothing(Outlook::default());
+        };
+        let now = Instant::now();
+        // It began when it was sent off, or when the one before it was done.
+        let took = now.saturating_duration_since(sent.max(self.done));
+        self.done = now;
+        self.lane.finished(self.slot, &jobs_of(&batch), Some(took));
+        // The device has its next batch before the CPU looks at this one's answers.
+        let next = if refill { self.turn(cpu) } else { Turn::Ran };
+        let finished = self.finish(cpu, batch, answers, sent, took);
+        match (finished, next) {
+            (Turn::Failed(error), _) | (_, Turn::Failed(error)) => Turn::Failed(error),
+            (ran, _) => ran,
+        }
+    }
+
+    fn abandon(&mut self, cpu: &rayon::ThreadPool) {
+        let held = std::mem::take(&mut self.held);
+        let sent = std::mem::take(&mut self.in_flight);
+        let now = Instant::now();
+        let batches = sent
+            .into_iter()
+            .map(|flight| (flight.batch, flight.sent))
+            .chain((!held.is_empty()).then_some((held, now)));
+        for (batch, sent) in batches {
+            self.fall_back(cpu, batch, sent.elapsed());
         }
     }
 }

@@ -3,15 +3,19 @@
 //! It answers by the CPU path and then does what its script says. Give it to
 //! [`EngineBuilder::faulty_device`](crate::EngineBuilder::faulty_device).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::DeviceError;
-use crate::kernel::{Accelerator, Kernel};
+use crate::kernel::{Accelerator, DeviceAnswers, Kernel};
 
 /// One way to fail.
+///
+/// With several batches in flight ([`FaultScript::in_flight`]) a loss, want of memory or a panic at an even
+/// batch shows when that batch is submitted, at an odd one when it is collected; time-outs and wrong
+/// answers show when it is collected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The device is lost, and stays lost until it is opened again.
@@ -36,7 +40,7 @@ pub enum Fault {
 
 impl Fault {
     const fn seeded(random: u64) -> Self {
-        match random % 8 {
+        match random % 9 {
             0 => Self::Lose,
             1 => Self::Timeout,
             2 => Self::OutOfMemory,
@@ -44,8 +48,14 @@ impl Fault {
             4 => Self::Undecided,
             5 => Self::Stall(Duration::from_micros(random >> 8 & 0x3ff)),
             6 => Self::Garbage,
+            7 => Self::WrongAnswer((random >> 8 & 0xff) as usize),
             _ => Self::Panic,
         }
+    }
+
+    /// Whether it shows when the batch is submitted.
+    const fn at_submission(self, batch: u64) -> bool {
+        matches!(self, Self::Lose | Self::OutOfMemory | Self::Panic) && batch.is_multiple_of(2)
     }
 }
 
@@ -56,7 +66,11 @@ pub struct FaultScript {
     at: BTreeMap<u64, Fault>,
     random: Option<(u64, u16)>,
     in_self_test: Option<Fault>,
+    at_opening: BTreeMap<u64, Fault>,
     max_batch: usize,
+    max_bytes: usize,
+    at_once: usize,
+    in_flight: usize,
     opens: u64,
     slow: Duration,
 }
@@ -75,7 +89,11 @@ impl FaultScript {
             at: BTreeMap::new(),
             random: None,
             in_self_test: None,
+            at_opening: BTreeMap::new(),
             max_batch: 1_024,
+            max_bytes: usize::MAX,
+            at_once: usize::MAX,
+            in_flight: 1,
             opens: u64::MAX,
             slow: Duration::ZERO,
         }
@@ -108,6 +126,36 @@ impl FaultScript {
     #[must_use]
     pub const fn in_self_test(mut self, fault: Fault) -> Self {
         self.in_self_test = Some(fault);
+        self
+    }
+
+    /// Fails while its kernels are opened, as a driver does that dies on a shader. Openings are counted
+    /// from 0. Of the faults that say something of answers, none shows.
+    #[must_use]
+    pub fn at_opening(mut self, opening: u64, fault: Fault) -> Self {
+        self.at_opening.insert(opening, fault);
+        self
+    }
+
+    /// How many batches the device has in flight; 1 unless told.
+    #[must_use]
+    pub const fn in_flight(mut self, batches: usize) -> Self {
+        self.in_flight = batches;
+        self
+    }
+
+    /// Most bytes of a batch; no bound unless told.
+    #[must_use]
+    pub const fn max_bytes(mut self, bytes: usize) -> Self {
+        self.max_bytes = bytes;
+        self
+    }
+
+    /// Takes no more jobs than this of a batch that is submitted, and leaves the rest for the next
+    /// submission. Only with several batches in flight.
+    #[must_use]
+    pub const fn at_once(mut self, jobs: usize) -> Self {
+        self.at_once = jobs;
         self
     }
 
@@ -170,6 +218,8 @@ pub(crate) struct History {
 pub(crate) struct ScriptedDevice {
     script: Arc<FaultScript>,
     history: Arc<History>,
+    /// The number of this opening.
+    opening: u64,
     lost: Arc<AtomicBool>,
     armed: Arc<AtomicBool>,
 }
@@ -179,7 +229,8 @@ impl ScriptedDevice {
         script: &Arc<FaultScript>,
         history: &Arc<History>,
     ) -> Result<Self, DeviceError> {
-        if history.opened.fetch_add(1, Ordering::SeqCst) >= script.opens {
+        let opening = history.opened.fetch_add(1, Ordering::SeqCst);
+        if opening >= script.opens {
             return Err(DeviceError::Open(
                 "the script allows no further opening".to_owned(),
             ));
@@ -187,6 +238,7 @@ impl ScriptedDevice {
         Ok(Self {
             script: script.clone(),
             history: history.clone(),
+            opening,
             lost: Arc::default(),
             armed: Arc::default(),
         })
@@ -196,15 +248,61 @@ impl ScriptedDevice {
         self.armed.store(true, Ordering::SeqCst);
     }
 
-    pub(crate) fn open_kernel<K: Kernel>(&self) -> Box<dyn Accelerator<K>> {
+    #[allow(clippy::panic)] // what a driver would do
+    pub(crate) fn open_kernel<K: Kernel>(&self) -> Result<Box<dyn Accelerator<K>>, DeviceError> {
+        match self.script.at_opening.get(&self.opening) {
+            Some(Fault::Panic) => panic!("as scripted"),
+            Some(fault) => failure(*fault)?,
+            None => {}
+        }
         let outputs = K::known_answers()
             .into_iter()
             .map(|(_, output)| output)
             .collect();
-        Box::new(Scripted::<K> {
+        Ok(Box::new(Scripted::<K> {
             device: self.clone(),
             outputs,
-        })
+            in_flight: VecDeque::new(),
+        }))
+    }
+
+    /// The number of the next batch, counted since the first self-test, and its fault.
+    fn next(&self) -> (u64, Option<Fault>) {
+        if self.armed.load(Ordering::SeqCst) {
+            let batch = self.history.batches.fetch_add(1, Ordering::SeqCst);
+            (batch, self.script.fault(batch))
+        } else {
+            (0, self.script.in_self_test)
+        }
+    }
+
+    fn alive(&self) -> Result<(), DeviceError> {
+        if self.lost.load(Ordering::SeqCst) {
+            return Err(DeviceError::Lost("lost before".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Fails as the fault wants, if it wants no answers.
+    #[allow(clippy::panic)] // what a driver would do
+    fn fail(&self, fault: Fault) -> Result<(), DeviceError> {
+        match fault {
+            Fault::Lose => self.lost.store(true, Ordering::SeqCst),
+            Fault::Panic => panic!("as scripted"),
+            _ => {}
+        }
+        failure(fault)
+    }
+}
+
+/// The error of a fault that leaves no answers.
+fn failure(fault: Fault) -> Result<(), DeviceError> {
+    let why = "as scripted".to_owned();
+    match fault {
+        Fault::Lose => Err(DeviceError::Lost(why)),
+        Fault::Timeout => Err(DeviceError::Timeout(why)),
+        Fault::OutOfMemory => Err(DeviceError::OutOfMemory(why)),
+        _ => Ok(()),
     }
 }
 
@@ -212,6 +310,15 @@ struct Scripted<K: Kernel> {
     device: ScriptedDevice,
     /// Outputs that the kernel can give, to choose wrong ones from.
     outputs: Vec<K::Output>,
+    in_flight: VecDeque<Flight<K::Output>>,
+}
+
+/// A batch that the device says it is computing.
+struct Flight<T> {
+    answers: Vec<Option<T>>,
+    done: Instant,
+    /// What is still to go wrong with it.
+    fault: Option<Fault>,
 }
 
 impl<K: Kernel> Scripted<K> {
@@ -222,6 +329,41 @@ impl<K: Kernel> Scripted<K> {
             .find(|output| Some(*output) != answer.as_ref());
         *answer = wrong.cloned();
     }
+
+    /// What becomes of right answers.
+    fn spoiled(
+        &self,
+        mut answers: Vec<Option<K::Output>>,
+        fault: Option<Fault>,
+    ) -> DeviceAnswers<K::Output> {
+        let Some(fault) = fault else {
+            return Ok(answers);
+        };
+        self.device.fail(fault)?;
+        match fault {
+            Fault::WrongAnswer(index) => {
+                let index = index % answers.len().max(1);
+                if let Some(answer) = answers.get_mut(index) {
+                    self.spoil(answer);
+                }
+            }
+            Fault::Garbage => answers.iter_mut().for_each(|answer| self.spoil(answer)),
+            Fault::AnswerMissing => {
+                answers.pop();
+            }
+            Fault::Undecided => answers.fill(None),
+            _ => {}
+        }
+        Ok(answers)
+    }
+
+    /// How much longer than the CPU path a batch takes.
+    fn delay(&self, fault: Option<Fault>) -> Duration {
+        match fault {
+            Some(Fault::Stall(time)) => self.device.script.slow + time,
+            _ => self.device.script.slow,
+        }
+    }
 }
 
 impl<K: Kernel> Accelerator<K> for Scripted<K> {
@@ -229,51 +371,58 @@ impl<K: Kernel> Accelerator<K> for Scripted<K> {
         self.device.script.max_batch
     }
 
-    #[allow(clippy::panic)] // what a driver would do
-    fn run(&mut self, jobs: &[&K::Job]) -> Result<Vec<Option<K::Output>>, DeviceError> {
-        let device = &self.device;
-        let fault = if device.armed.load(Ordering::SeqCst) {
-            device
-                .script
-                .fault(device.history.batches.fetch_add(1, Ordering::SeqCst))
-        } else {
-            device.script.in_self_test
+    fn max_bytes(&self) -> usize {
+        self.device.script.max_bytes
+    }
+
+    fn run(&mut self, jobs: &[&K::Job]) -> DeviceAnswers<K::Output> {
+        let (_, fault) = self.device.next();
+        self.device.alive()?;
+        std::thread::sleep(self.delay(fault));
+        let answers = jobs.iter().map(|job| Some(K::run_cpu(job))).collect();
+        self.spoiled(answers, fault)
+    }
+
+    fn depth(&self) -> usize {
+        self.device.script.in_flight
+    }
+
+    fn submit(&mut self, jobs: &[&K::Job]) -> Result<usize, DeviceError> {
+        let (batch, mut fault) = self.device.next();
+        self.device.alive()?;
+        if let Some(now) = fault.take_if(|fault| fault.at_submission(batch)) {
+            self.device.fail(now)?;
+        }
+        let taken = jobs.len().min(self.device.script.at_once);
+        let answers = jobs
+            .iter()
+            .take(taken)
+            .map(|job| Some(K::run_cpu(job)))
+            .collect();
+        self.in_flight.push_back(Flight {
+            answers,
+            done: Instant::now() + self.delay(fault),
+            fault,
+        });
+        Ok(taken)
+    }
+
+    fn poll(&mut self, limit: Duration) -> Result<bool, DeviceError> {
+        self.device.alive()?;
+        let Some(flight) = self.in_flight.front() else {
+            return Ok(true);
         };
-        if device.lost.load(Ordering::SeqCst) {
-            return Err(DeviceError::Lost("lost before".to_owned()));
-        }
-        if device.script.slow > Duration::ZERO {
-            std::thread::sleep(device.script.slow);
-        }
-        let right = |job: &&K::Job| Some(K::run_cpu(job));
-        match fault {
-            None => Ok(jobs.iter().map(right).collect()),
-            Some(Fault::Lose) => {
-                device.lost.store(true, Ordering::SeqCst);
-                Err(DeviceError::Lost("as scripted".to_owned()))
-            }
-            Some(Fault::Timeout) => Err(DeviceError::Timeout("as scripted".to_owned())),
-            Some(Fault::OutOfMemory) => Err(DeviceError::OutOfMemory("as scripted".to_owned())),
-            Some(Fault::WrongAnswer(index)) => {
-                let mut answers: Vec<_> = jobs.iter().map(right).collect();
-                let index = index % answers.len().max(1);
-                if let Some(answer) = answers.get_mut(index) {
-                    self.spoil(answer);
-                }
-                Ok(answers)
-            }
-            Some(Fault::Garbage) => {
-                let mut answers: Vec<_> = jobs.iter().map(right).collect();
-                answers.iter_mut().for_each(|answer| self.spoil(answer));
-                Ok(answers)
-            }
-            Some(Fault::AnswerMissing) => Ok(jobs.iter().skip(1).map(right).collect()),
-            Some(Fault::Undecided) => Ok(vec![None; jobs.len()]),
-            Some(Fault::Stall(time)) => {
-                std::thread::sleep(time);
-                Ok(jobs.iter().map(right).collect())
-            }
-            Some(Fault::Panic) => panic!("as scripted"),
-        }
+        let left = flight.done.saturating_duration_since(Instant::now());
+        std::thread::sleep(left.min(limit));
+        Ok(left <= limit)
+    }
+
+    fn collect(&mut self) -> DeviceAnswers<K::Output> {
+        self.device.alive()?;
+        let Some(flight) = self.in_flight.pop_front() else {
+            return Err(DeviceError::Rejected("nothing is in flight".to_owned()));
+        };
+        std::thread::sleep(flight.done.saturating_duration_since(Instant::now()));
+        self.spoiled(flight.answers, flight.fault)
     }
 }

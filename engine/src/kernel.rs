@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::hash::Hasher;
+use std::time::Duration;
 
 #[cfg(feature = "gpu")]
 use crate::context::GpuContext;
@@ -119,8 +120,8 @@ pub type DeviceAnswers<T> = Result<Vec<Option<T>>, DeviceError>;
 /// A kernel opened on one device. Made, used and dropped by the thread that owns the device.
 ///
 /// A simple one says how large its batches may be and writes [`run`](Self::run). One that can lay out
-/// and upload a batch while the device computes another also writes [`depth`](Self::depth),
-/// [`submit`](Self::submit) and [`collect`](Self::collect).
+/// and upload a batch while the device computes another writes [`depth`](Self::depth),
+/// [`submit`](Self::submit), [`poll`](Self::poll) and [`collect`](Self::collect) instead.
 ///
 /// An error of any call means that the device failed: no answer of a batch in flight counts, the
 /// engine answers them all on the CPU and drops the accelerator.
@@ -137,7 +138,16 @@ pub trait Accelerator<K: Kernel> {
     ///
     /// # Errors
     /// When the device failed.
-    fn run(&mut self, jobs: &[&K::Job]) -> DeviceAnswers<K::Output>;
+    fn run(&mut self, jobs: &[&K::Job]) -> DeviceAnswers<K::Output> {
+        let mut answers = Vec::with_capacity(jobs.len());
+        let mut rest = jobs;
+        while !rest.is_empty() {
+            let sent = self.submit(rest)?;
+            rest = rest.get(sent.max(1)..).unwrap_or_default();
+            answers.extend(self.collect()?);
+        }
+        Ok(answers)
+    }
 
     /// How many batches can be in flight at once. With 1 the engine calls [`run`](Self::run) only;
     /// from 2 on it calls [`submit`](Self::submit) and [`collect`](Self::collect).
@@ -156,6 +166,17 @@ pub trait Accelerator<K: Kernel> {
             "the device path of {} does one batch at a time",
             K::NAME
         )))
+    }
+
+    /// Whether the batch that was submitted first and not yet collected is done; waits up to `limit`
+    /// for it. An accelerator that cannot tell says that it is, and waits in
+    /// [`collect`](Self::collect). Between two calls the engine sends off what has come meanwhile, and lets
+    /// the CPU do what waits for a device that is late.
+    ///
+    /// # Errors
+    /// When the device failed.
+    fn poll(&mut self, _limit: Duration) -> Result<bool, DeviceError> {
+        Ok(true)
     }
 
     /// Waits for the batch that was submitted first and not yet collected, no longer than the device's

@@ -28,8 +28,10 @@ pub(crate) const DEFAULT_BYTES: usize = 64 << 20;
 
 /// A bounded cache of prepared keys. The default one keeps nothing.
 #[derive(Default)]
+#[cfg_attr(not(feature = "gpu"), allow(dead_code, reason = "devices' memory"))]
 pub struct KeyCache {
     budget: usize,
+    device_bytes: u64,
     remembered: usize,
     /// Keyed from the operating system's randomness: nobody outside can make two keys collide.
     hasher: RandomState,
@@ -122,6 +124,19 @@ impl KeyCache {
     /// A cache that holds at most `budget` bytes of prepared keys. With 0 it keeps nothing.
     pub fn new(budget: usize) -> Self {
         Self::remembering(budget, REMEMBERED)
+    }
+
+    /// The same, with up to `bytes` of each device's memory for keys that are kept there. None unless told.
+    #[must_use]
+    pub const fn on_devices(mut self, bytes: u64) -> Self {
+        self.device_bytes = bytes;
+        self
+    }
+
+    /// Bytes of each device's memory for keys that are kept there.
+    #[cfg(feature = "gpu")]
+    pub(crate) const fn device_bytes(&self) -> u64 {
+        self.device_bytes
     }
 
     /// One that remembers another number of first uses.

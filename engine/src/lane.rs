@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::calibrate::Costs;
+use crate::calibrate::{Costs, Size, duration};
 use crate::config::Config;
 use crate::cpu;
 use crate::device::{OnDevice, OpenDevice, Opened, Site};
@@ -19,8 +19,8 @@ use crate::gate::{Gate, Load};
 use crate::kernel::Kernel;
 use crate::options::SubmitOptions;
 use crate::queue::{Claim, Entry, Head, More, Queue, Removed};
-use crate::report::{Cost, RouteReport, SelfTestReport};
-use crate::routing::Routes;
+use crate::report::{RouteReport, SelfTestReport};
+use crate::routing::{Jobs, Limits, Routes};
 use crate::slot::Slot;
 use crate::stats::{BackendStats, KernelStats};
 use crate::store::{self, Store};
@@ -255,10 +255,13 @@ impl<K: Kernel> Lane<K> {
             .in_order()
             .into_iter()
             .filter(|head| self.due(desk, head, now).is_ok())
-            .find_map(|head| Some((head, desk.routes.cpu_turn(head.len, now)?)))
+            .find_map(|head| {
+                let size = desk.routes.cpu_turn(&waiting(&head), desk.version, now)?;
+                Some((head, size))
+            })
     }
 
-    /// The next batch for the device in `slot`.
+    /// The next batch for the device in `slot`, which counts as in flight there from now on.
     pub(crate) fn device_turn(&self, slot: usize) -> DeviceTurn<K> {
         let now = Instant::now();
         let mut desk = self.desk.lock();
@@ -268,10 +271,11 @@ impl<K: Kernel> Lane<K> {
         for head in desk.queue.in_order() {
             if let Err(at) = self.due(&desk, &head, now) {
                 outlook.due = [outlook.due, Some(at)].into_iter().flatten().min();
-            } else if let Some(most) = desk.routes.device_turn(slot, head.len) {
-                let batch = desk.queue.take(&head, most);
+            } else if let Some((most, bytes)) = desk.routes.device_turn(slot, &waiting(&head), now)
+            {
+                let batch = desk.queue.take(&head, most, bytes);
                 desk.version += 1;
-                desk.routes.started(slot, batch.len(), now);
+                desk.routes.started(slot, &jobs_of(&batch), now);
                 turn = Some(DeviceTurn::Batch(batch));
                 break;
             } else {
@@ -280,7 +284,8 @@ impl<K: Kernel> Lane<K> {
         }
         if turn.is_none() {
             let version = desk.version;
-            desk.routes.looked(slot, version);
+            let declined = outlook.left_to_cpu;
+            desk.routes.looked(slot, version, declined);
         }
         drop(desk);
         self.answer_late(late);
@@ -301,12 +306,28 @@ impl<K: Kernel> Lane<K> {
         }
     }
 
-    pub(crate) fn device_idle(&self, slot: usize) {
-        self.desk.lock().routes.idle(slot);
+    /// A batch in flight went to the device in two parts.
+    pub(crate) fn parted(&self, slot: usize, first: &Jobs, rest: &Jobs) {
+        let now = Instant::now();
+        let mut desk = self.desk.lock();
+        desk.routes.parted(slot, first, rest, now);
+        desk.version += 1;
     }
 
-    pub(crate) fn ready_slot(&self, slot: usize, cost: Cost, max_batch: usize) {
-        self.desk.lock().routes.ready(slot, cost, max_batch);
+    /// A batch is no longer in flight on the device; `took` is its time there, if that says something of
+    /// its costs.
+    pub(crate) fn finished(&self, slot: usize, jobs: &Jobs, took: Option<Duration>) {
+        let now = Instant::now();
+        let mut desk = self.desk.lock();
+        desk.routes.finished(slot, jobs, took, now);
+        // Who should do what waits may be another now.
+        desk.version += 1;
+    }
+
+    pub(crate) fn ready_slot(&self, slot: usize, costs: &Costs, limits: Limits) {
+        let mut desk = self.desk.lock();
+        desk.routes.ready(slot, costs, limits);
+        desk.version += 1;
     }
 
     /// Writes into the books of one back end: 0 is the CPU, `slot + 1` a device.
@@ -453,16 +474,14 @@ impl<K: Kernel> AnyLane for Lane<K> {
             store::build(),
             K::NAME
         );
-        let known = store.get(&key).and_then(|text| text.parse().ok());
-        let costs: Costs = known.unwrap_or_else(|| {
-            let costs = cpu::measure::<K>();
+        let known: Option<Costs> = store.get(&key).and_then(|text| text.parse().ok());
+        let costs = cpu::measure::<K>(known.clone());
+        if known.as_ref() != Some(&costs) {
             store.put(&key, &costs.to_string());
-            costs
-        });
-        let cost: Cost = costs.usual().into();
-        let nanos = nanoseconds(cost.job).max(1);
+        }
+        let nanos = nanoseconds(duration(costs.usual().unit)).max(1);
         self.job_cost.store(nanos, Ordering::Relaxed);
-        self.desk.lock().routes.set_cpu(cost);
+        self.desk.lock().routes.set_cpu(&costs, usual::<K>());
     }
 
     fn add_slot(&self, name: &str) {
@@ -486,7 +505,9 @@ impl<K: Kernel> AnyLane for Lane<K> {
     }
 
     fn shut_slot(&self, slot: usize) {
-        self.desk.lock().routes.shut(slot);
+        let mut desk = self.desk.lock();
+        desk.routes.shut(slot);
+        desk.version += 1;
     }
 
     fn cpu_turn(&self) -> bool {
@@ -496,7 +517,7 @@ impl<K: Kernel> AnyLane for Lane<K> {
             let late = desk.expire(start);
             let batch = self.cpu_turn_size(&desk, start).map(|(head, size)| {
                 desk.version += 1;
-                desk.queue.take(&head, size)
+                desk.queue.take(&head, size, usize::MAX)
             });
             (late, batch)
         };
@@ -512,8 +533,12 @@ impl<K: Kernel> AnyLane for Lane<K> {
         let jobs: Vec<&K::Job> = batch.iter().map(|entry| &*entry.job).collect();
         let answers = cpu::run::<K>(&self.state, &jobs);
         let time = start.elapsed();
+        let jobs = jobs_of(&batch);
         self.book(0, |cpu| book_batch(cpu, &batch, start, time, batch.len()));
         self.answer(batch, answers);
+        let mut desk = self.desk.lock();
+        desk.routes.cpu_took(&jobs, time, start + time);
+        desk.version += 1;
         true
     }
 
@@ -587,6 +612,48 @@ impl<K: Kernel> AnyLane for Lane<K> {
     }
 }
 
+/// The jobs of a group that wait, as the routing sees them.
+#[allow(clippy::cast_precision_loss)]
+fn waiting(head: &Head) -> Jobs {
+    Jobs {
+        group: head.group,
+        count: head.len,
+        size: Size {
+            weight: head.weight as f64,
+            bytes: head.bytes as f64,
+        },
+    }
+}
+
+/// The jobs of a batch, as the routing sees them.
+pub(crate) fn jobs_of<K: Kernel>(batch: &[Entry<K>]) -> Jobs {
+    Jobs {
+        group: batch.first().map_or(0, |entry| K::group(&entry.job)),
+        count: batch.len(),
+        size: Size::of_all::<K>(batch.iter().map(|entry| &*entry.job)),
+    }
+}
+
+/// A usual job: the mean of the samples of the first one's group.
+pub(crate) fn usual<K: Kernel>() -> Jobs {
+    let samples = K::samples();
+    let group = samples.first().map_or(0, K::group);
+    let alike: Vec<&K::Job> = samples
+        .iter()
+        .filter(|job| K::group(job) == group)
+        .collect();
+    let all = Jobs {
+        group,
+        count: alike.len(),
+        size: Size::of_all::<K>(alike),
+    };
+    Jobs {
+        count: 1,
+        size: all.mean(),
+        ..all
+    }
+}
+
 /// Books a batch that ran.
 pub(crate) fn book_batch<K: Kernel>(
     books: &mut BackendStats,
@@ -617,6 +684,7 @@ pub(crate) fn book_batch<K: Kernel>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::calibrate::Line;
     use crate::gate::Bounds;
     use crate::mldsa::MlDsaVerify;
 
@@ -640,13 +708,32 @@ mod tests {
             crate::KeyCache::default(),
         ));
         let any: Arc<dyn AnyLane> = lane.clone();
-        let micros = |job| Cost {
-            job: Duration::from_micros(job),
-            ..Cost::default()
+        let micros = |job: u32| {
+            let unit = f64::from(job) * 1e3;
+            Costs(vec![(
+                0,
+                Line {
+                    unit,
+                    ..Line::default()
+                },
+            )])
         };
         lane.add_slot("device");
-        lane.desk.lock().routes.set_cpu(micros(147));
-        lane.ready_slot(0, micros(127), 64);
+        let one = Jobs {
+            group: 0,
+            count: 1,
+            size: Size {
+                weight: 1.0,
+                bytes: 0.0,
+            },
+        };
+        lane.desk.lock().routes.set_cpu(&micros(147), one);
+        let limits = Limits {
+            batch: 64,
+            bytes: usize::MAX,
+            depth: 1,
+        };
+        lane.ready_slot(0, &micros(127), limits);
         let jobs: Vec<_> = MlDsaVerify::known_answers().into_iter().take(2).collect();
         let expected: Vec<_> = jobs.iter().map(|(_, answer)| Ok(*answer)).collect();
         let sized = jobs

@@ -47,6 +47,7 @@ mod kernel;
 mod keys;
 mod lane;
 mod mldsa;
+mod model;
 mod options;
 mod poseidon;
 mod prometheus;

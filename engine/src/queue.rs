@@ -145,6 +145,9 @@ pub(crate) struct Head {
     pub(crate) accepted: Instant,
     /// Jobs in the group.
     pub(crate) len: usize,
+    /// What they weigh, and their bytes.
+    pub(crate) weight: u64,
+    pub(crate) bytes: u64,
     /// One of them cannot wait for company.
     pub(crate) hurry: bool,
 }
@@ -160,6 +163,9 @@ struct Group<K: Kernel> {
     places: VecDeque<Place<K>>,
     /// Places that are not empty.
     len: usize,
+    /// Weight and bytes of their jobs.
+    weight: u64,
+    bytes: u64,
     /// Jobs whose deadline does not allow for `max_wait`.
     hurried: BTreeSet<u64>,
 }
@@ -169,6 +175,8 @@ impl<K: Kernel> Default for Group<K> {
         Self {
             places: VecDeque::new(),
             len: 0,
+            weight: 0,
+            bytes: 0,
             hurried: BTreeSet::new(),
         }
     }
@@ -196,6 +204,8 @@ impl<K: Kernel> Group<K> {
     }
 
     fn push(&mut self, sequence: u64, entry: Entry<K>) {
+        self.weight += u64::from(K::job_weight(&entry.job));
+        self.bytes += bytes::<K>(&entry);
         let entry = Some(entry);
         self.places.push_back(Place { sequence, entry });
         self.len += 1;
@@ -206,6 +216,7 @@ impl<K: Kernel> Group<K> {
         let index = self.index(sequence)?;
         let entry = self.places.get_mut(index)?.entry.take()?;
         self.len -= 1;
+        self.gone(&entry);
         self.hurried.remove(&sequence);
         self.trim();
         // Fewer empty places than jobs, or few altogether.
@@ -213,6 +224,13 @@ impl<K: Kernel> Group<K> {
             self.places.retain(|place| place.entry.is_some());
         }
         Some(entry)
+    }
+
+    /// A job was taken out.
+    fn gone(&mut self, entry: &Entry<K>) {
+        let weight = u64::from(K::job_weight(&entry.job));
+        self.weight = self.weight.saturating_sub(weight);
+        self.bytes = self.bytes.saturating_sub(bytes::<K>(entry));
     }
 
     fn trim(&mut self) {
@@ -225,13 +243,25 @@ impl<K: Kernel> Group<K> {
         }
     }
 
-    /// Takes the oldest jobs, with their numbers.
-    fn take(&mut self, most: usize) -> Vec<(u64, Entry<K>)> {
+    /// Takes the oldest jobs, with their numbers: one, and more within the bytes.
+    fn take(&mut self, most: usize, most_bytes: u64) -> Vec<(u64, Entry<K>)> {
         let mut taken = Vec::with_capacity(most.min(self.len));
+        let mut held = 0_u64;
         while taken.len() < most
-            && let Some(place) = self.places.pop_front()
+            && let Some(place) = self.places.front()
         {
-            taken.extend(place.entry.map(|entry| (place.sequence, entry)));
+            if let Some(entry) = &place.entry {
+                held = held.saturating_add(bytes::<K>(entry));
+                if held > most_bytes && !taken.is_empty() {
+                    break;
+                }
+            }
+            if let Some(place) = self.places.pop_front()
+                && let Some(entry) = place.entry
+            {
+                self.gone(&entry);
+                taken.push((place.sequence, entry));
+            }
         }
         self.trim();
         self.len -= taken.len();
@@ -242,6 +272,10 @@ impl<K: Kernel> Group<K> {
         }
         taken
     }
+}
+
+fn bytes<K: Kernel>(entry: &Entry<K>) -> u64 {
+    u64::try_from(K::job_bytes(&entry.job)).unwrap_or(u64::MAX)
 }
 
 /// The jobs of one kernel that wait.
@@ -353,19 +387,21 @@ impl<K: Kernel> Queue<K> {
                 group: *group,
                 accepted: entry.first.accepted(),
                 len: jobs.len,
+                weight: jobs.weight,
+                bytes: jobs.bytes,
                 hurry: !jobs.hurried.is_empty(),
             };
             Some((sequence, head))
         })
     }
 
-    /// Takes the oldest jobs of a group.
-    pub(crate) fn take(&mut self, head: &Head, most: usize) -> Vec<Entry<K>> {
+    /// Takes the oldest jobs of a group: one, and more within the bounds.
+    pub(crate) fn take(&mut self, head: &Head, most: usize, most_bytes: usize) -> Vec<Entry<K>> {
         let key = (head.priority, head.group);
         let Some(group) = self.groups.get_mut(&key) else {
             return Vec::new();
         };
-        let batch = group.take(most);
+        let batch = group.take(most, u64::try_from(most_bytes).unwrap_or(u64::MAX));
         if group.len == 0 {
             self.groups.remove(&key);
         }

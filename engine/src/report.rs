@@ -158,14 +158,13 @@ impl fmt::Display for SelfTestReport {
     }
 }
 
-/// What batches of one kernel cost on one back end: `fixed`, and `job` for each unit of weight, and `mib`
-/// for each MiB of jobs. Measured at the start, and corrected by what is seen while running.
+/// What batches of one kernel cost on one back end: `fixed`, and `job` for each usual job, and `mib` for
+/// each MiB of jobs. Measured at the start, and corrected by what is seen while running.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
     /// Time of a batch, however small.
     pub fixed: Duration,
-    /// Time of each unit of weight, which is a job unless the kernel says otherwise
-    /// ([`Kernel::job_weight`](crate::Kernel::job_weight)).
+    /// Time of each usual job, without its bytes.
     pub job: Duration,
     /// Time of each MiB of the jobs, beside their weight.
     pub mib: Duration,

@@ -23,6 +23,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// A device that served this long has its failures of before forgiven.
 const GOOD_CONDUCT: Duration = LONGEST_PAUSE;
 
+/// How long a device's owner waits for a batch before it looks for new work.
+const POLL: Duration = Duration::from_millis(1);
+
 /// How soon the clock looks again at a batch that is due and that nobody has taken.
 const CLOCK_TICK: Duration = Duration::from_millis(1);
 
@@ -391,7 +394,7 @@ impl Owner {
             return Err(DeviceError::Rejected(reason));
         }
         for kernel in &mut kernels {
-            let cost = kernel.enter_service()?;
+            let cost = kernel.enter_service(&site)?;
             tracing::info!(
                 adapter = %self.source.summary, kernel = kernel.kernel(),
                 fixed_us = cost.fixed.as_secs_f64() * 1e6, job_us = cost.job.as_secs_f64() * 1e6,
@@ -415,23 +418,32 @@ impl Owner {
         }
     }
 
+    /// Sends batches off and collects them until something fails; what is in flight then is answered on
+    /// the CPU.
     fn serve(&self, kernels: &mut [Box<dyn OnDevice>]) -> End {
+        let end = self.work(kernels);
+        if matches!(end, End::Failed(_)) {
+            self.leave_service();
+        }
+        for kernel in kernels {
+            kernel.abandon(&self.shared.pool);
+        }
+        end
+    }
+
+    fn work(&self, kernels: &mut [Box<dyn OnDevice>]) -> End {
         loop {
             let seen = self.shared.signal.count();
-            if self.shared.stopping() {
-                return End::Stopped;
-            }
-            while let Ok(SelfTestRequest(reply)) = self.requests.try_recv() {
-                let reports: Vec<_> = kernels
-                    .iter_mut()
-                    .map(|kernel| kernel.self_test(self.name()))
-                    .collect();
-                self.shared.set_self_tests(self.adapter, &reports);
-                let failure = reports.iter().find_map(|report| report.failure.clone());
-                let _ = reply.send(reports);
-                if let Some(got) = failure {
-                    let expected = "every known answer right".to_owned();
-                    return End::Failed(DeviceError::WrongAnswer { expected, got });
+            let stopping = self.shared.stopping();
+            if stopping || !self.requests.is_empty() {
+                if let Err(error) = self.land(kernels) {
+                    return End::Failed(error);
+                }
+                if stopping {
+                    return End::Stopped;
+                }
+                if let Err(error) = self.answer_requests(kernels) {
+                    return End::Failed(error);
                 }
             }
             let mut ran = false;
@@ -451,10 +463,60 @@ impl Owner {
                 // A CPU thread may have left this work to the device when there was more of it.
                 self.shared.start_drains(self.shared.config.cpu_threads);
             }
-            if !ran {
+            if ran {
+                continue;
+            }
+            let Some(kernel) = oldest(kernels) else {
                 self.shared.signal.wait(seen, again);
+                continue;
+            };
+            match kernel.poll(POLL) {
+                Ok(true) => {
+                    if let Turn::Failed(error) = kernel.collect(&self.shared.pool, true) {
+                        return End::Failed(error);
+                    }
+                }
+                Ok(false) => {
+                    let limit = self.shared.config.gpu_timeout;
+                    if kernel.oldest().is_some_and(|sent| sent.elapsed() > limit) {
+                        let late = format!("a batch was not done within {limit:?}");
+                        return End::Failed(DeviceError::Timeout(late));
+                    }
+                    // What waits for a device that is late may be the CPU's by now.
+                    if self.shared.lanes.iter().any(|lane| lane.cpu_has_work()) {
+                        self.shared.start_drains(self.shared.config.cpu_threads);
+                    }
+                }
+                Err(error) => return End::Failed(error),
             }
         }
+    }
+
+    /// Collects whatever is in flight.
+    fn land(&self, kernels: &mut [Box<dyn OnDevice>]) -> Result<(), DeviceError> {
+        while let Some(kernel) = oldest(kernels) {
+            if let Turn::Failed(error) = kernel.collect(&self.shared.pool, false) {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn answer_requests(&self, kernels: &mut [Box<dyn OnDevice>]) -> Result<(), DeviceError> {
+        while let Ok(SelfTestRequest(reply)) = self.requests.try_recv() {
+            let reports: Vec<_> = kernels
+                .iter_mut()
+                .map(|kernel| kernel.self_test(self.name()))
+                .collect();
+            self.shared.set_self_tests(self.adapter, &reports);
+            let failure = reports.iter().find_map(|report| report.failure.clone());
+            let _ = reply.send(reports);
+            if let Some(got) = failure {
+                let expected = "every known answer right".to_owned();
+                return Err(DeviceError::WrongAnswer { expected, got });
+            }
+        }
+        Ok(())
     }
 
     /// Sends the device's share of the work to the CPU.
@@ -492,6 +554,14 @@ impl Owner {
             self.shared.signal.wait(seen, until);
         }
     }
+}
+
+/// The kernel whose batch was sent off first.
+fn oldest(kernels: &mut [Box<dyn OnDevice>]) -> Option<&mut Box<dyn OnDevice>> {
+    kernels
+        .iter_mut()
+        .filter(|kernel| kernel.oldest().is_some())
+        .min_by_key(|kernel| kernel.oldest())
 }
 
 /// The report of an adapter at its first mention.

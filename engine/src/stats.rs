@@ -129,6 +129,8 @@ pub struct BackendStats {
     pub mismatches: u64,
     /// Batches that failed on this back end.
     pub failures: u64,
+    /// The kernel's cache in the device's memory, if it has one, since the device was opened.
+    pub cache: Option<CacheStats>,
 }
 
 /// What a kernel's cache has done, and what it holds.

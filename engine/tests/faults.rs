@@ -17,6 +17,7 @@ fn scripted(script: FaultScript) -> EngineBuilder {
     quiet_workers();
     Engine::builder()
         .gpu(GpuPolicy::Off)
+        .no_cache_folder()
         .without_standard_kernels()
         .kernel::<Toy>()
         .routing(Routing::PreferDevice)
@@ -97,6 +98,124 @@ fn failures_are_answered_by_the_cpu_and_the_device_comes_back() {
         assert!(device(&engine).answered > 0, "{fault:?}");
         assert_eq!(engine.devices().adapters[0].failures, 1);
         assert_eq!(engine.stats().kernels[0].answered(), 100);
+    }
+}
+
+/// Two batches in flight when the fault comes, at a submission (an even batch) or at a collection (an odd
+/// one): the CPU answers what was in flight, and the device comes back.
+#[test]
+fn whatever_is_in_flight_when_a_device_fails_is_answered_by_the_cpu() {
+    for fault in [
+        Fault::Lose,
+        Fault::Timeout,
+        Fault::OutOfMemory,
+        Fault::Panic,
+    ] {
+        for batch in [2, 3] {
+            let script = FaultScript::new()
+                .in_flight(2)
+                .max_batch(10)
+                .slow(Duration::from_millis(3))
+                .at(batch, fault);
+            let engine = ready(scripted(script).device_retries(5, LONG));
+            ask(&engine, 0..80);
+            let device = device(&engine);
+            // Of two in flight one has the fault; at a submission there is the one that was not sent.
+            assert_eq!(device.failures, 2, "{fault:?} at {batch}: {device:?}");
+            assert_eq!(device.fallbacks, 20, "{fault:?} at {batch}: {device:?}");
+            assert_eq!(device.mismatches, 0);
+            assert_eq!(engine.stats().kernels[0].answered(), 80);
+        }
+    }
+}
+
+#[test]
+fn a_wrong_answer_makes_the_batches_behind_it_the_cpus() {
+    for fault in [Fault::WrongAnswer(3), Fault::Garbage, Fault::AnswerMissing] {
+        let script = FaultScript::new()
+            .in_flight(3)
+            .max_batch(10)
+            .slow(Duration::from_millis(3))
+            .at(1, fault);
+        let engine = ready(scripted(script).audit_per_batch(usize::MAX));
+        ask(&engine, 0..100);
+        wait_for(&engine, disabled);
+        let device = device(&engine);
+        assert_eq!(device.answered, 10, "{fault:?}: {device:?}");
+        assert!(device.fallbacks >= 30, "{fault:?}: {device:?}");
+        assert_eq!(
+            device.mismatches,
+            u64::from(fault != Fault::AnswerMissing),
+            "{fault:?}"
+        );
+        assert_eq!(engine.stats().kernels[0].answered(), 100);
+    }
+}
+
+#[test]
+fn batches_that_go_in_parts_are_answered_in_order() {
+    let script = FaultScript::new().in_flight(2).max_batch(64).at_once(7);
+    let engine = ready(scripted(script));
+    ask(&engine, 0..300);
+    let first = device(&engine);
+    assert_eq!((first.answered, first.fallbacks), (300, 0));
+    assert!(first.batch_sizes.max() <= 7, "{first:?}");
+    assert!(
+        engine
+            .self_test()
+            .iter()
+            .all(pars_engine::SelfTestReport::passed)
+    );
+    // Jobs of 64 bytes, batches of 640.
+    let script = FaultScript::new().in_flight(2).max_bytes(640);
+    let engine = ready(scripted(script));
+    ask(&engine, 0..300);
+    assert_eq!(device(&engine).batch_sizes.max(), 10);
+}
+
+/// One batch hangs, others wait for the device: the CPU does those, and after the time limit the first.
+#[test]
+fn a_hung_batch_delays_nobody_else() {
+    let script = FaultScript::new()
+        .in_flight(2)
+        .max_batch(1)
+        .at(0, Fault::Stall(LONG * 10));
+    let builder = scripted(script)
+        .routing(Routing::Measured)
+        .cpu_threads(1)
+        .gpu_timeout(Duration::from_millis(700));
+    let engine = ready(builder);
+    // Whatever is measured, long jobs are shared with a second back end.
+    let hung: Vec<_> = (0..60)
+        .map(|n| engine.submit::<Toy>(ToyJob::new(n).spin(500)).unwrap())
+        .collect();
+    for (number, ticket) in (0..).zip(hung) {
+        assert_eq!(ticket.wait().unwrap(), reference(number));
+    }
+    let start = Instant::now();
+    while device(&engine).batches + device(&engine).failures == 0 && start.elapsed() < LONG {
+        ask(&engine, 0..200);
+    }
+    ask(&engine, 0..200);
+    let device = device(&engine);
+    assert!(device.failures <= 2 && device.mismatches == 0, "{device:?}");
+}
+
+#[test]
+fn a_driver_that_dies_while_kernels_are_opened_leaves_the_engine_on_the_cpu() {
+    for fault in [Fault::Panic, Fault::Lose, Fault::OutOfMemory] {
+        let engine = ready(scripted(FaultScript::new().at_opening(0, fault)));
+        wait_for(&engine, disabled);
+        ask(&engine, 0..100);
+        // The second time only: after a loss the device is opened again.
+        let script = FaultScript::new().at(0, Fault::Lose).at_opening(1, fault);
+        let engine = ready(scripted(script));
+        ask(&engine, 0..50);
+        wait_for(&engine, |_| engine.devices().adapters[0].failures >= 2);
+        ask(&engine, 50..100);
+        wait_for(&engine, |state| *state == DeviceState::Ready);
+        ask(&engine, 100..150);
+        assert!(device(&engine).answered > 0, "{fault:?}");
     }
 }
 

@@ -62,14 +62,34 @@ fn mixed(random: &mut StdRng, pool: &[Signed], count: usize) -> Vec<(VerifyJob, 
         .collect()
 }
 
+/// At the second start the shapes of the shaders and the costs are those of the first.
 #[test]
 fn mixed_batches_equal_single_calls_on_every_adapter() {
+    let folder = std::env::temp_dir().join(format!("pars-gpu-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    mixed_batches(&folder);
+    let store = std::fs::read_to_string(folder.join("engine-store")).unwrap();
+    let kept = |what: &str| store.lines().any(|line| line.contains(what));
+    if pars_kernels::gpu::adapters().is_empty() {
+        eprintln!("no adapter on this machine; only the CPU's costs are kept");
+    } else {
+        assert!(kept("mldsa/verify|tuning"), "{store}");
+    }
+    assert!(kept("mldsa/verify|costs"), "{store}");
+    mixed_batches(&folder);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+fn mixed_batches(folder: &std::path::Path) {
     let engine = Engine::builder()
         .gpu(GpuPolicy::Any)
         .routing(Routing::PreferDevice)
         .gpu_timeout(LONG)
         // The batches repeat jobs; each has to run.
         .share_identical(false)
+        .gpu_key_bytes(4 << 20)
+        .gpu_memory(64 << 20)
+        .cache_folder(folder)
         .build()
         .unwrap();
     assert!(engine.wait_ready(LONG));
@@ -109,6 +129,12 @@ fn mixed_batches_equal_single_calls_on_every_adapter() {
     }
     if !report.adapters.is_empty() {
         assert_eq!(by_devices + kernel.backends[1].undecided, total);
+        let keys = kernel.backends[1].cache.unwrap();
+        assert!(keys.hits > total / 2 && keys.admissions >= 3, "{keys:?}");
+        // The self-test and the measurements use keys as well.
+        assert!(keys.hits + keys.misses >= total, "{keys:?}");
+        assert!(keys.bytes > 0 && keys.bytes <= keys.budget, "{keys:?}");
+        assert!(keys.budget <= 4 << 20, "{keys:?}");
     }
     assert!(
         engine

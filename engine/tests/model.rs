@@ -32,7 +32,8 @@ struct Schedule {
     max_batch: usize,
     max_wait_us: u64,
     prefer_device: bool,
-    devices: Vec<(u64, u16)>,
+    /// Seed, faults in a thousand batches, batches in flight, jobs at once.
+    devices: Vec<(u64, u16, usize, usize)>,
     callers: usize,
     steps: usize,
     quota: usize,
@@ -50,7 +51,7 @@ fn schedules() -> impl Strategy<Value = Schedule> {
             1..100usize,
         ),
         (prop_oneof![3 => Just(0), 1 => 1..500u64], any::<bool>()),
-        prop::collection::vec((any::<u64>(), 0..400u16), 0..3),
+        prop::collection::vec((any::<u64>(), 0..400u16, 1..4usize, 1..60usize), 0..3),
         (1..5usize, 1..60usize),
         (prop_oneof![Just(usize::MAX), 1..50usize], any::<bool>()),
     )
@@ -264,6 +265,7 @@ fn run(schedule: &Schedule) {
     quiet_workers();
     let mut builder = Engine::builder()
         .gpu(GpuPolicy::Off)
+        .no_cache_folder()
         .without_standard_kernels()
         .kernel::<Toy>()
         .cpu_threads(schedule.cpu_threads)
@@ -280,10 +282,13 @@ fn run(schedule: &Schedule) {
         .caller_jobs(schedule.quota)
         .share_identical(schedule.share)
         .device_retries(100, Duration::from_micros(100));
-    for (seed, per_thousand) in &schedule.devices {
+    for (seed, per_thousand, in_flight, at_once) in &schedule.devices {
         builder = builder.faulty_device(
             FaultScript::new()
                 .seeded(*seed, *per_thousand)
+                .in_flight(*in_flight)
+                .at_once(*at_once)
+                .max_bytes(4_000)
                 .max_batch(40),
         );
     }

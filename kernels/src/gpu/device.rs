@@ -224,6 +224,24 @@ impl Device {
         }
     }
 
+    /// Whether `submission` is done; waits up to `limit` for it, and no longer than the device's time limit.
+    pub(crate) fn done(
+        &self,
+        submission: &wgpu::SubmissionIndex,
+        limit: Duration,
+    ) -> Result<bool, GpuError> {
+        let waited = self.raw().poll(wgpu::PollType::Wait {
+            submission_index: Some(submission.clone()),
+            timeout: Some(limit.min(self.shared.timeout)),
+        });
+        self.check_alive()?;
+        match waited {
+            Ok(_) => Ok(true),
+            Err(wgpu::PollError::Timeout) => Ok(false),
+            Err(error) => Err(self.rejected(&error)),
+        }
+    }
+
     /// That a buffer is mapped, after the wait for the work before it.
     pub(crate) fn mapped(&self, mapping: &Mapping) -> Result<(), GpuError> {
         match mapping.receiver.try_recv() {

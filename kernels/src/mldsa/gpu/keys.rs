@@ -163,8 +163,8 @@ impl KeyTable {
         self.batch = self.clock;
     }
 
-    /// How to serve a job with this key.
-    pub fn serve(&mut self, set: ParameterSet, key: &[u8]) -> Served {
+    /// How to serve a job with this key. One that is `known` to come again need not have been seen before.
+    pub fn serve(&mut self, set: ParameterSet, key: &[u8], known: bool) -> Served {
         self.clock += 1;
         if let Some(entry) = self.entries.get_mut(key) {
             if let Some(key) = self.order[set as usize].remove(&entry.used) {
@@ -176,7 +176,8 @@ impl KeyTable {
             return Served::Resident(entry.place);
         }
         self.counts.misses += 1;
-        if self.slabs.is_empty() || !self.seen.again(self.entries.hasher().hash_one(key)) {
+        let again = known || self.seen.again(self.entries.hasher().hash_one(key));
+        if self.slabs.is_empty() || !again {
             return Served::Fresh;
         }
         let Some((slab, word)) = self.room(set) else {
@@ -414,8 +415,8 @@ mod tests {
 
     fn twice(table: &mut KeyTable, set: ParameterSet, i: usize) -> Served {
         table.begin_batch();
-        table.serve(set, &key(set, i));
-        table.serve(set, &key(set, i))
+        table.serve(set, &key(set, i), false);
+        table.serve(set, &key(set, i), false)
     }
 
     /// Every byte counts, and so does the place of every word.
@@ -447,12 +448,12 @@ mod tests {
         }
         for i in 1000..11_000 {
             table.begin_batch();
-            assert_eq!(table.serve(set, &key(set, i)), Served::Fresh);
+            assert_eq!(table.serve(set, &key(set, i), false), Served::Fresh);
         }
         for i in 0..10 {
             table.begin_batch();
             assert!(matches!(
-                table.serve(set, &key(set, i)),
+                table.serve(set, &key(set, i), false),
                 Served::Resident(_)
             ));
         }
@@ -470,23 +471,23 @@ mod tests {
             twice(&mut table, set, i);
         }
         table.begin_batch();
-        table.serve(set, &key(set, 0));
+        table.serve(set, &key(set, 0), false);
         assert!(matches!(twice(&mut table, set, 2), Served::Admitted(_)));
         table.begin_batch();
         assert!(matches!(
-            table.serve(set, &key(set, 0)),
+            table.serve(set, &key(set, 0), false),
             Served::Resident(_)
         ));
         assert!(matches!(
-            table.serve(set, &key(set, 2)),
+            table.serve(set, &key(set, 2), false),
             Served::Resident(_)
         ));
         // Both slots are in use by this batch.
-        table.serve(set, &key(set, 1));
-        assert_eq!(table.serve(set, &key(set, 1)), Served::Fresh);
+        table.serve(set, &key(set, 1), false);
+        assert_eq!(table.serve(set, &key(set, 1), false), Served::Fresh);
         table.begin_batch();
         assert!(matches!(
-            table.serve(set, &key(set, 1)),
+            table.serve(set, &key(set, 1), false),
             Served::Admitted(_)
         ));
         assert_eq!(table.counts().evictions, 2);
@@ -509,7 +510,7 @@ mod tests {
             if round % 16 == 0 {
                 table.begin_batch();
             }
-            let served = table.serve(set, &key(set, (random >> 40) as usize % keys));
+            let served = table.serve(set, &key(set, (random >> 40) as usize % keys), false);
             if let Served::Admitted(place) = served {
                 assert!(generations.insert(place.generation));
             }
@@ -532,6 +533,16 @@ mod tests {
         assert_eq!(table.counts().keys, counts.keys - 1);
         table.clear();
         assert_eq!(table.counts().keys, 0);
+    }
+
+    #[test]
+    fn a_key_known_to_come_again_enters_at_once() {
+        let mut table = KeyTable::new(LARGEST * 2);
+        let set = ParameterSet::MlDsa65;
+        let served = table.serve(set, &key(set, 1), true);
+        assert!(matches!(served, Served::Admitted(_)));
+        let served = table.serve(set, &key(set, 1), false);
+        assert!(matches!(served, Served::Resident(_)));
     }
 
     #[test]

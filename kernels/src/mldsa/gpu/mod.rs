@@ -29,7 +29,7 @@ use layout::{
     BATCH_STRIDE_MIN, PARTS_MAX, Packed, SCRATCH_WORDS, STATUS_WORDS, TRANSFORMED_WORDS_MAX,
 };
 use shaders::{KERNELS, Serves, Shape};
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 use upload::Uploads;
 
 /// What the device says of a job.
@@ -120,8 +120,8 @@ impl BatchVerifier {
     /// [`new`](Self::new), with up to `bytes` of device memory for verifying keys that are used again: their Â,
     /// NTT(t1·2^d) and tr stay there, and a job with such a key sends no key and skips nine tenths of the hashing.
     ///
-    /// A key takes 20, 36 or 65 KiB (ML-DSA-44, 65, 87). It is brought in when it is used for the second time, so that
-    /// keys that are used once, however many, cannot push out those of a validator set; which other key then has to go
+    /// A key takes 20, 36 or 65 KiB (ML-DSA-44, 65, 87). It is brought in when it is used for the second time, or by a
+    /// job that carries it prepared ([`VerifyJob::with_key`]), so that keys that are used once, however many, cannot push out those of a validator set; which other key then has to go
     /// is decided by the last use. The full key is compared, and verdicts are the same with and without.
     ///
     /// The memory is also bounded by the largest storage buffer of the device; below 65 KiB no key is kept.
@@ -303,6 +303,20 @@ impl BatchVerifier {
         self.submit_within(jobs, room)
     }
 
+    /// Whether [`collect`](Self::collect) would not have to wait; waits up to `limit` for that.
+    ///
+    /// # Errors
+    /// As [`verify`](Self::verify), without the time limit: a batch that is late is one that is not done.
+    pub fn poll(&mut self, limit: Duration) -> Result<bool, GpuError> {
+        match self.in_flight.front() {
+            Some(oldest) if self.collected.is_empty() => self
+                .device
+                .done(&oldest.submission, limit)
+                .inspect_err(|_| self.reset()),
+            _ => Ok(true),
+        }
+    }
+
     /// Waits for the oldest batch in flight: its verdicts in the order in which the jobs were given. `None` if there is
     /// no batch in flight.
     ///
@@ -370,7 +384,11 @@ impl BatchVerifier {
         match &mut self.keys {
             Some(keys) => {
                 keys.begin_batch();
-                let serve = |job: &&VerifyJob| keys.serve(job.parameter_set(), job.public_key());
+                // Whoever hands over a prepared key says that it comes again.
+                let serve = |job: &&VerifyJob| {
+                    let known = job.key().is_some();
+                    keys.serve(job.parameter_set(), job.public_key(), known)
+                };
                 self.served.extend(jobs.iter().map(serve));
             }
             None => self.served.resize(jobs.len(), Served::Fresh),
