@@ -40,6 +40,7 @@ pub(crate) enum OpenDevice {
 
 /// What the kernels on a device are given.
 #[derive(Clone)]
+#[cfg_attr(not(feature = "gpu"), allow(dead_code, reason = "for GPUs"))]
 pub(crate) struct Site {
     /// What is known from earlier starts.
     pub(crate) store: Store,
@@ -68,6 +69,26 @@ impl OpenDevice {
                 K::open_gpu(&context, state)
             }
             Self::Scripted(device) => device.open_kernel().map(Some),
+        }
+    }
+
+    /// Takes compiled pipelines from an earlier start, where the interface can.
+    #[cfg_attr(not(feature = "gpu"), allow(unused_variables))]
+    pub(crate) fn keep_pipelines(&self, store: &Store) {
+        #[cfg(feature = "gpu")]
+        if let (Self::Gpu(device), Some(folder)) = (self, store.folder()) {
+            let kept = device.keep_pipelines(folder);
+            tracing::debug!(kept, "compiled pipelines kept on disk");
+        }
+    }
+
+    /// Keeps compiled pipelines for the next start.
+    pub(crate) fn save_pipelines(&self) {
+        #[cfg(feature = "gpu")]
+        if let Self::Gpu(device) = self
+            && let Err(error) = device.save_pipelines()
+        {
+            tracing::info!(%error, "compiled pipelines cannot be kept and will be compiled at the next start");
         }
     }
 

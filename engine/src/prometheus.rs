@@ -158,6 +158,22 @@ impl Page {
     }
 }
 
+/// The metrics of some caches: of the kernels in memory, or of a device in its own.
+fn cache_metrics(page: &mut Page, prefix: &str, caches: &[(String, &CacheStats)]) {
+    for (name, help, value) in CACHE {
+        let name = format!("{prefix}_{name}_total");
+        page.family((&name, "counter", help), caches, value);
+    }
+    let named = |what: &str| format!("{prefix}_{what}");
+    let (entries, bytes, budget) = (named("entries"), named("bytes"), named("budget_bytes"));
+    let held = (entries.as_str(), "gauge", "Entries held.");
+    page.family(held, caches, |cache| cache.keys);
+    let held = (bytes.as_str(), "gauge", "Bytes held.");
+    page.family(held, caches, |cache| cache.bytes);
+    let most = (budget.as_str(), "gauge", "Most bytes that it may hold.");
+    page.family(most, caches, |cache| cache.budget);
+}
+
 impl EngineStats {
     /// The snapshot as a page for Prometheus, text format 0.0.4.
     pub fn prometheus(&self) -> String {
@@ -178,20 +194,7 @@ impl EngineStats {
             .iter()
             .filter_map(|(labels, kernel)| Some((labels.clone(), kernel.cache.as_ref()?)))
             .collect();
-        for (name, help, value) in CACHE {
-            let name = format!("cache_{name}_total");
-            page.family((&name, "counter", help), &caches, value);
-        }
-        let entries = ("cache_entries", "gauge", "Entries held.");
-        page.family(entries, &caches, |cache| cache.keys);
-        let bytes = ("cache_bytes", "gauge", "Bytes held.");
-        page.family(bytes, &caches, |cache| cache.bytes);
-        let budget = (
-            "cache_budget_bytes",
-            "gauge",
-            "Most bytes that it may hold.",
-        );
-        page.family(budget, &caches, |cache| cache.budget);
+        cache_metrics(&mut page, "cache", &caches);
         let backends: Vec<_> = self
             .kernels
             .iter()
@@ -205,6 +208,11 @@ impl EngineStats {
                 (labels, backend)
             })
             .collect();
+        let device_caches: Vec<_> = backends
+            .iter()
+            .filter_map(|(labels, backend)| Some((labels.clone(), backend.cache.as_ref()?)))
+            .collect();
+        cache_metrics(&mut page, "device_cache", &device_caches);
         for (name, help, value) in BACKEND {
             let name = format!("backend_{name}_total");
             page.family((&name, "counter", help), &backends, value);

@@ -347,6 +347,7 @@ impl Owner {
         let start = Instant::now();
         let device = (self.source.open)()?;
         let site = self.site();
+        device.keep_pipelines(&self.shared.store);
         let mut kernels = Vec::new();
         let mut reports = Vec::new();
         let mut reasons = Vec::new();
@@ -401,6 +402,7 @@ impl Owner {
                 opened_ms = start.elapsed().as_secs_f64() * 1e3, "device ready"
             );
         }
+        device.save_pipelines();
         device.tested();
         self.shared.set_state(self.adapter, DeviceState::Ready);
         Ok((device, kernels))

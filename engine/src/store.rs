@@ -70,6 +70,12 @@ impl Store {
         }
     }
 
+    /// The folder of the file.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        self.file.as_ref()?.parent()
+    }
+
     pub(crate) fn get(&self, key: &str) -> Option<String> {
         let entries = self.entries.lock();
         entries.get(key).map(|(_, value)| value.clone())

@@ -76,7 +76,25 @@ fn mixed_batches_equal_single_calls_on_every_adapter() {
         assert!(kept("mldsa/verify|tuning"), "{store}");
     }
     assert!(kept("mldsa/verify|costs"), "{store}");
+    // Vulkan keeps compiled pipelines; a damaged file is written anew.
+    let pipelines = || {
+        std::fs::read_dir(&folder).unwrap().find_map(|entry| {
+            let path = entry.unwrap().path();
+            let name = path.file_name()?.to_str()?.to_owned();
+            name.starts_with("pipelines-").then_some(path)
+        })
+    };
+    let written = pipelines().map(|path| {
+        let bytes = std::fs::read(&path).unwrap().len();
+        std::fs::write(&path, b"pars pipelines 1 and no more").unwrap();
+        bytes
+    });
     mixed_batches(&folder);
+    if let Some(bytes) = written {
+        assert!(bytes > 100, "{bytes} bytes of pipelines");
+        let path = pipelines().unwrap();
+        assert!(std::fs::read(path).unwrap().len() > 100);
+    }
     std::fs::remove_dir_all(&folder).unwrap();
 }
 

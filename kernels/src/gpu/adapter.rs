@@ -108,8 +108,9 @@ impl Adapter {
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("pars"),
             required_limits: self.inner.limits(),
-            // Used only where a measurement says so.
-            required_features: self.inner.features() & wgpu::Features::SHADER_INT64,
+            // 64-bit integers are used only where a measurement says so.
+            required_features: self.inner.features()
+                & (wgpu::Features::SHADER_INT64 | wgpu::Features::PIPELINE_CACHE),
             ..Default::default()
         };
         let opened = ready(self.inner.request_device(&descriptor));

@@ -1,9 +1,10 @@
 //! An open device: errors as values, loss as a flag, waits with a limit.
 
 use super::adapter::{AdapterInfo, DeviceType, ready};
+use super::pipelines::Pipelines;
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc},
     time::Duration,
 };
 
@@ -66,6 +67,7 @@ struct Shared {
     info: AdapterInfo,
     timeout: Duration,
     faults: Arc<Faults>,
+    pipelines: OnceLock<Pipelines>,
 }
 
 /// The answer to a request to map a buffer.
@@ -106,6 +108,7 @@ impl Device {
                 info,
                 timeout,
                 faults,
+                pipelines: OnceLock::new(),
             }),
         }
     }
@@ -158,6 +161,10 @@ impl Device {
 
     pub(crate) fn raw(&self) -> &wgpu::Device {
         &self.shared.device
+    }
+
+    pub(super) fn pipelines(&self) -> &OnceLock<Pipelines> {
+        &self.shared.pipelines
     }
 
     pub(crate) fn queue(&self) -> &wgpu::Queue {

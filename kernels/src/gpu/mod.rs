@@ -3,6 +3,7 @@
 
 mod adapter;
 mod device;
+mod pipelines;
 mod shader;
 
 pub use adapter::{Adapter, AdapterInfo, DeviceType, adapters};

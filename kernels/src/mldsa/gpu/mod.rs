@@ -572,7 +572,7 @@ impl BatchVerifier {
                             // Every word of workgroup memory is written before it is read.
                             zero_initialize_workgroup_memory: false,
                         },
-                        cache: None,
+                        cache: self.device.pipeline_cache(),
                     }),
                 );
             }
