@@ -7,6 +7,7 @@
 //! | [`mldsa`] | ML-DSA verification (FIPS 204), portable and on a GPU |
 //! | [`edwards25519`] | edwards25519 and ristretto255 in batches; Ed25519 verification |
 //! | [`field`] | prime fields of 256 bits: BN254's and secp256k1's scalar and base fields |
+//! | [`pedersen`] | Pedersen commitments over BN254 G1: hashing to the curve, fixed bases, batches |
 //! | [`poseidon`] | Poseidon and Poseidon2 over BN254: hashes, Merkle roots and paths |
 //! | [`ring`] | ring signatures: CLSAG, LSAG |
 //! | [`secp256k1`] | ECDSA recovery and verification, BIP-340 verification, hashing to the curve |
@@ -29,6 +30,7 @@ pub mod field;
 pub mod gpu;
 pub mod keccak;
 pub mod mldsa;
+pub mod pedersen;
 pub mod poseidon;
 pub mod ring;
 pub mod secp256k1;

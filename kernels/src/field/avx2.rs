@@ -61,6 +61,22 @@ impl<P: Prime> Constants<P> {
         }
         out
     };
+    /// 64 p, four of each limb's unit moved to the limb below: no limb is less than that of a sum of four settled values, which
+    /// leaves their sum below 48 p.
+    const MANY: [u64; LIMBS] = {
+        let mut out = Self::P;
+        let mut carry = 0;
+        let mut i = 0;
+        while i < LIMBS {
+            let limb = out[i] * 64 + carry;
+            let top = i + 1 == LIMBS;
+            out[i] = if top { limb } else { limb & MASK } + if top { 0 } else { 4 << BITS }
+                - if i > 0 { 4 } else { 0 };
+            carry = limb >> BITS;
+            i += 1;
+        }
+        out
+    };
     /// N' of the multiple `N' 2^29 - 1` of p: below p.
     const FRIENDLY: [u64; LIMBS] = split(&super::friendly(BITS, &P::MODULUS, P::MINUS_INVERSE));
     /// -1 / p modulo 2^29.
@@ -489,6 +505,19 @@ unsafe impl<P: Prime> Lanes<P> for X4<P> {
     unsafe fn plus_constant(self, b: &[u64; LIMBS]) -> Self {
         // SAFETY: AVX2, see the trait.
         unsafe { self.plus(Self::splat(b)) }
+    }
+
+    #[inline(always)]
+    unsafe fn minus(self, b: Self) -> Self {
+        let mut limbs = self.limbs;
+        for i in 0..LIMBS {
+            // SAFETY: AVX2, see the trait.
+            limbs[i] = unsafe {
+                let room = _mm256_sub_epi64(word(Constants::<P>::MANY[i]), b.limbs[i]);
+                _mm256_add_epi64(limbs[i], room)
+            };
+        }
+        Self::new(limbs)
     }
 
     #[inline(always)]

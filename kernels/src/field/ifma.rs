@@ -56,6 +56,22 @@ impl<P: Prime> Constants<P> {
         }
         out
     };
+    /// 32 p, four of each limb's unit moved to the limb below: no limb is less than that of a sum of four settled values, which
+    /// leaves their sum below 24 p.
+    const MANY: [u64; 5] = {
+        let mut out = Self::P;
+        let mut carry = 0;
+        let mut i = 0;
+        while i < 5 {
+            let limb = out[i] * 32 + carry;
+            let top = i + 1 == 5;
+            out[i] = if top { limb } else { limb & MASK } + if top { 0 } else { 4 << BITS }
+                - if i > 0 { 4 } else { 0 };
+            carry = limb >> BITS;
+            i += 1;
+        }
+        out
+    };
     /// N' of the multiple `N' 2^52 - 1` of p: below p.
     const FRIENDLY: [u64; 5] = split(&super::friendly(BITS, &P::MODULUS, P::MINUS_INVERSE));
     /// -1 / p modulo 2^52.
@@ -448,6 +464,19 @@ unsafe impl<P: Prime> Lanes<P> for X8<P> {
     unsafe fn plus_constant(self, b: &[u64; 5]) -> Self {
         // SAFETY: AVX-512, see the trait.
         unsafe { self.plus(Self::splat(b)) }
+    }
+
+    #[inline(always)]
+    unsafe fn minus(self, b: Self) -> Self {
+        let mut limbs = self.limbs;
+        for i in 0..5 {
+            // SAFETY: AVX-512, see the trait.
+            limbs[i] = unsafe {
+                let room = _mm512_sub_epi64(word(Constants::<P>::MANY[i]), b.limbs[i]);
+                _mm512_add_epi64(limbs[i], room)
+            };
+        }
+        Self::new(limbs)
     }
 
     #[inline(always)]

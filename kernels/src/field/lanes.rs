@@ -60,6 +60,8 @@ pub(crate) unsafe trait Lanes<P: Prime>: Copy {
     unsafe fn plus(self, b: Self) -> Self;
     /// The sum with a constant, not settled.
     unsafe fn plus_constant(self, b: &Self::Constant) -> Self;
+    /// The difference, not settled: `self + 32 p - b`, for a b below 24 p that is the sum of at most four settled values.
+    unsafe fn minus(self, b: Self) -> Self;
     /// The same value, settled.
     unsafe fn settle(self) -> Self;
     /// An equal element below 2 p, settled. Takes any value below 80 p.
@@ -120,6 +122,10 @@ unsafe impl<P: Prime> Lanes<P> for Element<P> {
     #[inline(always)]
     unsafe fn plus_constant(self, b: &Self) -> Self {
         self + *b
+    }
+    #[inline(always)]
+    unsafe fn minus(self, b: Self) -> Self {
+        self - b
     }
     #[inline(always)]
     unsafe fn settle(self) -> Self {

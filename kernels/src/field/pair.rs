@@ -83,6 +83,11 @@ unsafe impl<P: Prime, L: Lanes<P>> Lanes<P> for Pair<L> {
         unsafe { Self(self.0.plus_constant(b), self.1.plus_constant(b)) }
     }
     #[inline(always)]
+    unsafe fn minus(self, b: Self) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { Self(self.0.minus(b.0), self.1.minus(b.1)) }
+    }
+    #[inline(always)]
     unsafe fn settle(self) -> Self {
         // SAFETY: the caller's promise.
         unsafe { Self(self.0.settle(), self.1.settle()) }

@@ -3,20 +3,30 @@
 
 use crate::field::Fr;
 
-/// Bits of the field.
+/// Bits of the BN254 scalar field.
 const FIELD_BITS: u32 = 254;
 
-/// The generator, seeded by the parameters of an instance over the BN254 scalar field with S-box x^5.
+/// The generator, seeded by the parameters of an instance.
 pub(super) struct Grain(u128);
 
 impl Grain {
-    /// Seeds with field type 1 (2 bits), S-box type 0 (4), field bits (12), width (12), full rounds (10), partial rounds (10)
-    /// and thirty ones; drops 160 bits.
+    /// The generator of an instance over the BN254 scalar field.
     pub(super) fn new(width: usize, full_rounds: usize, partial_rounds: usize) -> Self {
+        Self::of_field(FIELD_BITS, width, full_rounds, partial_rounds)
+    }
+
+    /// Seeds with field type 1 (2 bits), S-box type 0 (4: a power), field bits (12), width (12), full rounds (10), partial rounds (10)
+    /// and thirty ones; drops 160 bits.
+    pub(super) fn of_field(
+        field_bits: u32,
+        width: usize,
+        full_rounds: usize,
+        partial_rounds: usize,
+    ) -> Self {
         let fields = [
             (1, 2),
             (0, 4),
-            (FIELD_BITS as u128, 12),
+            (u128::from(field_bits), 12),
             (width as u128, 12),
             (full_rounds as u128, 10),
             (partial_rounds as u128, 10),
@@ -51,6 +61,16 @@ impl Grain {
             self.step();
         }
         self.step()
+    }
+
+    /// A number of at most 64 bits below the modulus, most significant bit first; others are drawn again.
+    pub(super) fn below(&mut self, modulus: u64, bits: u32) -> u64 {
+        loop {
+            let number = (0..bits).fold(0, |number, _| number << 1 | u64::from(self.bit()));
+            if number < modulus {
+                return number;
+            }
+        }
     }
 
     /// 254 bits, most significant first, as 32 big-endian bytes.

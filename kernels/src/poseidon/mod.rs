@@ -12,6 +12,7 @@
 //! | `levels` | batches through the code of a level |
 //! | `merkle` | roots and paths |
 //! | `tree` | trees of any number of leaves: streams, kept levels, updates, proofs of many leaves |
+//! | `small` | Poseidon2 over the small fields of STARK systems |
 //! | `gpu` | permutations and compressions as a shader (feature `gpu`) |
 //!
 //! Inputs are [`Fr`]: a number of p or more is refused where bytes become elements ([`Fr::from_bytes_be`]), for reducing it would give
@@ -25,6 +26,7 @@ mod merkle;
 mod parameters;
 mod permute;
 mod schedule;
+pub mod small;
 #[cfg(test)]
 mod tests;
 pub mod tree;
