@@ -6,6 +6,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,6 +84,40 @@ fn an_exported_chain_is_the_imported_file() {
         error.to_string().starts_with("block 55 is not in"),
         "{error}"
     );
+}
+
+#[test]
+fn the_commands_import_and_export() {
+    let Some(folder) = folder() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let (data, copy) = (dir.path().join("data"), dir.path().join("copy.rlp"));
+    let genesis = folder.join("genesis.json");
+    let file = folder.join("chain.rlp");
+    let parsd = |command: &str, file: &Path| {
+        let output = Command::new(env!("CARGO_BIN_EXE_parsd"))
+            .arg(command)
+            .args([Path::new("--genesis"), &genesis])
+            .args([Path::new("--data-dir"), &data])
+            .arg(file)
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), text, error)
+    };
+    let (code, text, _) = parsd("import", &file);
+    assert_eq!(code, Some(0));
+    assert!(
+        text.contains("54 blocks imported, 0 known before"),
+        "{text}"
+    );
+    let (code, text, _) = parsd("export", &copy);
+    assert_eq!(code, Some(0));
+    assert!(text.contains("54 blocks"), "{text}");
+    assert_eq!(std::fs::read(&copy).unwrap(), std::fs::read(&file).unwrap());
+    let (code, _, error) = parsd("import", &genesis);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("begins no block"), "{error}");
 }
 
 #[test]

@@ -23,8 +23,6 @@ const TIP_CEILING: u64 = 500_000_000_000;
 const HISTORY_BLOCKS: u64 = 1024;
 /// Most percentiles of one `eth_feeHistory` (geth's limit).
 const HISTORY_PERCENTILES: usize = 100;
-/// Blob gas costs the protocol's minimum, 1 wei: no block has blobs (EIP-4844).
-const BLOB_BASE_FEE: u64 = 1;
 
 /// `eth_gasPrice`: the base fee of the next block and the suggested tip.
 pub(super) fn gas_price(shared: &Shared, args: &Args<'_>) -> Answer {
@@ -47,9 +45,25 @@ pub(super) fn base_fee(shared: &Shared, args: &Args<'_>) -> Answer {
 }
 
 /// `eth_blobBaseFee`
-pub(super) fn blob_base_fee(_: &Shared, args: &Args<'_>) -> Answer {
+pub(super) fn blob_base_fee(shared: &Shared, args: &Args<'_>) -> Answer {
     args.at_most(0)?;
-    answer(&U64::from(BLOB_BASE_FEE))
+    let head = shared.head().header;
+    let excess = head.excess_blob_gas.unwrap_or(0);
+    answer(&U256::from(blob_fee(shared, head.timestamp, excess)))
+}
+
+/// What a unit of blob gas costs in a block at `timestamp` (EIP-4844); nothing before Cancun. On
+/// Pars, whose blocks have no blobs, it is always the least, 1 wei.
+fn blob_fee(shared: &Shared, timestamp: u64, excess: u64) -> u128 {
+    let params = shared.node.spec.blob_params(timestamp);
+    params.map_or(0, |params| params.calc_blob_fee(excess))
+}
+
+/// The share of its blob gas that a block uses.
+fn blob_ratio(shared: &Shared, header: &Header) -> f64 {
+    let params = shared.node.spec.blob_params(header.timestamp);
+    let limit = params.map_or(0, |params| params.max_blob_gas_per_block());
+    ratio(header.blob_gas_used.unwrap_or(0), limit)
 }
 
 /// A tip that recent blocks took: computed once per head.
@@ -128,11 +142,16 @@ pub(super) fn history(shared: &Shared, args: &Args<'_>) -> Answer {
         history
             .base_fee_per_gas
             .push(header.base_fee_per_gas.unwrap_or(0).into());
-        history.base_fee_per_blob_gas.push(BLOB_BASE_FEE.into());
+        let excess = header.excess_blob_gas.unwrap_or(0);
+        history
+            .base_fee_per_blob_gas
+            .push(blob_fee(shared, header.timestamp, excess));
         history
             .gas_used_ratio
             .push(ratio(header.gas_used, header.gas_limit));
-        history.blob_gas_used_ratio.push(0.0);
+        history
+            .blob_gas_used_ratio
+            .push(blob_ratio(shared, &header));
         if !percentiles.is_empty() {
             rewards.push(rewards_of(shared, &header, &percentiles)?);
         }
@@ -142,7 +161,11 @@ pub(super) fn history(shared: &Shared, args: &Args<'_>) -> Answer {
         history
             .base_fee_per_gas
             .push(shared.node.spec.next_base_fee(&header).into());
-        history.base_fee_per_blob_gas.push(BLOB_BASE_FEE.into());
+        let time = header.timestamp;
+        let excess = shared.node.spec.excess_blob_gas_after(&header, time);
+        history
+            .base_fee_per_blob_gas
+            .push(blob_fee(shared, time, excess.unwrap_or(0)));
     }
     history.reward = (!percentiles.is_empty()).then_some(rewards);
     answer(&history)
