@@ -531,7 +531,7 @@ impl Program {
                         constants: &threads,
                         zero_initialize_workgroup_memory: false,
                     },
-                    cache: self.device.pipeline_cache(),
+                    cache: device.pipeline_cache(),
                 })
             };
             let bytes = bytemuck::cast_slice(constants);
