@@ -2,7 +2,7 @@
 //!
 //! | who | what |
 //! |---|---|
-//! | `pars-portable`, `pars-avx2`, `pars-avx512` | the kernel at one level, the batch at once; no ring member is known before |
+//! | `pars-portable`, `pars-avx2`, `pars-avx512` | the kernel at one level (AVX2 runs the portable code), the batch at once; no ring member is known before |
 //! | `pars-<level>-known` | the same with the members of all rings prepared before, as for decoys that come again |
 //! | `ed25519-dalek` | one after another, from bytes |
 //! | `ed25519-dalek-parsed` | one after another, public keys decompressed before |

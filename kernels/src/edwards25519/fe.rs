@@ -15,7 +15,7 @@ pub(crate) const MASK: u64 = (1 << BITS) - 1;
 /// 4 p in limbs: a settled value can be taken from it without a borrow.
 pub(crate) const FOUR_P: [u64; 5] = [4 * (MASK - 18), 4 * MASK, 4 * MASK, 4 * MASK, 4 * MASK];
 
-/// An element modulo 2^255 − 19, its limbs least significant first, below 2^51 + 2^41.
+/// An element modulo 2^255 − 19, its limbs least significant first, below 2^51 + 2^15.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub(crate) struct Fe(pub(crate) [u64; 5]);
@@ -64,7 +64,7 @@ impl Fe {
         Self::from_bytes(bytes).to_bytes() == low
     }
 
-    /// One pass of carries; words below 2^61 in, below 2^51 + 2^15 out.
+    /// One pass of carries; words below 2^63 in, below 2^51 + 2^15 out if they were below 2^61.
     #[inline(always)]
     pub(crate) const fn carried(x: [u64; 5]) -> Self {
         Self([

@@ -6,9 +6,9 @@ use super::fe::Fe;
 /// Most elements side by side.
 pub(crate) const MAX_LANES: usize = 8;
 
-/// `LANES` elements of the field of 2^255 − 19 side by side, kept in memory in limbs of radix 2^51.
+/// `LANES` elements of the field of 2^255 − 19 side by side, in limbs of radix 2^51.
 ///
-/// A value is *settled* when its limbs are below 2^51 + 2^41 (each representation is tighter): only settled values may be multiplied, added or subtracted, unless a
+/// A value is *settled* when its limbs are below 2^51 + 2^15: only settled values may be multiplied, added or subtracted, unless a
 /// function says otherwise. Products, `settle`, `gather` of stored values and constants are settled. Masks have a bit for each lane,
 /// lane 0 lowest.
 ///
@@ -199,7 +199,7 @@ pub(crate) trait OnEveryLevel<O> {
 #[cfg(target_arch = "x86_64")]
 impl<O, W> OnEveryLevel<O> for W
 where
-    W: Work<Fe, Output = O> + Work<super::avx2::X4, Output = O> + Work<super::ifma::X8, Output = O>,
+    W: Work<Fe, Output = O> + Work<super::ifma::X8, Output = O>,
 {
     fn at(self, level: crate::cpu::Level) -> O {
         use crate::cpu::Level;
@@ -207,10 +207,6 @@ where
             // SAFETY: the processor was asked for the level and for IFMA.
             Level::Avx512 if crate::cpu::features().avx512_ifma => unsafe {
                 super::ifma::X8::enter(self)
-            },
-            // SAFETY: the processor was asked for the level, of which AVX-512 is an extension, and for BMI2.
-            Level::Avx2 | Level::Avx512 if crate::cpu::features().bmi2 => unsafe {
-                super::avx2::X4::enter(self)
             },
             // SAFETY: scalar elements need no instruction set.
             _ => unsafe { Fe::enter(self) },
