@@ -20,16 +20,20 @@
 pub mod accounts;
 pub mod chainfile;
 pub mod cli;
+pub mod config;
 pub mod ctl;
+pub mod keystore;
 mod load;
 pub mod metrics;
+mod monitor;
 mod node;
 mod plot;
 mod producer;
 mod schedule;
 mod vm;
 
-pub use node::{Node, NodeConfig, NodeError};
+pub use monitor::MonitorError;
+pub use node::{EngineConfig, Node, NodeConfig, NodeError};
 pub use producer::{ProducerConfig, ProducerError};
 pub use schedule::{Due, Pace, Schedule};
 pub use vm::{BlockId, BlockMeta, ChainVm, Vm, VmError};

@@ -1,4 +1,5 @@
-//! The metrics page over HTTP, as Prometheus and `parsctl engine top` read it.
+//! Small pages over HTTP, apart from the RPC port: the metrics as Prometheus and `parsctl engine top` read
+//! them, and what else watches over a process.
 
 use std::convert::Infallible;
 use std::io;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CONTENT_TYPE};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -22,7 +23,7 @@ pub const DEFAULT_ADDRESS: &str = "127.0.0.1:9733";
 pub const PATH: &str = "/metrics";
 
 /// Connections served at one time; more wait.
-const CONNECTIONS: usize = 16;
+const CONNECTIONS: usize = 32;
 
 /// Longest time for a request to arrive, and for a connection to live.
 const REQUEST_LIMIT: Duration = Duration::from_secs(5);
@@ -34,12 +35,45 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Writes the page as it is now.
 pub type MakePage = dyn Fn() -> String + Send + Sync;
 
-/// Serves a page until the future is dropped. There is no authentication: whoever reaches the address
+/// What one request gets.
+#[derive(Debug)]
+pub struct Page {
+    /// HTTP's status.
+    pub status: StatusCode,
+    /// The media type.
+    pub kind: &'static str,
+    /// The text.
+    pub text: String,
+}
+
+impl Page {
+    /// A page of metrics, text format 0.0.4.
+    pub const fn metrics(text: String) -> Self {
+        Self {
+            status: StatusCode::OK,
+            kind: "text/plain; version=0.0.4",
+            text,
+        }
+    }
+
+    const fn words(status: StatusCode, text: String) -> Self {
+        Self {
+            status,
+            kind: "text/plain",
+            text,
+        }
+    }
+}
+
+/// The page at a path, as it is now; `None` where there is none.
+pub type Pages = dyn Fn(&str) -> Option<Page> + Send + Sync;
+
+/// Serves pages until the future is dropped. There is no authentication: whoever reaches the address
 /// can read how much work there is and what hardware does it, and nothing else.
 ///
 /// # Errors
 /// Where the listener cannot be used at all.
-pub async fn serve(listener: std::net::TcpListener, page: Arc<MakePage>) -> io::Result<()> {
+pub async fn serve(listener: std::net::TcpListener, pages: Arc<Pages>) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
     let places = Arc::new(Semaphore::new(CONNECTIONS));
@@ -57,11 +91,11 @@ pub async fn serve(listener: std::net::TcpListener, page: Arc<MakePage>) -> io::
                 continue;
             }
         };
-        let page = Arc::clone(&page);
+        let pages = Arc::clone(&pages);
         connections.spawn(async move {
             let _place = place;
             let service = service_fn(|request| {
-                let response = answer(&request, &page);
+                let response = answer(&request, &pages);
                 async { Ok::<_, Infallible>(response) }
             });
             let connection = hyper::server::conn::http1::Builder::new()
@@ -74,26 +108,26 @@ pub async fn serve(listener: std::net::TcpListener, page: Arc<MakePage>) -> io::
     }
 }
 
-fn answer(request: &Request<Incoming>, page: &Arc<MakePage>) -> Response<Full<Bytes>> {
-    let (status, kind, body) = match (request.method(), request.uri().path()) {
-        (&Method::GET, PATH) => (StatusCode::OK, "text/plain; version=0.0.4", page()),
-        (&Method::GET, _) => (
-            StatusCode::NOT_FOUND,
-            "text/plain",
-            format!("The metrics are at {PATH}\n"),
-        ),
-        _ => (
+fn answer(request: &Request<Incoming>, pages: &Arc<Pages>) -> Response<Full<Bytes>> {
+    let page = match *request.method() {
+        Method::GET => pages(request.uri().path()).unwrap_or_else(|| {
+            Page::words(
+                StatusCode::NOT_FOUND,
+                format!("The metrics are at {PATH}\n"),
+            )
+        }),
+        _ => Page::words(
             StatusCode::METHOD_NOT_ALLOWED,
-            "text/plain",
             "Only GET is answered here\n".to_owned(),
         ),
     };
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = status;
+    let mut response = Response::new(Full::new(Bytes::from(page.text)));
+    *response.status_mut() = page.status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
-    if status == StatusCode::METHOD_NOT_ALLOWED {
-        headers.insert(ALLOW, hyper::header::HeaderValue::from_static("GET"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(page.kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if page.status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(ALLOW, HeaderValue::from_static("GET"));
     }
     response
 }
@@ -121,9 +155,10 @@ impl MetricsThread {
         let thread = std::thread::Builder::new()
             .name("pars-metrics".to_owned())
             .spawn(move || {
+                let pages = move |path: &str| (path == PATH).then(|| Page::metrics(page()));
                 runtime.block_on(async {
                     tokio::select! {
-                        served = serve(listener, page) => if let Err(error) = served {
+                        served = serve(listener, Arc::new(pages)) => if let Err(error) = served {
                             tracing::warn!(%error, "metrics are not served");
                         },
                         _ = stopped => {}

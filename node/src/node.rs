@@ -14,6 +14,7 @@ use pars_store::{Store, StoreError};
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::task::JoinHandle;
 
+use crate::monitor::{Monitor, MonitorError};
 use crate::producer::{self, ProducerConfig, ProducerError};
 
 /// Events that a subscriber may fall behind before its connection is closed.
@@ -30,13 +31,44 @@ pub struct NodeConfig {
     pub data_dir: Option<PathBuf>,
     /// The RPC server.
     pub rpc: RpcConfig,
-    /// Which adapters the engine may use.
-    pub gpu: GpuPolicy,
+    /// The compute engine.
+    pub engine: EngineConfig,
     /// Bounds of the transaction pool. By default its guard refuses calls that would publish a secret
     /// key in calldata.
     pub pool: PoolConfig,
     /// The embedded validator.
     pub producer: ProducerConfig,
+    /// Where metrics and health are served; `None` for nowhere. Port 0 takes any free port.
+    pub metrics: Option<SocketAddr>,
+}
+
+/// What the compute engine is told; `None` leaves the choice to it.
+#[derive(Debug, Clone, Default)]
+pub struct EngineConfig {
+    /// Which adapters it may use.
+    pub gpu: GpuPolicy,
+    /// CPU threads; `None` is one for each core.
+    pub cpu_threads: Option<usize>,
+    /// Most jobs accepted and not yet answered.
+    pub queue_jobs: Option<usize>,
+    /// Most bytes of those jobs.
+    pub queue_bytes: Option<usize>,
+}
+
+impl EngineConfig {
+    fn build(&self) -> Result<Engine, pars_engine::BuildError> {
+        let mut builder = Engine::builder().gpu(self.gpu.clone());
+        if let Some(threads) = self.cpu_threads {
+            builder = builder.cpu_threads(threads);
+        }
+        if let Some(jobs) = self.queue_jobs {
+            builder = builder.queue_jobs(jobs);
+        }
+        if let Some(bytes) = self.queue_bytes {
+            builder = builder.queue_bytes(bytes);
+        }
+        builder.build()
+    }
 }
 
 impl NodeConfig {
@@ -46,12 +78,13 @@ impl NodeConfig {
             spec,
             data_dir: None,
             rpc: RpcConfig::default(),
-            gpu: GpuPolicy::default(),
+            engine: EngineConfig::default(),
             pool: PoolConfig {
                 guard: Some(secret_guard()),
                 ..PoolConfig::default()
             },
             producer: ProducerConfig::default(),
+            metrics: None,
         }
     }
 }
@@ -87,6 +120,9 @@ pub enum NodeError {
     /// The embedded validator cannot go on.
     #[error(transparent)]
     Producer(#[from] ProducerError),
+    /// Metrics cannot be served.
+    #[error(transparent)]
+    Monitor(#[from] MonitorError),
     /// A part broke off.
     #[error("the node broke off: {0}")]
     Panicked(String),
@@ -97,6 +133,7 @@ pub struct Node {
     context: RpcContext,
     rpc: RpcHandle,
     producer: JoinHandle<Result<(), ProducerError>>,
+    monitor: Option<Monitor>,
     stop: watch::Sender<bool>,
 }
 
@@ -118,14 +155,15 @@ impl Node {
             spec,
             data_dir,
             rpc,
-            gpu,
+            engine,
             pool,
             producer,
+            metrics,
         } = config;
         let spec = Arc::new(spec);
         let opening = {
             let spec = Arc::clone(&spec);
-            tokio::task::spawn_blocking(move || open(&spec, data_dir, gpu))
+            tokio::task::spawn_blocking(move || open(&spec, data_dir, &engine))
         };
         let (store, engine) = opening
             .await
@@ -147,6 +185,10 @@ impl Node {
             },
             client_version: client_version(),
         };
+        let monitor = match metrics {
+            Some(address) => Some(Monitor::start(address, context.clone())?),
+            None => None,
+        };
         let rpc = pars_rpc::serve(rpc, context.clone()).await?;
         let (stop, stopped) = watch::channel(false);
         let producer = tokio::spawn(producer::run(context.clone(), producer, stopped));
@@ -154,6 +196,7 @@ impl Node {
             context,
             rpc,
             producer,
+            monitor,
             stop,
         })
     }
@@ -161,6 +204,11 @@ impl Node {
     /// Where the RPC server listens.
     pub fn rpc_address(&self) -> SocketAddr {
         self.rpc.address()
+    }
+
+    /// Where metrics and health are served, if they are.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.monitor.as_ref().map(Monitor::address)
     }
 
     /// The node's parts.
@@ -188,8 +236,12 @@ impl Node {
             context,
             rpc,
             producer,
+            monitor,
             stop,
         } = self;
+        if let Some(monitor) = &monitor {
+            monitor.leave();
+        }
         rpc.stop().await;
         // The receiver is gone only if the validator has ended already.
         let _ = stop.send(true);
@@ -198,6 +250,7 @@ impl Node {
                 .await
                 .map_err(|error| NodeError::Panicked(error.to_string()))??;
         }
+        drop(monitor);
         // Closing the store and the engine waits for their threads.
         let closing = tokio::task::spawn_blocking(move || drop(context));
         closing
@@ -220,11 +273,15 @@ fn secret_guard() -> Guard {
 fn open(
     spec: &ChainSpec,
     data_dir: Option<PathBuf>,
-    gpu: GpuPolicy,
+    engine: &EngineConfig,
 ) -> Result<(Arc<Store>, Engine), NodeError> {
     let store = open_store(spec, data_dir.as_deref())?;
-    let engine = Engine::builder().gpu(gpu).build()?;
-    Ok((Arc::new(store), engine))
+    Ok((Arc::new(store), engine.build()?))
+}
+
+/// The folder of the chain inside a data folder.
+pub(crate) fn chain_folder(data_dir: &Path) -> PathBuf {
+    data_dir.join(CHAIN_FOLDER)
 }
 
 /// The store of a data folder, or one in memory. Blocking.
@@ -233,7 +290,7 @@ pub(crate) fn open_store(spec: &ChainSpec, data_dir: Option<&Path>) -> Result<St
     let Some(path) = data_dir else {
         return Ok(Store::in_memory(&genesis)?);
     };
-    let chain = path.join(CHAIN_FOLDER);
+    let chain = chain_folder(path);
     std::fs::create_dir_all(&chain).map_err(|source| NodeError::DataDir {
         path: path.to_owned(),
         source,

@@ -163,7 +163,7 @@ fn recorded_conversations() {
     let mut config = NodeConfig::new(spec);
     config.data_dir = Some(dir.path().to_owned());
     config.rpc.address.set_port(0);
-    config.gpu = GpuPolicy::Off;
+    config.engine.gpu = GpuPolicy::Off;
     // Nothing is to change the chain while it is asked.
     config.producer.pace = Pace::Every(Duration::from_secs(86_400));
     with_node(config, move |rpc| {

@@ -40,6 +40,16 @@ pub fn post(body: &[u8]) -> Vec<u8> {
     request
 }
 
+/// Fetches a page; answers its status and its text.
+pub fn get(port: u16, path: &str) -> io::Result<Response> {
+    let mut stream = connect(port)?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n"
+    )?;
+    read_response(&mut stream)
+}
+
 /// Sends a body over a connection of its own and reads the answer.
 pub fn post_once(port: u16, body: &[u8]) -> io::Result<Response> {
     let mut stream = connect(port)?;

@@ -14,10 +14,10 @@ use pars_engine::GpuPolicy;
 use pars_evm::ChainSpec;
 use pars_rpc::Cors;
 
-use super::signals::StopSignals;
-use super::{banner, logging};
+use super::{banner, logging, serve};
 use crate::accounts::{self, DEV_MNEMONIC};
-use crate::{Node, NodeConfig, Pace};
+use crate::config::gpu_policy;
+use crate::{NodeConfig, Pace};
 
 /// Options of `parsd dev`.
 #[derive(Debug, Args)]
@@ -80,6 +80,10 @@ pub(super) struct Options {
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     allow_host: Vec<String>,
 
+    /// Serve metrics and health at this port too; 0 takes any free port.
+    #[arg(long, value_name = "PORT")]
+    metrics_port: Option<u16>,
+
     /// Take transactions that call a precompile with a secret in their calldata. Such a transaction
     /// shows the secret to everybody, so the pool refuses it otherwise.
     #[arg(long)]
@@ -129,11 +133,8 @@ fn parse_balance(text: &str) -> Result<U256, String> {
 
 fn parse_gpu(text: &str) -> Result<GpuPolicy, String> {
     Ok(match text {
-        "auto" => GpuPolicy::Auto,
-        "any" => GpuPolicy::Any,
-        "off" => GpuPolicy::Off,
         "" => return Err("write auto, any, off, or part of an adapter's name".to_owned()),
-        name => GpuPolicy::Named(name.to_owned()),
+        word => gpu_policy(word),
     })
 }
 
@@ -180,7 +181,10 @@ pub(super) fn run(options: Options) -> Result<(), Box<dyn Error>> {
 
     let mut config = NodeConfig::new(spec);
     config.data_dir = options.data_dir.clone();
-    config.gpu = options.gpu.clone();
+    config.engine.gpu = options.gpu.clone();
+    config.metrics = options
+        .metrics_port
+        .map(|port| SocketAddr::new(options.http_addr, port));
     if options.allow_secret_calls {
         config.pool.guard = None;
     }
@@ -202,45 +206,29 @@ pub(super) fn run(options: Options) -> Result<(), Box<dyn Error>> {
         (None, pace @ Pace::Every(_)) => pace,
     };
 
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
-        let mut signals = StopSignals::install()?;
-        let mut node = Node::start(config).await?;
+    serve::until_stopped(config, async |node| {
         if !options.silent {
             // Calls are answered already; the banner can wait a moment to say which adapter is used.
             let engine = node.context().engine.clone();
             tokio::task::spawn_blocking(move || engine.wait_ready(DEVICE_PATIENCE)).await?;
-            let text = banner::text(&node, &banner::Facts {
+            let facts = banner::Facts {
                 accounts: &accounts,
                 balance: options.balance,
                 mnemonic: &options.mnemonic,
                 data_dir: options.data_dir.as_deref(),
-                pace: options.block_time.map_or(banner::Speed::OnWork(options.heartbeat), banner::Speed::Every),
-            });
+                pace: options.block_time.map_or(
+                    banner::Speed::OnWork(options.heartbeat),
+                    banner::Speed::Every,
+                ),
+            };
+            let text = banner::text(node, &facts);
             // A closed pipe is no reason not to run.
             let _ = write!(std::io::stdout().lock(), "{text}");
         }
         if !options.http_addr.is_loopback() {
             tracing::warn!(address = %options.http_addr, "listening beyond this machine: everybody who can reach it can spend the funded accounts");
         }
-        let failed = tokio::select! {
-            reason = signals.next() => {
-                tracing::info!(reason = reason?, "stopping");
-                None
-            }
-            error = node.failure() => Some(error),
-        };
-        // A second Ctrl-C does not wait.
-        let stopped = tokio::select! {
-            stopped = node.stop() => stopped,
-            _ = signals.next() => return Err("stopped without waiting for requests in work".into()),
-        };
-        match failed {
-            Some(error) => Err(error.into()),
-            None => Ok(stopped?),
-        }
+        Ok(())
     })
 }
 

@@ -4,6 +4,8 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
+use crate::config::{Log, LogFormat};
+
 /// What is logged unless `RUST_LOG` says otherwise.
 fn default_filter(silent: bool, verbose: u8) -> &'static str {
     match (silent, verbose) {
@@ -22,12 +24,29 @@ fn default_filter(silent: bool, verbose: u8) -> &'static str {
 
 /// Sets up logging for the process. `RUST_LOG` wins over the flags.
 pub(super) fn start(silent: bool, verbose: u8) {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new(default_filter(silent, verbose)));
-    // A second call (only in tests) changes nothing.
-    let _ = tracing_subscriber::fmt()
+    let usual = Log {
+        format: LogFormat::Text,
+        filter: String::new(),
+    };
+    start_with(&usual, silent, verbose);
+}
+
+/// The same by a configuration; its filter stands where no flag says otherwise.
+pub(super) fn start_with(log: &Log, silent: bool, verbose: u8) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
+        if log.filter.is_empty() || silent || verbose > 0 {
+            EnvFilter::new(default_filter(silent, verbose))
+        } else {
+            EnvFilter::new(&log.filter)
+        }
+    });
+    let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .try_init();
+        .with_ansi(log.format == LogFormat::Text && std::io::stderr().is_terminal());
+    // A second call (only in tests) changes nothing.
+    let _ = match log.format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
 }

@@ -2,13 +2,17 @@
 
 mod banner;
 mod chain;
+mod configuration;
 mod dev;
 mod logging;
+mod run;
+mod serve;
 mod signals;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 
 /// A Pars node: an EVM chain whose post-quantum checks run in batches on GPUs and CPUs.
 #[derive(Debug, Parser)]
@@ -26,6 +30,18 @@ enum Command {
     Import(chain::Import),
     /// Write stored blocks into a file.
     Export(chain::Export),
+    /// Make a data folder: a configuration file and the chain's first state.
+    Init(Box<run::InitOptions>),
+    /// Run a node in its data folder, by its configuration.
+    Run(Box<run::RunOptions>),
+    /// Print, show or check the configuration.
+    #[command(subcommand)]
+    Config(configuration::Command),
+    /// Print completions for a shell, for example `parsd completions bash`.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
 }
 
 /// Runs `parsd`: 0 after an orderly stop, 1 after an error, 2 for wrong usage.
@@ -34,6 +50,13 @@ pub fn main() -> ExitCode {
         Command::Dev(options) => finish(dev::run(options)),
         Command::Import(options) => finish(chain::import(options)),
         Command::Export(options) => finish(chain::export(options)),
+        Command::Init(options) => finish(run::init(&options)),
+        Command::Run(options) => finish(run::run(&options)),
+        Command::Config(command) => finish(configuration::run(command)),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "parsd", &mut std::io::stdout());
+            ExitCode::SUCCESS
+        }
     }
 }
 
@@ -50,7 +73,6 @@ fn finish(result: Result<(), Box<dyn std::error::Error>>) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -59,6 +81,8 @@ mod tests {
 
     #[test]
     fn defaults_need_no_arguments() {
-        Cli::try_parse_from(["parsd", "dev"]).unwrap();
+        for command in ["dev", "init", "run"] {
+            Cli::try_parse_from(["parsd", command]).unwrap();
+        }
     }
 }

@@ -3,6 +3,7 @@
 mod bench;
 mod curves;
 mod devices;
+mod key;
 mod selftest;
 mod table;
 mod top;
@@ -30,6 +31,9 @@ enum Command {
     /// The compute engine: what it finds, whether it computes rightly, how fast it is.
     #[command(subcommand)]
     Engine(EngineCommand),
+    /// Keys in encrypted files: accounts (secp256k1) and ML-DSA.
+    #[command(subcommand)]
+    Key(key::Command),
 }
 
 #[derive(Debug, Subcommand)]
@@ -94,6 +98,10 @@ enum CtlError {
         file: std::path::PathBuf,
         error: io::Error,
     },
+    #[error(transparent)]
+    Keystore(#[from] crate::keystore::KeystoreError),
+    #[error("{0}")]
+    Input(String),
     #[error("could not sign test data: {0}")]
     TestData(String),
     #[error("could not write: {0}")]
@@ -110,6 +118,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Engine(EngineCommand::Selftest(options)) => selftest::run(&options, &mut out),
         Command::Engine(EngineCommand::Bench(options)) => bench::run(&options, &mut out),
         Command::Engine(EngineCommand::Top(options)) => top::run(&options, &mut out),
+        Command::Key(command) => key::run(&command, &mut out),
     };
     let flushed = out.flush().map_err(CtlError::from);
     match result.and_then(|code| flushed.map(|()| code)) {

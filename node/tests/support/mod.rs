@@ -32,7 +32,7 @@ pub fn config() -> NodeConfig {
     );
     let mut config = NodeConfig::new(spec);
     config.rpc.address.set_port(0);
-    config.gpu = GpuPolicy::Off;
+    config.engine.gpu = GpuPolicy::Off;
     config
 }
 
