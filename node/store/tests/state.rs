@@ -4,11 +4,42 @@
 
 mod common;
 
-use alloy_primitives::{B256, U256};
+use alloy_primitives::{Address, B256, U256, keccak256};
+use alloy_trie::{EMPTY_ROOT_HASH, Nibbles, proof::verify_proof};
 use common::*;
-use pars_store::{EmptyAccounts, Store, StoreError};
+use pars_store::{EmptyAccounts, Store, StoreError, Tip};
 use proptest::prelude::*;
 use revm::{DatabaseRef, database::BundleState, state::AccountInfo};
+
+/// Every account and slot of the model, and some that are not there, by value and by proof against
+/// the state root.
+fn check_tip(tip: &Tip, model: &Model) {
+    let state = tip.state();
+    let root = tip.head().header.state_root;
+    let nobody = Address::repeat_byte(0xee);
+    for address in model.keys().copied().chain([nobody]) {
+        let plain = model.get(&address);
+        let account = plain.map(Plain::trie_account);
+        assert_eq!(state.account(&address).unwrap(), account);
+        let slots: Vec<U256> = plain
+            .into_iter()
+            .flat_map(|plain| plain.storage.keys().copied())
+            .chain([U256::MAX])
+            .collect();
+        let proof = tip.prove(&address, &slots).unwrap();
+        assert_eq!(proof.account, account);
+        let key = Nibbles::unpack(keccak256(address));
+        verify_proof(root, key, account.map(alloy_rlp::encode), &proof.nodes).unwrap();
+        let storage_root = account.map_or(EMPTY_ROOT_HASH, |account| account.storage_root);
+        for (slot, proven) in slots.iter().zip(&proof.slots) {
+            let value = state.storage(&address, slot).unwrap();
+            assert_eq!((proven.slot, proven.value), (*slot, value));
+            let key = Nibbles::unpack(keccak256(slot.to_be_bytes::<32>()));
+            let expected = (!value.is_zero()).then(|| alloy_rlp::encode(value));
+            verify_proof(storage_root, key, expected, &proven.nodes).unwrap();
+        }
+    }
+}
 
 /// Commits the blocks and checks everything after each and at the end.
 fn run(mut store: Store, blocks: &[Vec<Op>], mut reopen: impl FnMut(Store) -> Store) {
@@ -25,7 +56,16 @@ fn run(mut store: Store, blocks: &[Vec<Op>], mut reopen: impl FnMut(Store) -> St
             model_root(&model),
             "block {number}: {ops:?}"
         );
-        store.commit(commit.clone()).unwrap();
+        // Undecided, the block reads as it will when it is accepted, one way or the other.
+        let overlay = store.tip().unwrap().extend(commit.clone()).unwrap();
+        check_tip(overlay.tip(), &model);
+        if at % 2 == 0 {
+            store.accept(&overlay).unwrap();
+            assert!(store.accept(&overlay).is_err(), "a block is accepted once");
+        } else {
+            store.commit(commit.clone()).unwrap();
+        }
+        check_tip(&store.tip().unwrap(), &model);
         models.push(model.clone());
 
         // The block and its parts come back as they were.
@@ -62,7 +102,8 @@ fn run(mut store: Store, blocks: &[Vec<Op>], mut reopen: impl FnMut(Store) -> St
             assert_eq!(early.account(address).unwrap(), Some(plain.trie_account()));
         }
         if at % 3 == 2 {
-            drop(early);
+            // What still reads an old state keeps the folder open.
+            drop((early, overlay));
             store = reopen(store);
         }
         let report = store.verify_state().unwrap();
