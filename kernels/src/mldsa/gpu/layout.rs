@@ -181,7 +181,7 @@ impl Packed {
                 Serves::Resident => 0,
                 _ => (key_blocks * BLOCK_WORDS) as u32,
             },
-            signature_words: set.signature_len().div_ceil(4) as u32,
+            signature_words: signature_words(set) as u32,
             w1_bits: (params.w1_poly_len() / 32) as u32,
             final_blocks: padded_blocks((MU_WORDS + w1_words) * 4) as u32,
             transformed_base: self.transformed_words as u32,
@@ -208,13 +208,11 @@ impl Packed {
         }
     }
 
-    /// Where share `number` of `parts` ends among the entries, when the input is cut into shares of about equal size that
-    /// start at even words, as mapped ranges must.
+    /// Where share `number` of `parts` ends among the entries, when the input is cut into shares of about equal size. Every
+    /// entry has an even number of words, so a share starts at an even word, as mapped ranges must.
     pub fn cut(&self, number: usize, parts: usize) -> usize {
         let target = (self.words as u64 * number as u64 / parts.max(1) as u64) as u32;
-        let near = self.entries.partition_point(|entry| entry.offset < target);
-        let after = self.entries.iter().skip(near);
-        near + after.take_while(|entry| entry.offset % 2 == 1).count()
+        self.entries.partition_point(|entry| entry.offset < target)
     }
 
     /// Bytes of input of some entries, which lie together.
@@ -244,7 +242,7 @@ impl Packed {
             }
             let signature = job.signature();
             put(signature);
-            put(&[0; 4][..signature.len().next_multiple_of(4) - signature.len()]);
+            put(&[0; 8][..signature_words(job.parameter_set()) * 4 - signature.len()]);
             match job.representative() {
                 Representative::Formatted(message) if message.len() <= MESSAGE_MAX => {
                     put_padded(put, MU_WORDS, message);
@@ -287,7 +285,12 @@ pub(super) fn input_words(job: &VerifyJob) -> usize {
         0 => MU_WORDS,
         blocks => blocks * BLOCK_WORDS,
     };
-    padded_blocks(set.public_key_len()) * BLOCK_WORDS + set.signature_len().div_ceil(4) + message
+    padded_blocks(set.public_key_len()) * BLOCK_WORDS + signature_words(set) + message
+}
+
+/// Words that a signature takes: an even number, so that what follows starts at an even word too.
+fn signature_words(set: ParameterSet) -> usize {
+    set.signature_len().div_ceil(8) * 2
 }
 
 /// Blocks of SHAKE256 that a message of `len` bytes and its padding fill.
