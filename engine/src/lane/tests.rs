@@ -1,0 +1,83 @@
+use super::*;
+use crate::calibrate::Line;
+use crate::gate::Bounds;
+use crate::mldsa::MlDsaVerify;
+
+/// The device is quicker for one job, two CPU threads are quicker for two: once the CPU has
+/// taken one of two, the other is the device's, which has declined before and must look again.
+#[test]
+fn a_device_that_declined_is_told_when_the_rest_is_its_own() {
+    let config = Arc::new(Config {
+        cpu_threads: 2,
+        ..Config::default()
+    });
+    let gate = Arc::new(Gate::new(Bounds {
+        jobs: 10,
+        bytes: 1 << 20,
+        work: u64::MAX,
+        caller_jobs: 10,
+    }));
+    let lane = Arc::new(Lane::<MlDsaVerify>::new(
+        Arc::clone(&gate),
+        config,
+        crate::KeyCache::default(),
+    ));
+    let any: Arc<dyn AnyLane> = lane.clone();
+    let micros = |job: u32| {
+        let unit = f64::from(job) * 1e3;
+        Costs(vec![(
+            0,
+            Line {
+                unit,
+                ..Line::default()
+            },
+        )])
+    };
+    lane.add_slot("device");
+    let one = Jobs {
+        group: 0,
+        count: 1,
+        size: Size {
+            weight: 1.0,
+            bytes: 0.0,
+        },
+    };
+    lane.desk.lock().routes.set_cpu(&micros(147), one);
+    let limits = Limits {
+        batch: 64,
+        bytes: usize::MAX,
+        depth: 1,
+    };
+    lane.ready_slot(0, &micros(127), limits);
+    let jobs: Vec<_> = MlDsaVerify::known_answers().into_iter().take(2).collect();
+    let expected: Vec<_> = jobs.iter().map(|(_, answer)| Ok(*answer)).collect();
+    let sized = jobs
+        .into_iter()
+        .map(|(job, _)| (job, Load::default()))
+        .collect::<Vec<_>>();
+    assert_eq!(gate.admit_some([Load::default(); 2].iter()), 2);
+    let Ok(pushed) = lane.push(&any, sized, None) else {
+        panic!("the lane is open");
+    };
+    assert_eq!(pushed.for_cpu, 2);
+    assert!(lane.devices_should_look());
+    let declined = lane.device_turn(0);
+    assert!(matches!(
+        declined,
+        DeviceTurn::Nothing(Outlook {
+            left_to_cpu: true,
+            due: None
+        })
+    ));
+    assert!(!lane.devices_should_look());
+    assert!(lane.cpu_turn());
+    assert!(!lane.cpu_has_work() && lane.devices_should_look());
+    let DeviceTurn::Batch(batch) = lane.device_turn(0) else {
+        panic!("the rest is the device's");
+    };
+    let answers = expected.iter().skip(1).cloned().collect();
+    lane.answer(batch, answers);
+    let got: Vec<_> = pushed.tickets.into_iter().map(Ticket::wait).collect();
+    assert_eq!(got, expected);
+    assert_eq!(gate.state().jobs, 0);
+}
