@@ -153,6 +153,36 @@ fn other_widths_equal_the_cpu() {
     });
 }
 
+/// The widths above that: all of them with `PARS_LONG_TESTS` set (minutes on a software driver, which names each and its time), else
+/// one, in the form with 64-bit sums.
+#[test]
+fn wide_states_equal_the_cpu() {
+    let long = std::env::var_os("PARS_LONG_TESTS").is_some();
+    let widths = if long { 7..=17 } else { 7..=7 };
+    let circom = zk::file("poseidon_bn254_circom.json");
+    devices::each(|device| {
+        for width in widths.clone() {
+            let forms = if long { &[true, false][..] } else { &[true] };
+            for wide in forms {
+                let mut tuning = Tuning::of(device);
+                tuning.wide &= *wide;
+                let start = std::time::Instant::now();
+                let mut hasher = BatchHasher::with_tuning(device, tuning).unwrap();
+                compare(&mut hasher, Instance::Circom, width, 9);
+                let cases = circom.iter().flat_map(|file| vectors::list(&file["hash"]));
+                for case in cases.filter(|case| case["t"] == width) {
+                    let state = [vec![Fr::ZERO], zk::numbers(&case["inputs"])].concat();
+                    let expected = zk::numbers(&case["state_out"]);
+                    let found = hasher.permute_many(Instance::Circom, width, &state);
+                    assert_eq!(found, Ok(expected), "width {width}");
+                }
+                let time = start.elapsed().as_secs_f64();
+                eprintln!("width {width}, 64-bit sums {}: {time:.1} s", tuning.wide);
+            }
+        }
+    });
+}
+
 /// Lists of every length side by side, in submissions of many and of few.
 #[test]
 fn lists_of_unequal_lengths_equal_the_cpu() {

@@ -13,6 +13,9 @@
 //!
 //! The functions have no loop and no array: drivers keep arrays that are indexed at run time in memory.
 
+#[cfg(test)]
+mod tests;
+
 use super::{Element, Prime};
 use std::{
     fmt::{self, Write},

@@ -12,12 +12,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 use ml_dsa::{Keypair, MlDsa44, MlDsa65, MlDsa87, MlDsaParams, SigningKey};
 use parking_lot::Mutex;
 use pars_engine::{
-    AdapterKind, DeviceState, Engine, GpuPolicy, MlDsaVerify, ParameterSet, Routing, VerifyJob,
+    AdapterKind, AdapterReport, DeviceState, Engine, GpuPolicy, MlDsaVerify, ParameterSet, Routing,
+    VerifyJob,
 };
 use pars_kernels::mldsa;
 
 use super::curves::{self, Drawing};
 use super::devices::time;
+use super::kernels::{self, AnyKernel};
 use super::table::Table;
 use super::{Adapters, CtlError, ready_engine, require_named};
 use crate::metrics::{self, MetricsThread};
@@ -32,6 +34,10 @@ pub(super) struct Options {
     /// Batch sizes. Without it 1, 64 and 1024, for a plot the powers of four up to 4096.
     #[arg(long, short, value_delimiter = ',', value_parser = batch_size)]
     batch: Vec<usize>,
+    /// Kernels to measure instead of ML-DSA by parameter sets, by their names in `selftest`, such as
+    /// `poseidon/compress`; `all` takes every one.
+    #[arg(long, short, value_name = "NAME", value_delimiter = ',', conflicts_with_all = ["set", "plot"])]
+    kernel: Vec<String>,
     /// ML-DSA parameter sets: 44, 65, 87.
     #[arg(long, short, value_delimiter = ',', default_values_t = [65], value_parser = clap::value_parser!(u8))]
     set: Vec<u8>,
@@ -157,6 +163,19 @@ impl Path {
         }
     }
 
+    /// Whether the kernel has code of its own there: what a device has no shader for, its engine does on the CPU.
+    fn serves(&self, kernel: &str) -> bool {
+        let Some(engine) = self.engine() else {
+            return true;
+        };
+        let adapters = engine.devices().adapters;
+        let ready = |adapter: &&AdapterReport| adapter.state == DeviceState::Ready;
+        match adapters.iter().find(ready) {
+            None => true,
+            Some(adapter) => adapter.self_tests.iter().any(|test| test.kernel == kernel),
+        }
+    }
+
     fn verify(&self, jobs: &[VerifyJob]) -> Result<Vec<bool>, CtlError> {
         Ok(match self {
             Self::Portable => jobs.iter().map(mldsa::portable::verify).collect(),
@@ -191,6 +210,9 @@ impl Figure {
 }
 
 pub(super) fn run(options: &Options, out: &mut dyn Write) -> Result<ExitCode, CtlError> {
+    if !options.kernel.is_empty() {
+        return run_kernels(options, out);
+    }
     let sets = options
         .set
         .iter()
@@ -200,7 +222,7 @@ pub(super) fn run(options: &Options, out: &mut dyn Write) -> Result<ExitCode, Ct
         .iter()
         .map(|set| signed(*set))
         .collect::<Result<Vec<_>, _>>()?;
-    let paths = paths(&options.adapters)?;
+    let paths = paths(&options.adapters, &[])?;
     // Whoever watches finds an engine from the first moment.
     let stage = Stage::new(options.metrics)?;
     paths.iter().rev().for_each(|path| stage.show(path));
@@ -264,6 +286,55 @@ pub(super) fn run(options: &Options, out: &mut dyn Write) -> Result<ExitCode, Ct
         writeln!(out, "drawn in {}", file.display())?;
     }
     table.write(out)?;
+    conclude(&paths, out)
+}
+
+/// Measures kernels by their names, on known answers of one kind each.
+fn run_kernels(options: &Options, out: &mut dyn Write) -> Result<ExitCode, CtlError> {
+    let mut chosen = Vec::new();
+    for name in &options.kernel {
+        match name.as_str() {
+            "all" => chosen.extend(kernels::ALL),
+            name => chosen.push(kernels::named(name).map_err(CtlError::Input)?),
+        }
+    }
+    let mut paths = paths(&options.adapters, &chosen)?;
+    // The portable path is ML-DSA's own.
+    paths.retain(|path| !matches!(path, Path::Portable));
+    let stage = Stage::new(options.metrics)?;
+    paths.iter().rev().for_each(|path| stage.show(path));
+    let sizes: &[usize] = match options.batch.as_slice() {
+        [] => &TABLE_BATCHES,
+        given => given,
+    };
+    let limit = Duration::from_secs_f64(options.seconds);
+    let mut table = Table::new(
+        2,
+        [
+            "path",
+            "kernel",
+            "batch",
+            "a second",
+            "per job",
+            "best batch",
+            "batches",
+        ],
+    );
+    for kernel in chosen {
+        for path in paths.iter().filter(|path| path.serves(kernel.name)) {
+            stage.show(path);
+            for &size in sizes {
+                let figure = (kernel.measure)(path.engine(), size, limit)?;
+                table.row(row(path, kernel.name, size, &figure));
+            }
+        }
+    }
+    table.write(out)?;
+    conclude(&paths, out)
+}
+
+/// What is said below the table; a failure if an engine gave a wrong answer.
+fn conclude(paths: &[Path], out: &mut dyn Write) -> Result<ExitCode, CtlError> {
     writeln!(out)?;
     if cfg!(debug_assertions) {
         writeln!(
@@ -271,7 +342,7 @@ pub(super) fn run(options: &Options, out: &mut dyn Write) -> Result<ExitCode, Ct
             "This is a development build; a release build is faster."
         )?;
     }
-    for path in &paths {
+    for path in paths {
         if let Path::Engine { name, engine } = path {
             let mismatches = engine.stats().mismatches();
             if mismatches > 0 {
@@ -321,16 +392,16 @@ fn sign<P: MlDsaParams>() -> Result<Vec<VerifyJob>, CtlError> {
         .collect()
 }
 
-fn paths(adapters: &Adapters) -> Result<Vec<Path>, CtlError> {
+fn paths(adapters: &Adapters, more: &[AnyKernel]) -> Result<Vec<Path>, CtlError> {
     let mut paths = vec![Path::Portable, Path::Direct];
-    let cpu = ready_engine(GpuPolicy::Off, Routing::Measured)?;
+    let cpu = ready_engine(GpuPolicy::Off, Routing::Measured, more)?;
     let threads = cpu.devices().cpu.threads;
     paths.push(Path::Engine {
         name: format!("engine, cpu, {threads} threads"),
         engine: cpu,
     });
     let policy = adapters.policy();
-    let found = ready_engine(policy.clone(), Routing::PreferDevice)?;
+    let found = ready_engine(policy.clone(), Routing::PreferDevice, more)?;
     require_named(&policy, &found)?;
     let mut names: Vec<String> = found
         .devices()
@@ -357,7 +428,7 @@ fn paths(adapters: &Adapters) -> Result<Vec<Path>, CtlError> {
     }
     drop(found);
     for name in names {
-        let engine = ready_engine(GpuPolicy::Named(name.clone()), Routing::PreferDevice)?;
+        let engine = ready_engine(GpuPolicy::Named(name.clone()), Routing::PreferDevice, more)?;
         paths.push(Path::Engine {
             name: format!("engine, {name}"),
             engine,
@@ -381,7 +452,14 @@ fn measure(path: &Path, batch: &[VerifyJob], limit: Duration) -> Result<Figure, 
             })
         }
     };
-    // The first one warms up.
+    repeat(limit, once)
+}
+
+/// Repeats something for the given time, at least twice; the first one warms up.
+pub(super) fn repeat(
+    limit: Duration,
+    mut once: impl FnMut() -> Result<Duration, CtlError>,
+) -> Result<Figure, CtlError> {
     once()?;
     let mut figure = Figure {
         batches: 0,
@@ -397,14 +475,14 @@ fn measure(path: &Path, batch: &[VerifyJob], limit: Duration) -> Result<Figure, 
     Ok(figure)
 }
 
-fn row(path: &Path, set: ParameterSet, size: usize, figure: &Figure) -> [String; 7] {
+fn row(path: &Path, what: impl ToString, size: usize, figure: &Figure) -> [String; 7] {
     let signatures = u32::try_from(size)
         .unwrap_or(u32::MAX)
         .saturating_mul(figure.batches);
     let rate = figure.rate(size);
     [
         path.name().to_owned(),
-        set.to_string(),
+        what.to_string(),
         size.to_string(),
         format!("{rate:.0}"),
         time(figure.total / signatures.max(1)),
@@ -425,6 +503,7 @@ mod tests {
                 gpu: Some("off".to_owned()),
             },
             batch: vec![1, 5],
+            kernel: Vec::new(),
             set: vec![44, 87],
             seconds: 0.001,
             metrics: Some(Metrics::Off),
@@ -443,6 +522,30 @@ mod tests {
     }
 
     #[test]
+    fn kernels_are_measured_by_name() {
+        let options = |kernel: &str| Options {
+            adapters: Adapters {
+                all: false,
+                gpu: Some("off".to_owned()),
+            },
+            batch: vec![2],
+            kernel: vec![kernel.to_owned()],
+            set: vec![65],
+            seconds: 0.001,
+            metrics: Some(Metrics::Off),
+            plot: None,
+        };
+        let mut out = Vec::new();
+        let code = run(&options("poseidon/compress"), &mut out).unwrap();
+        assert_eq!(code, ExitCode::SUCCESS);
+        let text = String::from_utf8(out).unwrap();
+        let rows = text.lines().filter(|row| row.contains("poseidon/compress"));
+        assert_eq!(rows.count(), 2, "{text}");
+        let error = run(&options("poseidon"), &mut Vec::new()).unwrap_err();
+        assert!(error.to_string().contains("poseidon/hash"), "{error}");
+    }
+
+    #[test]
     fn a_plot_shows_batches_and_offered_load() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("plot.svg");
@@ -452,6 +555,7 @@ mod tests {
                 gpu: Some("off".to_owned()),
             },
             batch: vec![1, 8],
+            kernel: Vec::new(),
             set: vec![44],
             seconds: 0.02,
             metrics: Some(Metrics::Off),

@@ -21,7 +21,7 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(options: &Options, out: &mut dyn Write) -> Result<ExitCode, CtlError> {
-    let engine = ready_engine(options.adapters.policy(), Routing::Measured)?;
+    let engine = ready_engine(options.adapters.policy(), Routing::Measured, &[])?;
     let report = engine.devices();
     if options.json {
         serde_json::to_writer_pretty(&mut *out, &json(&report))?;

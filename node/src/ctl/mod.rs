@@ -3,6 +3,7 @@
 mod bench;
 mod curves;
 mod devices;
+mod kernels;
 mod key;
 mod selftest;
 mod table;
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use kernels::AnyKernel;
 use pars_engine::{DeviceState, Engine, GpuPolicy, Routing};
 
 /// How long devices may take to open and to compile their kernels.
@@ -42,7 +44,7 @@ enum EngineCommand {
     Devices(devices::Options),
     /// Run every kernel's known answers on every back end. Ends with exit code 1 on a failure.
     Selftest(selftest::Options),
-    /// Measure every path quickly: verifications a second at several batch sizes.
+    /// Measure every path quickly: ML-DSA verifications a second, or another kernel's jobs, at several batch sizes.
     Bench(bench::Options),
     /// Watch the engine of a running process: rates, queue, batches, latency, back ends, caches.
     Top(top::Options),
@@ -134,15 +136,20 @@ pub fn run(cli: Cli) -> ExitCode {
     }
 }
 
-/// An engine whose devices have all come to a result. It keeps no prepared keys and shares no
-/// computation: measurements repeat a few keys and jobs, and would show less than each costs.
-fn ready_engine(policy: GpuPolicy, routing: Routing) -> Result<Engine, CtlError> {
-    let engine = Engine::builder()
+/// An engine of a node's kernels and the given ones, whose devices have all come to a result. It keeps no
+/// prepared keys and shares no computation: measurements repeat a few keys and jobs, and would show less
+/// than each costs.
+fn ready_engine(
+    policy: GpuPolicy,
+    routing: Routing,
+    more: &[AnyKernel],
+) -> Result<Engine, CtlError> {
+    let builder = Engine::builder()
         .gpu(policy)
         .routing(routing)
         .key_cache_bytes(0)
-        .share_identical(false)
-        .build()?;
+        .share_identical(false);
+    let engine = kernels::join(builder, more).build()?;
     if engine.wait_ready(START_LIMIT) {
         Ok(engine)
     } else {
@@ -183,7 +190,7 @@ mod tests {
     #[test]
     fn a_name_that_fits_no_adapter_is_an_error() {
         let policy = GpuPolicy::Named("no such adapter".to_owned());
-        let engine = ready_engine(policy.clone(), Routing::Measured).unwrap();
+        let engine = ready_engine(policy.clone(), Routing::Measured, &[]).unwrap();
         let error = require_named(&policy, &engine).unwrap_err();
         assert!(error.to_string().contains("no such adapter"), "{error}");
         assert!(require_named(&GpuPolicy::Auto, &engine).is_ok());

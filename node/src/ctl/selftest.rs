@@ -7,7 +7,7 @@ use clap::Args;
 use pars_engine::{DeviceState, Engine, Routing};
 
 use super::table::Table;
-use super::{Adapters, CtlError, devices::time, ready_engine, require_named};
+use super::{Adapters, CtlError, devices::time, kernels, ready_engine, require_named};
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct Options {
@@ -17,7 +17,7 @@ pub(super) struct Options {
 
 pub(super) fn run(options: &Options, out: &mut dyn Write) -> Result<ExitCode, CtlError> {
     let policy = options.adapters.policy();
-    let engine = ready_engine(policy.clone(), Routing::PreferDevice)?;
+    let engine = ready_engine(policy.clone(), Routing::PreferDevice, &kernels::ALL)?;
     require_named(&policy, &engine)?;
     report(&engine, out)
 }
