@@ -96,6 +96,12 @@ impl<'a, E: Evm> ParsBlockExecutor<'a, E> {
         }
     }
 
+    /// The same executor after transactions that were run elsewhere and gave these receipts.
+    pub(crate) fn with_receipts(mut self, receipts: Vec<ReceiptEnvelope>) -> Self {
+        self.inner.receipts = receipts;
+        self
+    }
+
     /// Ends after the transactions, without the steps that close a block.
     pub(crate) fn finish_transactions(self) -> (E, BlockExecutionResult<ReceiptEnvelope>) {
         let inner = self.inner;

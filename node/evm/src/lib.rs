@@ -53,8 +53,10 @@ mod header;
 mod precompiles;
 mod revert;
 mod senders;
+mod simulate;
 mod spec;
 mod stats;
+mod trace;
 mod wording;
 
 pub use block_executor::{BLOB_TRANSACTION_REFUSED, BlockContext, ParsBlockExecutor};
@@ -65,9 +67,13 @@ pub use executor::{Applied, BlockAttributes, Executed, Executor, ExecutorConfig}
 pub use header::{HeaderError, MAX_BLOCK_RLP_BYTES, MAX_EXTRA_DATA_BYTES};
 pub use revert::{RevertReason, revert_message};
 pub use senders::{SenderError, recover_senders};
+pub use simulate::{
+    BlockCalls, SimulateError, SimulateOptions, SimulatedBlock, SimulatedCall, SimulationBase,
+};
 pub use spec::{
     BlockRules, ChainSpec, DEV_NETWORK, FeeRules, GenesisBlock, PARS_NETWORK, PARS_TESTNET_NETWORK,
     PrecompileSet, SpecError,
 };
 pub use stats::ExecutorStats;
+pub use trace::{TraceError, TraceLimits, Traced};
 pub use wording::{halt_message, invalid_transaction_message};

@@ -3,6 +3,7 @@
 mod access_list;
 mod cfg;
 mod estimate;
+mod overrides;
 mod run;
 mod watch;
 
@@ -24,7 +25,10 @@ use crate::{
     wording::{halt_message, invalid_transaction_message},
 };
 
-use run::Caller;
+pub(crate) use cfg::CallCfg;
+pub(crate) use overrides::PrecompileOverrides;
+pub(crate) use run::{Caller, standard_precompiles};
+pub(crate) use watch::Clock;
 
 /// Gas a call may use where nothing else is said, as in geth.
 const DEFAULT_CALL_GAS_CAP: u64 = 50_000_000;

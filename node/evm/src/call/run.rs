@@ -15,14 +15,18 @@ use alloy_evm::{
 use alloy_primitives::{Address, B256, TxKind};
 use alloy_rpc_types_eth::TransactionRequest;
 use revm::{
-    Context, Database as _, DatabaseRef, InspectEvm as _, MainBuilder as _, MainContext as _,
-    context::{BlockEnv, TxEnv},
-    context_interface::result::{EVMError, ExecutionResult},
+    Context, Database as _, DatabaseRef, InspectEvm as _, Inspector, MainBuilder as _,
+    MainContext as _,
+    context::{BlockEnv, CfgEnv, TxEnv},
+    context_interface::result::{EVMError, ExecutionResult, ResultAndState},
     database::{State, WrapDatabaseRef},
     precompile::{PrecompileSpecId, Precompiles as StandardPrecompiles},
 };
 
-use super::{CallError, CallOptions, cfg::CallCfg, gas_allowance, watch::Watch};
+use super::{
+    CallError, CallOptions, cfg::CallCfg, gas_allowance, overrides::PrecompileOverrides,
+    watch::Watch,
+};
 use crate::{
     Executor,
     env::block_env,
@@ -30,6 +34,10 @@ use crate::{
     precompiles::Run,
     spec::BlockRules,
 };
+
+/// Where a call runs.
+pub(crate) type CallContext<'s, V> =
+    Context<BlockEnv, TxEnv, CallCfg, &'s mut State<WrapDatabaseRef<View<V>>>>;
 
 /// A call with its state, block and limits.
 pub(crate) struct Caller<'a, V: DatabaseRef> {
@@ -46,8 +54,7 @@ pub(crate) struct Caller<'a, V: DatabaseRef> {
     deadline: Instant,
     time_limit: Duration,
     off_chain: bool,
-    /// Precompiles moved by state overrides, from and to.
-    moved: Vec<(Address, Address)>,
+    moved: PrecompileOverrides,
 }
 
 impl<'a, V: DatabaseRef> Caller<'a, V> {
@@ -110,12 +117,10 @@ impl<'a, V: DatabaseRef> Caller<'a, V> {
         let off_chain = options.off_chain_randomness
             && executor.config.precompile_os_randomness
             && matches!(transaction.kind, TxKind::Call(to) if executor.precompiles.contains(&to));
-        let moved = options
-            .state_overrides
-            .iter()
-            .flatten()
-            .filter_map(|(from, account)| Some((*from, account.move_precompile_to?)))
-            .collect();
+        let moved = match &options.state_overrides {
+            Some(overrides) => PrecompileOverrides::of(overrides).map_err(CallError::Overrides)?,
+            None => PrecompileOverrides::default(),
+        };
         let caller = Self {
             executor,
             parent_hash: header.parent_hash,
@@ -154,29 +159,49 @@ impl<'a, V: DatabaseRef> Caller<'a, V> {
         transaction: TxEnv,
         mut watch: Watch,
     ) -> Result<(ExecutionResult, Watch), CallError> {
+        let outcome = self.inspect(transaction, &mut watch);
+        if watch.expired() {
+            return Err(CallError::Timeout(self.time_limit));
+        }
+        Ok((outcome?.result, watch))
+    }
+
+    /// Runs `transaction` under `inspector`; the state stays as it was. The inspector has to keep
+    /// the time.
+    pub(crate) fn inspect<'s, I: Inspector<CallContext<'s, V>>>(
+        &'s mut self,
+        transaction: TxEnv,
+        inspector: &mut I,
+    ) -> Result<ResultAndState, CallError> {
         let sender = transaction.caller;
         let precompiles = self.precompiles_map()?;
         let result = Context::mainnet()
             .with_block::<BlockEnv>(self.env.block_env.clone())
-            .with_cfg(CallCfg(self.env.cfg_env.clone()))
+            .with_cfg(CallCfg::new(self.env.cfg_env.clone()))
             .with_db(&mut self.state)
-            .build_mainnet_with_inspector(&mut watch)
+            .build_mainnet_with_inspector(inspector)
             .with_precompiles(precompiles)
             .inspect_tx(transaction);
-        if watch.expired() {
-            return Err(CallError::Timeout(self.time_limit));
-        }
         match result {
-            Ok(outcome) => Ok((outcome.result, watch)),
+            Ok(outcome) => Ok(outcome),
             Err(EVMError::Transaction(error)) => Err(CallError::invalid(&error, sender)),
             Err(error) => Err(CallError::State(error.to_string())),
         }
     }
 
+    /// The state the call runs on.
+    pub(crate) fn state(&mut self) -> &mut State<WrapDatabaseRef<View<V>>> {
+        &mut self.state
+    }
+
+    /// The block the call stands in.
+    pub(crate) fn block(&self) -> &BlockEnv {
+        &self.env.block_env
+    }
+
     /// The standard precompiles of the fork and this network's own, where the overrides put them.
     pub(crate) fn precompiles_map(&self) -> Result<PrecompilesMap, CallError> {
-        let spec_id = PrecompileSpecId::from_spec_id(self.env.cfg_env.spec);
-        let mut map = PrecompilesMap::from_static(StandardPrecompiles::new(spec_id));
+        let mut map = standard_precompiles(&self.env.cfg_env);
         let run = if self.off_chain {
             Run::OffChainCall
         } else {
@@ -185,8 +210,7 @@ impl<'a, V: DatabaseRef> Caller<'a, V> {
         self.executor
             .precompiles
             .install(&mut map, self.parent_hash, &run);
-        map.move_precompiles(self.moved.iter().copied())
-            .map_err(|error| CallError::Overrides(error.to_string()))?;
+        self.moved.apply(&mut map).map_err(CallError::Overrides)?;
         Ok(map)
     }
 
@@ -220,6 +244,12 @@ impl<'a, V: DatabaseRef> Caller<'a, V> {
     pub(crate) fn transaction_gas_cap(&self) -> u64 {
         revm::context_interface::Cfg::tx_gas_limit_cap(&self.env.cfg_env)
     }
+}
+
+/// Ethereum's own precompiles under these rules.
+pub(crate) fn standard_precompiles(cfg: &CfgEnv) -> PrecompilesMap {
+    let spec_id = PrecompileSpecId::from_spec_id(cfg.spec);
+    PrecompilesMap::from_static(StandardPrecompiles::new(spec_id))
 }
 
 /// Whether the request names no fee, or only fees of zero.

@@ -20,11 +20,38 @@ use revm::{
 /// Instructions between two looks at the clock: some microseconds of work.
 const STEPS_PER_LOOK: u32 = 1 << 10;
 
-/// Stops a call at its deadline and records what it touches.
-pub(crate) struct Watch {
+/// Says when a deadline has passed, looking at the time only now and then.
+pub(crate) struct Clock {
     deadline: Instant,
     steps: u32,
     expired: bool,
+}
+
+impl Clock {
+    pub(crate) fn until(deadline: Instant) -> Self {
+        Self {
+            deadline,
+            steps: 0,
+            expired: false,
+        }
+    }
+
+    /// To be called at each instruction.
+    pub(crate) fn tick(&mut self) {
+        if self.steps.is_multiple_of(STEPS_PER_LOOK) && Instant::now() >= self.deadline {
+            self.expired = true;
+        }
+        self.steps = self.steps.wrapping_add(1);
+    }
+
+    pub(crate) fn expired(&self) -> bool {
+        self.expired
+    }
+}
+
+/// Stops a call at its deadline and records what it touches.
+pub(crate) struct Watch {
+    clock: Clock,
     touched: Option<Touched>,
 }
 
@@ -38,9 +65,7 @@ pub(crate) struct Touched {
 impl Watch {
     pub(crate) fn new(deadline: Instant) -> Self {
         Self {
-            deadline,
-            steps: 0,
-            expired: false,
+            clock: Clock::until(deadline),
             touched: None,
         }
     }
@@ -59,7 +84,7 @@ impl Watch {
 
     /// Whether the call was stopped by the clock.
     pub(crate) fn expired(&self) -> bool {
-        self.expired
+        self.clock.expired()
     }
 
     /// What was touched, as an access list in order of addresses and slots.
@@ -120,11 +145,8 @@ impl Touched {
 
 impl<CTX> Inspector<CTX> for Watch {
     fn step(&mut self, interpreter: &mut Interpreter<EthInterpreter>, _: &mut CTX) {
-        if self.steps.is_multiple_of(STEPS_PER_LOOK) && Instant::now() >= self.deadline {
-            self.expired = true;
-        }
-        self.steps = self.steps.wrapping_add(1);
-        if self.expired {
+        self.clock.tick();
+        if self.clock.expired() {
             // Every frame above is stopped the same way at its next instruction.
             interpreter.halt_oog();
             return;

@@ -21,14 +21,20 @@ struct Question {
     options: CallOptions,
 }
 
-/// Reads call, block, state overrides and, if `most` allows them, block overrides.
-fn question(shared: &Shared, args: &Args<'_>, most: usize) -> Result<Question, Fault> {
-    args.at_most(most)?;
+/// The call at position 0, with one name for its input.
+pub(super) fn request(args: &Args<'_>) -> Result<TransactionRequest, Fault> {
     let mut request: TransactionRequest = args.required(0)?;
     let input = std::mem::take(&mut request.input).try_into_unique_input();
     request.input = TransactionInput::maybe_input(
         input.map_err(|error| Fault::invalid_params(error.to_string()))?,
     );
+    Ok(request)
+}
+
+/// Reads call, block, state overrides and, if `most` allows them, block overrides.
+fn question(shared: &Shared, args: &Args<'_>, most: usize) -> Result<Question, Fault> {
+    args.at_most(most)?;
+    let request = request(args)?;
     let id = block_id(args, 1)?;
     let options = CallOptions {
         state_overrides: args.optional::<StateOverride>(2)?,
@@ -101,7 +107,7 @@ pub(super) fn create_access_list(shared: &Shared, args: &Args<'_>) -> Answer {
     })
 }
 
-fn call_fault(error: CallError) -> Fault {
+pub(super) fn call_fault(error: CallError) -> Fault {
     match error {
         CallError::Reverted(output) => Fault::revert(&output),
         CallError::Overrides(_) => Fault::invalid_params(error.to_string()),

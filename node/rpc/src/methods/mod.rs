@@ -11,8 +11,10 @@ mod filters;
 pub(crate) mod logs;
 mod pars;
 mod raw;
+mod simulate;
 mod state;
 mod submit;
+mod trace;
 mod transaction;
 mod txpool;
 
@@ -64,6 +66,7 @@ pub(crate) const METHODS: &[(&str, Handler)] = &[
     ("eth_call", Run(call::call)),
     ("eth_estimateGas", Run(call::estimate_gas)),
     ("eth_createAccessList", Run(call::create_access_list)),
+    ("eth_simulateV1", Run(simulate::simulate)),
     ("eth_gasPrice", Read(fee::gas_price)),
     ("eth_maxPriorityFeePerGas", Read(fee::max_priority_fee)),
     ("eth_feeHistory", Run(fee::history)),
@@ -132,6 +135,10 @@ pub(crate) const METHODS: &[(&str, Handler)] = &[
     ("debug_getRawBlock", Read(raw::whole_block)),
     ("debug_getRawReceipts", Read(raw::receipts)),
     ("debug_getRawTransaction", Read(raw::transaction)),
+    ("debug_traceTransaction", Run(trace::transaction)),
+    ("debug_traceCall", Run(trace::call)),
+    ("debug_traceBlockByNumber", Run(trace::block_by_number)),
+    ("debug_traceBlockByHash", Run(trace::block_by_hash)),
     ("pars_engineStats", Quick(pars::engine_stats)),
     ("pars_engineDevices", Read(pars::engine_devices)),
     ("pars_precompiles", Quick(pars::precompiles)),

@@ -1,0 +1,127 @@
+//! What is written down while a simulated call runs: its logs, and transfers of value as logs.
+
+use std::time::Instant;
+
+use alloy_primitives::{Address, B256, Bytes, Log, U256, address, b256};
+use revm::{
+    Inspector,
+    interpreter::{CallInputs, CallOutcome, CallScheme, CreateInputs, CreateOutcome, Interpreter},
+};
+
+use crate::call::Clock;
+
+/// Where logs of transfers seem to come from (`eth_simulateV1`).
+const TRANSFERS: Address = address!("eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee");
+
+/// `Transfer(address,address,uint256)`
+const TRANSFER_TOPIC: B256 =
+    b256!("ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef");
+
+/// Stops a call at its deadline and keeps the logs of frames that did not fail.
+pub(super) struct Observer {
+    clock: Clock,
+    transfers: bool,
+    /// Logs of each frame that is open, the outermost first.
+    open: Vec<Vec<Log>>,
+    /// Logs of the call.
+    logs: Vec<Log>,
+}
+
+impl Observer {
+    pub(super) fn new(deadline: Instant, transfers: bool) -> Self {
+        Self {
+            clock: Clock::until(deadline),
+            transfers,
+            open: Vec::new(),
+            logs: Vec::new(),
+        }
+    }
+
+    pub(super) fn expired(&self) -> bool {
+        self.clock.expired()
+    }
+
+    /// Logs and transfers in order.
+    pub(super) fn into_logs(self) -> Vec<Log> {
+        self.logs
+    }
+
+    fn push(&mut self, log: Log) {
+        if let Some(frame) = self.open.last_mut() {
+            frame.push(log);
+        }
+    }
+
+    fn transfer(&mut self, from: Address, to: Address, value: U256) {
+        if self.transfers && !value.is_zero() {
+            self.push(transfer_log(from, to, value));
+        }
+    }
+
+    fn close(&mut self, succeeded: bool) {
+        let logs = self.open.pop().unwrap_or_default();
+        if succeeded {
+            self.open.last_mut().unwrap_or(&mut self.logs).extend(logs);
+        }
+    }
+}
+
+fn transfer_log(from: Address, to: Address, value: U256) -> Log {
+    Log::new_unchecked(
+        TRANSFERS,
+        vec![TRANSFER_TOPIC, from.into_word(), to.into_word()],
+        Bytes::from(value.to_be_bytes_vec()),
+    )
+}
+
+impl<CTX> Inspector<CTX> for Observer {
+    fn step(&mut self, interpreter: &mut Interpreter, _: &mut CTX) {
+        self.clock.tick();
+        if self.clock.expired() {
+            // Every frame above is stopped the same way at its next instruction.
+            interpreter.halt_oog();
+        }
+    }
+
+    fn log(&mut self, _: &mut CTX, log: Log) {
+        self.push(log);
+    }
+
+    fn call(&mut self, _: &mut CTX, inputs: &mut CallInputs) -> Option<CallOutcome> {
+        self.open.push(Vec::new());
+        if let Some(value) = inputs.transfer_value() {
+            let to = if inputs.scheme == CallScheme::CallCode {
+                inputs.bytecode_address
+            } else {
+                inputs.target_address
+            };
+            self.transfer(inputs.caller, to, value);
+        }
+        None
+    }
+
+    fn call_end(&mut self, _: &mut CTX, _: &CallInputs, outcome: &mut CallOutcome) {
+        self.close(outcome.result.result.is_ok());
+    }
+
+    fn create(&mut self, _: &mut CTX, _: &mut CreateInputs) -> Option<CreateOutcome> {
+        self.open.push(Vec::new());
+        None
+    }
+
+    fn create_end(&mut self, _: &mut CTX, inputs: &CreateInputs, outcome: &mut CreateOutcome) {
+        if self.transfers
+            && let Some(address) = outcome.address
+            && let Some(frame) = self.open.last_mut()
+            && !inputs.value().is_zero()
+        {
+            // It came before everything the new contract did.
+            frame.insert(0, transfer_log(inputs.caller(), address, inputs.value()));
+        }
+        self.close(outcome.result.result.is_ok());
+    }
+
+    fn selfdestruct(&mut self, contract: Address, target: Address, value: U256) {
+        self.transfer(contract, target, value);
+    }
+}
