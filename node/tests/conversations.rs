@@ -16,8 +16,8 @@ use pars_evm::{ChainSpec, Executor};
 use pars_node::chainfile;
 use pars_node::{NodeConfig, Pace};
 use pars_store::Store;
-use serde_json::Value;
-use support::{Rpc, with_node};
+use serde_json::{Value, json};
+use support::{Rpc, number, with_node};
 
 /// Conversations that do not come out as recorded: (folder or file, reason).
 const EXCEPTIONS: &[(&str, &str)] = &[(
@@ -149,7 +149,84 @@ fn damaged_chain_files_are_refused_where_the_damage_is() {
 #[test]
 fn recorded_conversations() {
     let Some(folder) = folder() else { return };
-    let spec = spec(&folder);
+    let conversations = folder.clone();
+    with_chain(&folder, move |rpc| {
+        let mut results = BTreeMap::new();
+        for method in sorted(&conversations) {
+            for file in sorted(&method) {
+                let name = format!("{}/{}", stem(&method), stem(&file));
+                results.insert(name, replay(rpc, &std::fs::read_to_string(file).unwrap()));
+            }
+        }
+        report(results);
+    });
+}
+
+#[test]
+fn every_transaction_of_the_chain_is_traced_to_the_gas_of_its_receipt() {
+    let Some(folder) = folder() else { return };
+    with_chain(&folder, |rpc| {
+        let (mut transactions, mut steps) = (0, 0);
+        for block in 1..=54 {
+            let block = format!("{block:#x}");
+            let traces =
+                |tracer: Value| rpc.call("debug_traceBlockByNumber", json!([block, tracer]));
+            let receipts = rpc.call("eth_getBlockReceipts", json!([block]));
+            let logs = traces(json!({"disableStorage": true}));
+            let calls = traces(json!({"tracer": "callTracer", "tracerConfig": {"withLog": true}}));
+            let lists = [&receipts, &logs, &calls].map(|list| list.as_array().unwrap());
+            assert_eq!([lists[0].len(); 2], [lists[1].len(), lists[2].len()]);
+            for ((receipt, log), call) in lists[0].iter().zip(lists[1]).zip(lists[2]) {
+                let hash = &receipt["transactionHash"];
+                assert_eq!(hash, &log["txHash"]);
+                assert_eq!(hash, &call["txHash"]);
+                let (log, call) = (&log["result"], &call["result"]);
+                assert_eq!(log["gas"], number(&receipt["gasUsed"]), "{hash}");
+                assert_eq!(call["gasUsed"], receipt["gasUsed"], "{hash}");
+                if receipt.get("status").is_some() {
+                    assert_eq!(log["failed"], receipt["status"] == "0x0", "{hash}");
+                }
+                assert_eq!(
+                    logs_of(call),
+                    receipt["logs"].as_array().unwrap().len(),
+                    "{hash}"
+                );
+                steps += check_steps(log["structLogs"].as_array().unwrap());
+                transactions += 1;
+            }
+        }
+        println!("traced: {transactions} transactions, {steps} instructions");
+        assert!(transactions > 0 && steps > 0);
+    });
+}
+
+/// Logs in a call and those below it.
+fn logs_of(call: &Value) -> usize {
+    let list = |name: &str| call[name].as_array().cloned().unwrap_or_default();
+    list("logs").len() + list("calls").iter().map(logs_of).sum::<usize>()
+}
+
+/// Within one frame each instruction begins with the gas that the one before it left.
+fn check_steps(steps: &[Value]) -> usize {
+    for pair in steps.windows(2) {
+        let number = |step: &Value, name: &str| step[name].as_u64().unwrap();
+        let same_frame = number(&pair[0], "depth") == number(&pair[1], "depth");
+        let calls = ["CALL", "CREATE", "STATICCALL", "DELEGATECALL", "CALLCODE"];
+        let op = pair[0]["op"].as_str().unwrap();
+        if same_frame && !calls.iter().any(|call| op.starts_with(call)) {
+            assert_eq!(
+                number(&pair[0], "gas") - number(&pair[0], "gasCost"),
+                number(&pair[1], "gas"),
+                "{pair:?}"
+            );
+        }
+    }
+    steps.len()
+}
+
+/// Runs `test` against a node that holds the recorded chain and does not change it.
+fn with_chain(folder: &Path, test: impl FnOnce(Rpc) + Send + 'static) {
+    let spec = spec(folder);
     let dir = tempfile::tempdir().unwrap();
     {
         // The node keeps its chain in this folder of its data directory.
@@ -162,18 +239,8 @@ fn recorded_conversations() {
     config.data_dir = Some(dir.path().to_owned());
     config.rpc.address.set_port(0);
     config.engine.gpu = GpuPolicy::Off;
-    // Nothing is to change the chain while it is asked.
     config.producer.pace = Pace::Every(Duration::from_secs(86_400));
-    with_node(config, move |rpc| {
-        let mut results = BTreeMap::new();
-        for method in sorted(&folder) {
-            for file in sorted(&method) {
-                let name = format!("{}/{}", stem(&method), stem(&file));
-                results.insert(name, replay(rpc, &std::fs::read_to_string(file).unwrap()));
-            }
-        }
-        report(results);
-    });
+    with_node(config, test);
 }
 
 fn sorted(folder: &Path) -> Vec<PathBuf> {

@@ -1,7 +1,9 @@
 //! Stock client libraries from npm and PyPI against `parsd dev`, from outside the process.
 //!
 //! The scripts in `clients/` compile a Solidity contract that calls the ML-DSA precompile, deploy
-//! it, and send official signatures through calls and transactions. Where Node.js or Python is not
+//! it, and send official signatures through calls and transactions; Foundry's `cast` and `forge` do
+//! what they do all day; and one large application, Uniswap v4, is deployed from the bytecode its
+//! authors published. Where Node.js or Python is not
 //! installed the tests say so and pass, unless `PARS_REQUIRE_CLIENT_TESTS` is set, as the test
 //! script sets it after installing them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
@@ -39,6 +41,17 @@ fn viem_over_http() {
 #[test]
 fn viem_over_websocket() {
     run_node_script("viem.mjs", "ws");
+}
+
+/// Compiles nothing: what the authors published is deployed and used.
+#[test]
+fn uniswap_v4_as_published() {
+    run_node_script("uniswap.mjs", "http");
+}
+
+#[test]
+fn foundry_over_http() {
+    run_node_script("foundry.mjs", "http");
 }
 
 #[test]
