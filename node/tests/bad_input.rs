@@ -69,8 +69,8 @@ fn unknown_methods_and_wrong_parameters() {
                 "the method eth_nothing does not exist/is not available"
             )
         );
-        // Not finished, so not there and not advertised.
-        assert_eq!(rpc.refused("debug_traceTransaction", json!([])).0, -32601);
+        // Accounts are not the node's: not there and not advertised.
+        assert_eq!(rpc.refused("eth_sign", json!([])).0, -32601);
         for (method, params) in [
             ("eth_getBalance", json!([])),
             ("eth_getBalance", json!([null])),
