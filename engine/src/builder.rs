@@ -228,8 +228,11 @@ impl EngineBuilder {
         self
     }
 
-    /// Most bytes of device memory, staging included, that the kernels may hold on each device. They
-    /// share it equally. Default: 2 GiB.
+    /// Most bytes of device memory, staging included, that the kernels may hold on each device, all of them
+    /// together. They are opened one after the other; each is given an equal part of what those before it have
+    /// left. A kernel that holds more than its part is not used there ([`DeviceError::Memory`](crate::DeviceError)
+    /// in the device report) and the CPU does its work; a device on which one comes to hold more rests and is opened
+    /// anew. Default: 2 GiB.
     #[must_use]
     pub fn gpu_memory(mut self, bytes: u64) -> Self {
         self.config.gpu_memory = bytes;
@@ -381,8 +384,9 @@ fn own(shared: &Arc<Shared>, threads: &Threads, source: Source) -> Result<(), Bu
         let mut devices = shared.devices.lock();
         let adapter = devices.adapters.len();
         let slot = devices.owners.len();
+        let traffic = Arc::default();
         for lane in &shared.lanes {
-            lane.add_slot(&source.summary.name);
+            lane.add_slot(&source.summary.name, &traffic);
         }
         devices
             .adapters

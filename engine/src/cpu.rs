@@ -23,10 +23,10 @@ fn run_one<K: Kernel>(job: &K::Job) -> Answer<K::Output> {
     catch_unwind(AssertUnwindSafe(|| K::run_cpu(job))).map_err(|panic| {
         let message = panic_text(panic.as_ref());
         tracing::error!(kernel = K::NAME, message, "a kernel panicked on the CPU");
-        EngineError::Panicked {
+        Box::new(EngineError::Panicked {
             kernel: K::NAME,
             message,
-        }
+        })
     })
 }
 

@@ -27,6 +27,11 @@ impl Crew {
         free
     }
 
+    /// Whether all places are taken. Then whoever has one will look for work that is there now.
+    pub(crate) fn is_full(&self) -> bool {
+        *self.working.lock() >= self.most
+    }
+
     /// Gives the place up, then looks once more. `true` where the caller has to go on: there is work,
     /// and it has a place again.
     pub(crate) fn leave(&self, has_work: impl FnOnce() -> bool) -> bool {

@@ -15,6 +15,7 @@ use crate::error::{DeviceError, panic_text};
 use crate::fault::ScriptedDevice;
 use crate::kernel::{Accelerator, DeviceAnswers, Kernel};
 use crate::lane::{DeviceTurn, Lane, Outlook, book_batch, jobs_of, usual};
+use crate::options::Priority;
 use crate::queue::Entry;
 use crate::report::{AdapterSummary, Cost, SelfTestReport};
 use crate::routing::Limits;
@@ -119,13 +120,29 @@ pub(crate) enum Turn {
     Nothing(Outlook),
 }
 
+/// The batches that a kernel has in flight.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Flights {
+    pub(crate) count: usize,
+    /// The earliest class of their jobs.
+    pub(crate) class: Option<Priority>,
+    /// Most of them.
+    pub(crate) depth: usize,
+}
+
 /// A kernel opened on a device, its types hidden.
 pub(crate) trait OnDevice {
     fn kernel(&self) -> &'static str;
+    /// Bytes of device memory that it holds, or may hold. An error if that is more than it may.
+    fn memory(&self) -> Result<u64, DeviceError>;
     /// Only while nothing is in flight.
     fn self_test(&mut self, backend: &str) -> SelfTestReport;
     /// Measures and lets jobs in. Only after a passed self-test.
     fn enter_service(&mut self, site: &Site) -> Result<Cost, DeviceError>;
+    /// The earliest class of the jobs that wait.
+    fn next_class(&self) -> Option<Priority>;
+    /// How many batches it can have in flight, and has.
+    fn flights(&self) -> Flights;
     /// Takes a batch if there is one, and sends it off or runs it.
     fn turn(&mut self, cpu: &rayon::ThreadPool) -> Turn;
     /// When the oldest batch in flight was sent off.
@@ -151,12 +168,18 @@ pub(crate) struct Opened<K: Kernel> {
     held: Vec<Entry<K>>,
     /// When the device had last done a batch.
     done: Instant,
+    /// The oldest batch in flight is known to be done.
+    ready: bool,
+    /// Bytes of device memory that it may hold.
+    memory: u64,
 }
 
 /// A batch on the device.
 struct Flight<K: Kernel> {
     batch: Vec<Entry<K>>,
     sent: Instant,
+    /// How long the host took to lay it out and upload it.
+    upload: Duration,
 }
 
 /// Times a kernel on its device.
@@ -244,6 +267,7 @@ impl<K: Kernel> Opened<K> {
         lane: Arc<Lane<K>>,
         accelerator: Box<dyn Accelerator<K>>,
         slot: usize,
+        memory: u64,
     ) -> Self {
         use std::hash::{BuildHasher, Hasher};
         // Keys of the standard library's hash maps come from the operating system.
@@ -256,6 +280,20 @@ impl<K: Kernel> Opened<K> {
             in_flight: VecDeque::new(),
             held: Vec::new(),
             done: Instant::now(),
+            ready: false,
+            memory,
+        }
+    }
+
+    /// Whether it holds no more device memory than it may.
+    fn keeps_to_its_memory(&self) -> Result<(), DeviceError> {
+        match self.accelerator.memory() {
+            Some(held) if held > self.memory => Err(DeviceError::Memory {
+                kernel: K::NAME,
+                held,
+                limit: self.memory,
+            }),
+            _ => Ok(()),
         }
     }
 
@@ -281,7 +319,7 @@ impl<K: Kernel> Opened<K> {
     /// Sends a batch off, or the first part of it; the rest is held.
     fn send(&mut self, mut batch: Vec<Entry<K>>) -> Turn {
         let sent = Instant::now();
-        let jobs: Vec<&K::Job> = batch.iter().map(|entry| &*entry.job).collect();
+        let jobs: Vec<&K::Job> = batch.iter().map(Entry::job).collect();
         let count = match caught(|| self.accelerator.submit(&jobs)) {
             Ok(count) => count,
             Err(error) => {
@@ -299,7 +337,12 @@ impl<K: Kernel> Opened<K> {
             let (first, rest) = (jobs_of(&batch), jobs_of(&self.held));
             self.lane.parted(self.slot, &first, &rest);
         }
-        self.in_flight.push_back(Flight { batch, sent });
+        let upload = sent.elapsed();
+        self.in_flight.push_back(Flight {
+            batch,
+            sent,
+            upload,
+        });
         Turn::Ran
     }
 
@@ -372,7 +415,7 @@ impl<K: Kernel> Opened<K> {
         )
         .entered();
         let start = Instant::now();
-        let jobs: Vec<&K::Job> = batch.iter().map(|entry| &*entry.job).collect();
+        let jobs: Vec<&K::Job> = batch.iter().map(Entry::job).collect();
         let ran = self.run(&jobs);
         let time = start.elapsed();
         self.lane
@@ -442,7 +485,10 @@ impl<K: Kernel> Opened<K> {
         });
         self.lane.book(0, |cpu| cpu.answered += undecided);
         self.lane.answer(batch, answers);
-        Turn::Ran
+        match self.keeps_to_its_memory() {
+            Ok(()) => Turn::Ran,
+            Err(error) => Turn::Failed(error),
+        }
     }
 }
 
@@ -473,7 +519,7 @@ fn recompute<K: Kernel>(
         let jobs: Vec<_> = indices
             .iter()
             .filter_map(|index| batch.get(*index))
-            .map(|entry| &*entry.job)
+            .map(Entry::job)
             .collect();
         let answers = cpu::run::<K>(state, &jobs);
         let some = indices.iter().zip(answers);
@@ -497,6 +543,11 @@ fn recompute<K: Kernel>(
 impl<K: Kernel> OnDevice for Opened<K> {
     fn kernel(&self) -> &'static str {
         K::NAME
+    }
+
+    fn memory(&self) -> Result<u64, DeviceError> {
+        self.keeps_to_its_memory()?;
+        Ok(self.accelerator.memory().unwrap_or(self.memory))
     }
 
     fn self_test(&mut self, backend: &str) -> SelfTestReport {
@@ -571,6 +622,22 @@ impl<K: Kernel> OnDevice for Opened<K> {
         Ok(costs.usual().cost(usual::<K>().size))
     }
 
+    fn next_class(&self) -> Option<Priority> {
+        match self.held.first() {
+            Some(entry) => Some(entry.first.priority()),
+            None => self.lane.first_class(),
+        }
+    }
+
+    fn flights(&self) -> Flights {
+        let first = |flight: &Flight<K>| Some(flight.batch.first()?.first.priority());
+        Flights {
+            count: self.in_flight.len(),
+            class: self.in_flight.iter().filter_map(first).min(),
+            depth: self.depth(),
+        }
+    }
+
     fn turn(&mut self, cpu: &rayon::ThreadPool) -> Turn {
         if self.in_flight.len() >= self.depth() {
             return Turn::Nothing(Outlook::default());
@@ -595,7 +662,9 @@ impl<K: Kernel> OnDevice for Opened<K> {
     }
 
     fn poll(&mut self, limit: Duration) -> Result<bool, DeviceError> {
-        caught(|| self.accelerator.poll(limit))
+        let done = caught(|| self.accelerator.poll(limit))?;
+        self.ready = done && self.accelerator.polls();
+        Ok(done)
     }
 
     fn collect(&mut self, cpu: &rayon::ThreadPool, refill: bool) -> Turn {
@@ -603,16 +672,29 @@ impl<K: Kernel> OnDevice for Opened<K> {
             return Turn::Nothing(Outlook::default());
         };
         let asked = flight.batch.len();
+        let start = Instant::now();
+        let ready = std::mem::take(&mut self.ready);
         let answers = match caught(|| self.accelerator.collect())
             .and_then(|answers| counted(answers, asked))
         {
             Ok(answers) => answers,
             Err(error) => return Turn::Failed(error),
         };
-        let Some(Flight { batch, sent }) = self.in_flight.pop_front() else {
+        let Some(Flight {
+            batch,
+            sent,
+            upload,
+        }) = self.in_flight.pop_front()
+        else {
             return Turn::Nothing(Outlook::default());
         };
         let now = Instant::now();
+        if ready {
+            let transfer = upload + now.saturating_duration_since(start);
+            self.lane.book(self.slot + 1, |device| {
+                device.transfer_time.record_time(transfer);
+            });
+        }
         // It began when it was sent off, or when the one before it was done.
         let took = now.saturating_duration_since(sent.max(self.done));
         self.done = now;

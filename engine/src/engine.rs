@@ -10,14 +10,14 @@ use parking_lot::Mutex;
 
 use crate::builder::EngineBuilder;
 use crate::error::{EngineError, SubmitError};
-use crate::gate::{QueueState, Refusal};
+use crate::gate::{Load, QueueState, Refusal, Share};
 use crate::kernel::Kernel;
-use crate::lane::{Admitted, AnyLane, Lane};
+use crate::lane::{AnyLane, Lane};
 use crate::options::SubmitOptions;
 use crate::report::{CpuReport, DeviceReport, SelfTestReport};
 use crate::shared::{SelfTestRequest, Shared};
 use crate::stats::EngineStats;
-use crate::ticket::{Ticket, block_on};
+use crate::ticket::{Ticket, Tickets, block_on};
 
 /// Longest wait for a device's thread when the last handle is dropped. A device's own time-out ends
 /// a batch long before.
@@ -139,42 +139,26 @@ impl Engine {
             Err(Refusal::Late) => return Err(SubmitError::DeadlineExceeded { job }),
             Err(Refusal::Closed) => return Err(SubmitError::ShuttingDown { job }),
         }
-        match self.push(lane, any, vec![(job, load)], &options, 0) {
-            Ok(mut tickets) => match tickets.pop() {
-                Some(ticket) => Ok(ticket),
-                None => unreachable!("one job makes one ticket"),
-            },
-            Err(mut jobs) => match jobs.pop() {
-                Some((job, _)) => Err(SubmitError::ShuttingDown { job }),
-                None => unreachable!("a refused job comes back"),
-            },
-        }
+        self.push(lane, any, job, &load, &options, 0)
+            .map_err(|job| SubmitError::ShuttingDown { job })
     }
 
-    /// Queues admitted jobs and tells the workers; `helping` threads are at hand and find places left for
-    /// them in the crew. Refused ones have their room given back.
+    /// Queues an admitted job and tells the workers. A refused one has its room given back.
     fn push<K: Kernel>(
         &self,
         lane: &Lane<K>,
         any: &Arc<dyn AnyLane>,
-        jobs: Admitted<K::Job>,
+        job: K::Job,
+        load: &Load,
         options: &SubmitOptions,
         helping: usize,
-    ) -> Result<Vec<Ticket<K::Output>>, Admitted<K::Job>> {
-        match lane.push(any, jobs, options.deadline) {
-            Ok(pushed) => {
-                let places = self.shared().config.cpu_threads;
-                let others = pushed.for_cpu.min(places).saturating_sub(helping);
-                self.shared().announce(others);
-                Ok(pushed.tickets)
-            }
-            Err(jobs) => {
-                self.shared()
-                    .gate
-                    .release(jobs.iter().map(|(_, load)| *load));
-                Err(jobs)
-            }
+    ) -> Result<Ticket<K::Output>, K::Job> {
+        let pushed = lane.push(any, job, load, options.deadline);
+        match &pushed {
+            Ok(_) => self.shared().announce(any.as_ref(), helping),
+            Err(_) => self.shared().gate.release([*load]),
         }
+        pushed
     }
 
     /// Does one job; waits for room first where the engine is full. Works under any executor.
@@ -216,10 +200,8 @@ impl Engine {
             .admit_in_turn(&load, options.deadline)
             .await
             .map_err(refused)?;
-        let mut tickets = self
-            .push(lane, any, vec![(job, load)], options, helping)
-            .map_err(|_| EngineError::ShuttingDown)?;
-        tickets.pop().ok_or(EngineError::ShuttingDown)
+        self.push(lane, any, job, &load, options, helping)
+            .map_err(|_| EngineError::ShuttingDown)
     }
 
     /// Does many jobs and gives the answers in their order. There may be more of them than the
@@ -259,46 +241,45 @@ impl Engine {
         if options.late() {
             return Err(EngineError::DeadlineExceeded);
         }
-        let mut outputs = Vec::with_capacity(jobs.len());
-        let mut tickets: VecDeque<Ticket<K::Output>> = VecDeque::with_capacity(jobs.len());
-        let mut jobs: VecDeque<_> = jobs
-            .into_iter()
-            .map(|job| {
-                let load = lane.load(&job, options);
-                (job, load)
-            })
+        let gate = &self.shared().gate;
+        let shares: Vec<Share> = jobs
+            .iter()
+            .map(|job| Share::of(&lane.load(job, options)))
             .collect();
-        while let Some((_, first)) = jobs.front() {
-            let gate = &self.shared().gate;
-            let mut admitted = gate.admit_some(jobs.iter().map(|(_, load)| load));
+        let load = |share: &Share| share.load(options.priority, options.caller);
+        let mut outputs = Vec::with_capacity(jobs.len());
+        let mut parts: VecDeque<Tickets<K::Output>> = VecDeque::new();
+        let mut jobs = jobs.into_iter();
+        let mut rest = shares.as_slice();
+        while let Some(first) = jobs.as_slice().first() {
+            let mut admitted = gate.admit_some(rest.iter().map(load));
             if admitted == 0 {
-                gate.admit_in_turn(first, options.deadline)
+                gate.admit_in_turn(&lane.load(first, options), options.deadline)
                     .await
                     .map_err(refused)?;
                 admitted = 1;
             }
-            let part: Vec<_> = jobs.drain(..admitted).collect();
-            tickets.extend(
-                self.push(lane, any, part, options, helping)
-                    .map_err(|_| EngineError::ShuttingDown)?,
-            );
+            let (part, later) = rest.split_at(admitted);
+            rest = later;
+            let Some(part) = lane.push_many(any, &mut jobs, part, options) else {
+                gate.release(part.iter().map(load));
+                return Err(EngineError::ShuttingDown);
+            };
+            self.shared().announce(any.as_ref(), helping);
             if helping > 0
-                && let Some(last) = tickets.back()
+                && let Some(last) = part.last()
             {
-                self.shared().help(|| any.waits(last.position()));
+                self.shared().help(|| any.waits(last));
             }
+            parts.push_back(part);
             // Answers that are there already need no ticket any more.
-            while let Some(answer) = tickets.front_mut().and_then(Ticket::try_take) {
-                tickets.pop_front();
-                outputs.push(answer?);
+            while let Some(part) = parts.pop_front_if(|part| part.is_answered()) {
+                part.take_into(&mut outputs)?;
             }
         }
-        // The last is answered last, or nearly: waiting for it, the caller is woken once.
-        if let Some(last) = tickets.back() {
-            last.answered().await;
-        }
-        for ticket in tickets {
-            outputs.push(ticket.await?);
+        for part in parts {
+            part.answered().await;
+            part.take_into(&mut outputs)?;
         }
         Ok(outputs)
     }

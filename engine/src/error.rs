@@ -234,6 +234,18 @@ pub enum DeviceError {
     /// The driver refused a shader, a pipeline or a command.
     #[error("device refused the work: {0}")]
     Rejected(String),
+    /// The kernel holds more of the device's memory than it may.
+    #[error(
+        "the kernel {kernel} holds {held} bytes of device memory where it may hold {limit}; raise gpu_memory or leave its work to the CPU"
+    )]
+    Memory {
+        /// The kernel.
+        kernel: &'static str,
+        /// Bytes that it holds.
+        held: u64,
+        /// Its part of [`EngineBuilder::gpu_memory`](crate::EngineBuilder::gpu_memory).
+        limit: u64,
+    },
     /// The device could not be opened.
     #[error("device could not be opened: {0}")]
     Open(String),

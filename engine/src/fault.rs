@@ -36,6 +36,8 @@ pub enum Fault {
     Stall(Duration),
     /// The driver panics.
     Panic,
+    /// The batch is right, and from then on the kernel says that it holds this many bytes of device memory.
+    Grow(u64),
 }
 
 impl Fault {
@@ -73,6 +75,7 @@ pub struct FaultScript {
     in_flight: usize,
     opens: u64,
     slow: Duration,
+    memory: u64,
 }
 
 impl Default for FaultScript {
@@ -96,6 +99,7 @@ impl FaultScript {
             in_flight: 1,
             opens: u64::MAX,
             slow: Duration::ZERO,
+            memory: 0,
         }
     }
 
@@ -177,6 +181,13 @@ impl FaultScript {
     #[must_use]
     pub const fn slow(mut self, time: Duration) -> Self {
         self.slow = time;
+        self
+    }
+
+    /// Makes every kernel say that it holds this many bytes of the device's memory.
+    #[must_use]
+    pub const fn memory(mut self, bytes: u64) -> Self {
+        self.memory = bytes;
         self
     }
 
@@ -263,6 +274,7 @@ impl ScriptedDevice {
             device: self.clone(),
             outputs,
             in_flight: VecDeque::new(),
+            memory: self.script.memory,
         }))
     }
 
@@ -311,6 +323,8 @@ struct Scripted<K: Kernel> {
     /// Outputs that the kernel can give, to choose wrong ones from.
     outputs: Vec<K::Output>,
     in_flight: VecDeque<Flight<K::Output>>,
+    /// Bytes of device memory that it says it holds.
+    memory: u64,
 }
 
 /// A batch that the device says it is computing.
@@ -332,7 +346,7 @@ impl<K: Kernel> Scripted<K> {
 
     /// What becomes of right answers.
     fn spoiled(
-        &self,
+        &mut self,
         mut answers: Vec<Option<K::Output>>,
         fault: Option<Fault>,
     ) -> DeviceAnswers<K::Output> {
@@ -352,6 +366,7 @@ impl<K: Kernel> Scripted<K> {
                 answers.pop();
             }
             Fault::Undecided => answers.fill(None),
+            Fault::Grow(bytes) => self.memory = bytes,
             _ => {}
         }
         Ok(answers)
@@ -385,6 +400,14 @@ impl<K: Kernel> Accelerator<K> for Scripted<K> {
 
     fn depth(&self) -> usize {
         self.device.script.in_flight
+    }
+
+    fn polls(&self) -> bool {
+        true
+    }
+
+    fn memory(&self) -> Option<u64> {
+        Some(self.memory)
     }
 
     fn submit(&mut self, jobs: &[&K::Job]) -> Result<usize, DeviceError> {

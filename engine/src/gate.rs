@@ -58,6 +58,41 @@ pub(crate) struct Load {
     pub(crate) caller: Option<u64>,
 }
 
+/// Bytes and work of one job, in few bytes of its own: there is one for every job in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Share {
+    bytes: u32,
+    /// Nanoseconds.
+    work: u32,
+}
+
+impl Share {
+    pub(crate) const NOTHING: Self = Self { bytes: 0, work: 0 };
+
+    /// What the load of a job takes that the gate has let in, or would.
+    pub(crate) fn of(load: &Load) -> Self {
+        Self {
+            bytes: u32::try_from(load.bytes).unwrap_or(u32::MAX),
+            work: u32::try_from(load.work).unwrap_or(u32::MAX),
+        }
+    }
+
+    pub(crate) fn load(self, priority: Priority, caller: Option<u64>) -> Load {
+        Load {
+            bytes: usize::try_from(self.bytes).unwrap_or(usize::MAX),
+            work: u64::from(self.work),
+            priority,
+            caller,
+        }
+    }
+}
+
+/// Most work that one job counts for, in nanoseconds: four seconds.
+pub(crate) const MOST_WORK: u64 = 4_000_000_000;
+
+/// Most bytes of one job, whatever the bound: as many as a [`Share`] can say.
+const MOST_BYTES: usize = 1 << 31;
+
 /// Why there is no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
@@ -194,9 +229,11 @@ impl State {
 
     /// Whether somebody of an earlier class is in line for this room.
     fn outranked(&self, bounds: &Bounds, load: &Load) -> bool {
-        self.line
-            .range(..(load.priority, 0))
-            .any(|(_, waiting)| !self.used.over_quota(bounds, &waiting.load))
+        !self.line.is_empty()
+            && self
+                .line
+                .range(..(load.priority, 0))
+                .any(|(_, waiting)| !self.used.over_quota(bounds, &waiting.load))
     }
 }
 
@@ -231,7 +268,7 @@ impl Gate {
         if state.closed {
             return Err(Refusal::Closed);
         }
-        let limit = self.bounds.of(load.priority).bytes;
+        let limit = self.bounds.of(load.priority).bytes.min(MOST_BYTES);
         if load.bytes > limit {
             return Err(Refusal::TooLarge {
                 bytes: load.bytes,
@@ -260,7 +297,7 @@ impl Gate {
     }
 
     /// Admits as many jobs from the front as there is room for, and says how many.
-    pub(crate) fn admit_some<'a>(&self, loads: impl Iterator<Item = &'a Load>) -> usize {
+    pub(crate) fn admit_some(&self, loads: impl Iterator<Item = Load>) -> usize {
         let mut state = self.state.lock();
         loads
             .take_while(|load| self.try_admit(&mut state, load).is_ok())

@@ -170,7 +170,7 @@ pub trait Accelerator<K: Kernel> {
 
     /// Whether the batch that was submitted first and not yet collected is done; waits up to `limit`
     /// for it. An accelerator that cannot tell says that it is, and waits in
-    /// [`collect`](Self::collect). Between two calls the engine sends off what has come meanwhile, and lets
+    /// [`collect`](Self::collect); see [`polls`](Self::polls). Between two calls the engine sends off what has come meanwhile, and lets
     /// the CPU do what waits for a device that is late.
     ///
     /// # Errors
@@ -189,6 +189,19 @@ pub trait Accelerator<K: Kernel> {
             "nothing of {} is in flight",
             K::NAME
         )))
+    }
+
+    /// Whether [`poll`](Self::poll) can tell. Then [`collect`](Self::collect) of a batch that is done only moves its
+    /// answers, and the engine counts that time, and the time of [`submit`](Self::submit), as transfer.
+    fn polls(&self) -> bool {
+        false
+    }
+
+    /// Most bytes of device memory that the accelerator holds as it is now, resident data, buffers and staging
+    /// together. One that holds more than it was given ([`GpuContext::memory`](crate::GpuContext::memory)) is not
+    /// used. `None` counts as all that it was given.
+    fn memory(&self) -> Option<u64> {
+        None
     }
 
     /// What a cache in the device's memory has done, if there is one.

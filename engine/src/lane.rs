@@ -1,11 +1,10 @@
 //! One kernel's lane: its queue, its books, and the turns in which back ends take work from it.
 
 use std::any::Any;
-use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::num::NonZeroU64;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -13,50 +12,21 @@ use parking_lot::Mutex;
 use crate::calibrate::{Costs, Size, duration};
 use crate::config::Config;
 use crate::cpu;
+use crate::desk::Desk;
 use crate::device::{OnDevice, OpenDevice, Opened, Site};
 use crate::error::{DeviceError, EngineError, nanoseconds};
-use crate::gate::{Gate, Load};
+use crate::gate::{Gate, Load, MOST_WORK, Share};
 use crate::kernel::Kernel;
-use crate::options::SubmitOptions;
-use crate::queue::{Claim, Entry, Head, More, Queue, Removed};
+use crate::options::{Priority, SubmitOptions};
+use crate::queue::{Claim, Entry, Held, Removed};
 use crate::report::{RouteReport, SelfTestReport};
 use crate::routing::{Jobs, Limits, Routes};
-use crate::slot::Slot;
+use crate::sheaf::Sheaf;
+use crate::slot::{Slot, Terms};
 use crate::stats::{BackendStats, KernelStats};
 use crate::store::{self, Store};
-use crate::ticket::{Answer, Position, Ticket};
-
-/// Jobs that the gate has let in, each with what it takes.
-pub(crate) type Admitted<J> = Vec<(J, Load)>;
-
-/// A job in work that identical ones may join.
-struct Flight<K: Kernel> {
-    job: Arc<K::Job>,
-    /// Where it waits, or waited: this and the job's group.
-    sequence: u64,
-}
-
-impl<K: Kernel> Flight<K> {
-    fn position(&self) -> Position {
-        Position {
-            group: K::group(&self.job),
-            sequence: self.sequence,
-        }
-    }
-}
-
-/// What is decided under one lock.
-struct Desk<K: Kernel> {
-    queue: Queue<K>,
-    /// By fingerprint.
-    flights: HashMap<NonZeroU64, Flight<K>>,
-    /// Claims that came after the batch of their flight had started.
-    late: HashMap<NonZeroU64, Vec<Claim<K::Output>>>,
-    routes: Routes,
-    closed: bool,
-    /// Counts the changes of the queue.
-    version: u64,
-}
+use crate::ticket::{Answer, Position, Ticket, Tickets};
+use crate::traffic::Traffic;
 
 /// What a device finds when it looks for work.
 pub(crate) enum DeviceTurn<K: Kernel> {
@@ -73,13 +43,6 @@ pub(crate) struct Outlook {
     pub(crate) left_to_cpu: bool,
     /// When the next batch is due, if one is waiting to be.
     pub(crate) due: Option<Instant>,
-}
-
-/// What became of jobs that were queued.
-pub(crate) struct Pushed<T> {
-    pub(crate) tickets: Vec<Ticket<T>>,
-    /// How many CPU threads could start on the queue.
-    pub(crate) for_cpu: usize,
 }
 
 /// One kernel's queue and books.
@@ -102,7 +65,8 @@ pub(crate) trait AnyLane: Any + Send + Sync {
     fn test_cpu(&self) -> SelfTestReport;
     /// Measures the CPU path on the calling thread, or takes what an earlier start has measured.
     fn measure_cpu(&self, store: &Store);
-    fn add_slot(&self, name: &str);
+    /// Adds a device; `traffic` is what is in flight there, of all kernels.
+    fn add_slot(&self, name: &str, traffic: &Arc<Traffic>);
     /// Opens the kernel on a device. `None` if it has no path for it.
     fn open(
         self: Arc<Self>,
@@ -111,9 +75,14 @@ pub(crate) trait AnyLane: Any + Send + Sync {
         slot: usize,
     ) -> Result<Option<Box<dyn OnDevice>>, DeviceError>;
     fn shut_slot(&self, slot: usize);
-    /// Does one turn's worth of jobs on the calling thread. `false` if there was nothing to do.
-    fn cpu_turn(&self) -> bool;
-    fn cpu_has_work(&self) -> bool;
+    /// The earliest class of which a CPU thread should do something now. Ends the wait of what is past its
+    /// deadline.
+    fn cpu_class(&self) -> Option<Priority>;
+    /// Does one turn's worth of jobs of no later class than this on the calling thread. `false` if there was
+    /// nothing to do.
+    fn cpu_turn(&self, last: Priority) -> bool;
+    /// How many CPU threads could start on the queue.
+    fn cpu_wanted(&self) -> usize;
     /// Whether there is work that a free device has not seen as it is now. Whoever takes or leaves
     /// a part of the work changes who should do the rest; a device that declined has to look again.
     fn devices_should_look(&self) -> bool;
@@ -141,14 +110,7 @@ impl<K: Kernel> Lane<K> {
         };
         let routes = Routes::new(&config, K::CPU_CHUNK);
         Self {
-            desk: Mutex::new(Desk {
-                queue: Queue::default(),
-                flights: HashMap::new(),
-                late: HashMap::new(),
-                routes,
-                closed: false,
-                version: 0,
-            }),
+            desk: Mutex::new(Desk::new(routes)),
             books: Mutex::new(books),
             state,
             job_cost: AtomicU64::new(1),
@@ -172,93 +134,127 @@ impl<K: Kernel> Lane<K> {
         let cost = self.job_cost.load(Ordering::Relaxed);
         Load {
             bytes: K::job_bytes(job),
-            work: cost.saturating_mul(u64::from(K::job_weight(job))),
+            work: cost
+                .saturating_mul(u64::from(K::job_weight(job)))
+                .min(MOST_WORK),
             priority: options.priority,
             caller: options.caller,
         }
     }
 
-    /// A job's fingerprint, if it may be shared.
-    fn print(&self, job: &K::Job) -> Option<NonZeroU64> {
+    /// The fingerprints of jobs that may be shared. Empty where none is.
+    fn prints<'a>(&self, jobs: impl Iterator<Item = &'a K::Job>) -> Vec<Option<NonZeroU64>> {
         if !self.config.share_identical {
-            return None;
+            return Vec::new();
         }
-        let mut hasher = self.hasher.build_hasher();
-        K::fingerprint(job, &mut hasher)
-            .then(|| NonZeroU64::new(hasher.finish()).unwrap_or(NonZeroU64::MIN))
+        let print = |job| {
+            let mut hasher = self.hasher.build_hasher();
+            K::fingerprint(job, &mut hasher)
+                .then(|| NonZeroU64::new(hasher.finish()).unwrap_or(NonZeroU64::MIN))
+        };
+        jobs.map(print).collect()
     }
 
-    /// Queues jobs that the gate has admitted. Gives them back if the lane is closed.
+    /// Queues a job that the gate has admitted. Gives it back if the lane is closed.
     pub(crate) fn push(
         &self,
         me: &Arc<dyn AnyLane>,
-        jobs: Admitted<K::Job>,
+        job: K::Job,
+        load: &Load,
         deadline: Option<Instant>,
-    ) -> Result<Pushed<K::Output>, Admitted<K::Job>> {
-        let me: Weak<dyn AnyLane> = Arc::downgrade(me);
-        let prints: Vec<_> = jobs.iter().map(|(job, _)| self.print(job)).collect();
+    ) -> Result<Ticket<K::Output>, K::Job> {
+        let print = self.prints(std::iter::once(&job)).pop().flatten();
         let accepted = Instant::now();
-        let count = jobs.len();
-        let mut tickets = Vec::with_capacity(count);
+        let slot = Arc::new(Slot::new(Terms::new(accepted, deadline, load)));
+        let claim = Claim::one(Arc::clone(&slot), Share::of(load));
+        let mut spare = Vec::new();
+        let position = {
+            let mut desk = self.desk.lock();
+            if desk.closed {
+                return Err(job);
+            }
+            let hurry = self.hurries(accepted, deadline);
+            let position = desk.place(job, claim, print, hurry, &mut spare);
+            self.pushed(&mut desk, 1);
+            position
+        };
+        self.give_back(spare);
+        Ok(Ticket::new(slot, Arc::downgrade(me), position))
+    }
+
+    /// Queues as many of the jobs as have a share of the bounds, all admitted by the gate on the terms of the
+    /// first. `None` if the lane is closed; then they are still there.
+    pub(crate) fn push_many(
+        &self,
+        me: &Arc<dyn AnyLane>,
+        jobs: &mut std::vec::IntoIter<K::Job>,
+        shares: &[Share],
+        options: &SubmitOptions,
+    ) -> Option<Tickets<K::Output>> {
+        let prints = self.prints(jobs.as_slice().iter().take(shares.len()));
+        let deadline = options.deadline;
+        let accepted = Instant::now();
+        let load = Share::NOTHING.load(options.priority, options.caller);
+        let terms = Terms::new(accepted, deadline, &load);
+        let sheaf = Arc::new(Sheaf::new(terms, shares.len()));
+        let mut positions = Vec::with_capacity(shares.len());
         // What identical jobs do not take after all; dropped outside the lock.
         let mut spare = Vec::new();
-        let mut desk = self.desk.lock();
-        if desk.closed {
-            return Err(jobs);
+        {
+            let mut desk = self.desk.lock();
+            if desk.closed {
+                return None;
+            }
+            let hurry = self.hurries(accepted, deadline);
+            let mut prints = prints.into_iter();
+            for (index, (share, job)) in (0..).zip(shares.iter().zip(jobs)) {
+                let claim = Claim::of(Arc::clone(&sheaf), index, *share);
+                let print = prints.next().flatten();
+                positions.push(desk.place(job, claim, print, hurry, &mut spare));
+            }
+            self.pushed(&mut desk, shares.len());
         }
-        let hurry = deadline.is_some_and(|deadline| deadline <= accepted + self.config.max_wait);
-        for ((job, load), print) in jobs.into_iter().zip(prints) {
-            let slot = Arc::new(Slot::new(accepted, deadline, &load));
-            let claim = Claim::new(Arc::clone(&slot), &load);
-            let position = desk.place(job, claim, print, hurry, &mut spare);
-            tickets.push(Ticket::new(slot, me.clone(), position));
-        }
+        self.give_back(spare);
+        Some(Tickets::new(sheaf, Arc::downgrade(me), positions))
+    }
+
+    /// Whether a deadline does not allow for the wait for company.
+    fn hurries(&self, accepted: Instant, deadline: Option<Instant>) -> bool {
+        deadline.is_some_and(|deadline| deadline <= accepted + self.config.max_wait)
+    }
+
+    /// Counts jobs that were queued, before a worker can count the answers.
+    fn pushed(&self, desk: &mut Desk<K>, count: usize) {
         desk.version += 1;
-        // Counted before a worker can count the answer.
         self.books.lock().submitted += u64::try_from(count).unwrap_or(u64::MAX);
-        let turn = self
-            .cpu_turn_size(&desk, accepted)
-            .map_or(0, |(_, size)| size);
-        let for_cpu = if turn == 0 {
-            0
-        } else {
-            desk.queue.len().div_ceil(turn)
-        };
-        drop(desk);
-        if !spare.is_empty() {
-            let bytes = spare.iter().map(|(_, (bytes, _))| bytes).sum();
-            let work = spare.iter().map(|(_, (_, work))| work).sum();
-            drop(spare);
-            self.gate.shrink(bytes, work);
+    }
+
+    /// Drops jobs that identical ones stand for.
+    fn give_back(&self, spare: Vec<(K::Job, Share)>) {
+        if spare.is_empty() {
+            return;
         }
-        Ok(Pushed { tickets, for_cpu })
+        let loads = spare
+            .iter()
+            .map(|(_, share)| share.load(Priority::Pool, None));
+        let (bytes, work) = loads.fold((0, 0), |(bytes, work), load| {
+            (bytes + load.bytes, work + load.work)
+        });
+        drop(spare);
+        self.gate.shrink(bytes, work);
     }
 
     pub(crate) fn count_refusal(&self) {
         self.books.lock().refused += 1;
     }
 
-    /// Whether a batch of this group may start, or when it may.
-    fn due(&self, desk: &Desk<K>, head: &Head, now: Instant) -> Result<(), Instant> {
-        let at = head.accepted + self.config.max_wait;
-        if at <= now || head.hurry || desk.closed || head.len >= self.config.max_batch {
-            Ok(())
-        } else {
-            Err(at)
+    /// The earliest class of which a batch may start.
+    pub(crate) fn first_class(&self) -> Option<Priority> {
+        let desk = self.desk.lock();
+        if desk.queue.len() == 0 {
+            return None;
         }
-    }
-
-    /// How many jobs of which group a CPU thread should take now. `None` if there is nothing, or if
-    /// it is better left to a device.
-    fn cpu_turn_size(&self, desk: &Desk<K>, now: Instant) -> Option<(Head, usize)> {
-        desk.queue
-            .in_order()
-            .into_iter()
-            .filter(|head| self.due(desk, head, now).is_ok())
-            .find_map(|head| {
-                let size = desk.routes.cpu_turn(&waiting(&head), desk.version, now)?;
-                Some((head, size))
-            })
+        desk.first_class(&self.config, Instant::now())
     }
 
     /// The next batch for the device in `slot`, which counts as in flight there from now on.
@@ -269,10 +265,9 @@ impl<K: Kernel> Lane<K> {
         let mut outlook = Outlook::default();
         let mut turn = None;
         for head in desk.queue.in_order() {
-            if let Err(at) = self.due(&desk, &head, now) {
+            if let Err(at) = desk.due(&self.config, &head, now) {
                 outlook.due = [outlook.due, Some(at)].into_iter().flatten().min();
-            } else if let Some((most, bytes)) = desk.routes.device_turn(slot, &waiting(&head), now)
-            {
+            } else if let Some((most, bytes)) = desk.routes.device_turn(slot, &head.jobs(), now) {
                 let batch = desk.queue.take(&head, most, bytes);
                 desk.version += 1;
                 desk.routes.started(slot, &jobs_of(&batch), now);
@@ -302,7 +297,7 @@ impl<K: Kernel> Lane<K> {
         let claims: Vec<_> = late.into_iter().map(|removed| removed.claim).collect();
         self.gate.release(claims.iter().map(Claim::load));
         for claim in claims {
-            claim.answer(Err(EngineError::DeadlineExceeded));
+            claim.answer(Err(Box::new(EngineError::DeadlineExceeded)));
         }
     }
 
@@ -339,10 +334,13 @@ impl<K: Kernel> Lane<K> {
 
     /// Hands out answers, after the room of their jobs was given back and the books were written.
     pub(crate) fn answer(&self, mut batch: Vec<Entry<K>>, answers: Vec<Answer<K::Output>>) {
-        if batch.iter().any(|entry| entry.print.is_some()) {
+        if batch
+            .iter()
+            .any(|entry| matches!(entry.held, Held::Shared(_)))
+        {
             let mut desk = self.desk.lock();
             for entry in &mut batch {
-                let late = desk.land(&entry.job, entry.print);
+                let late = desk.land(&entry.held);
                 entry.more.extend(late);
             }
         }
@@ -356,104 +354,22 @@ impl<K: Kernel> Lane<K> {
         // Jobs are dropped here, so the bound counts memory that is really held.
         let claims: Vec<_> = batch
             .into_iter()
-            .map(|entry| (entry.first, entry.more.into_vec()))
+            .map(|entry| (entry.first, entry.more))
             .collect();
         let loads = claims
             .iter()
-            .flat_map(|(first, more)| std::iter::once(first).chain(more));
+            .flat_map(|(first, more)| std::iter::once(first).chain(more.as_slice()));
         self.gate.release(loads.map(Claim::load));
+        if shared == 0 {
+            let firsts = claims.into_iter().map(|(first, _)| first);
+            Claim::answer_all(firsts.zip(answers));
+            return;
+        }
         for ((first, more), answer) in claims.into_iter().zip(answers) {
-            for claim in more {
+            for claim in more.into_vec() {
                 claim.answer(answer.clone());
             }
             first.answer(answer);
-        }
-    }
-}
-
-impl<K: Kernel> Desk<K> {
-    /// Queues a job, or joins it to an identical one. A job does not join one that waits in a later
-    /// class.
-    fn place(
-        &mut self,
-        job: K::Job,
-        mut claim: Claim<K::Output>,
-        print: Option<NonZeroU64>,
-        hurry: bool,
-        spare: &mut Vec<(K::Job, (usize, u64))>,
-    ) -> Position {
-        let same = print
-            .and_then(|print| self.flights.get_mut(&print))
-            .map(|flight| {
-                let same = K::same(&flight.job, &job);
-                (flight, same)
-            });
-        let register = match same {
-            // Equal fingerprints of different jobs: this one flies alone.
-            Some((_, false)) => false,
-            Some((flight, true)) => {
-                let position = flight.position();
-                let waits = self.queue.waits(position);
-                if !waits || position.priority() <= claim.priority() {
-                    spare.push((job, claim.give_up()));
-                    if let Err(claim) = self.queue.join(position, claim, hurry)
-                        && let Some(print) = print
-                    {
-                        self.late.entry(print).or_default().push(claim);
-                    }
-                    return position;
-                }
-                true
-            }
-            None => true,
-        };
-        let job = Arc::new(job);
-        let print = print.filter(|_| register);
-        let flying = print.map(|print| (print, Arc::clone(&job)));
-        let entry = Entry {
-            job,
-            first: claim,
-            more: More::default(),
-            print,
-        };
-        let position = self.queue.push(entry, hurry);
-        if let Some((print, job)) = flying {
-            let sequence = position.sequence;
-            // A flight that this one replaces takes no more claims, and had none yet: it waits.
-            self.flights.insert(print, Flight { job, sequence });
-        }
-        position
-    }
-
-    /// Ends the flight of a job, if it is the one that others may join; the claims that came late.
-    fn land(&mut self, job: &Arc<K::Job>, print: Option<NonZeroU64>) -> Vec<Claim<K::Output>> {
-        let Some(print) = print else {
-            return Vec::new();
-        };
-        let flight = self.flights.get(&print);
-        if flight.is_some_and(|flight| Arc::ptr_eq(&flight.job, job)) {
-            self.flights.remove(&print);
-            self.late.remove(&print).unwrap_or_default()
-        } else {
-            Vec::new()
-        }
-    }
-
-    fn expire(&mut self, now: Instant) -> Vec<Removed<K>> {
-        let late = self.queue.expire(now);
-        for removed in &late {
-            self.forget(removed);
-        }
-        if !late.is_empty() {
-            self.version += 1;
-        }
-        late
-    }
-
-    /// Ends the flight of a job that nobody waits for.
-    fn forget(&mut self, removed: &Removed<K>) {
-        if let Some(orphan) = &removed.job {
-            self.land(&orphan.job, orphan.print);
         }
     }
 }
@@ -484,8 +400,8 @@ impl<K: Kernel> AnyLane for Lane<K> {
         self.desk.lock().routes.set_cpu(&costs, usual::<K>());
     }
 
-    fn add_slot(&self, name: &str) {
-        self.desk.lock().routes.add(name);
+    fn add_slot(&self, name: &str, traffic: &Arc<Traffic>) {
+        self.desk.lock().routes.add(name, traffic);
         let books = BackendStats {
             backend: name.to_owned(),
             ..BackendStats::default()
@@ -500,8 +416,9 @@ impl<K: Kernel> AnyLane for Lane<K> {
         slot: usize,
     ) -> Result<Option<Box<dyn OnDevice>>, DeviceError> {
         let accelerator = device.open_kernel::<K>(&self.state, site)?;
-        Ok(accelerator
-            .map(|accelerator| Box::new(Opened::new(self, accelerator, slot)) as Box<dyn OnDevice>))
+        Ok(accelerator.map(|accelerator| {
+            Box::new(Opened::new(self, accelerator, slot, site.memory)) as Box<dyn OnDevice>
+        }))
     }
 
     fn shut_slot(&self, slot: usize) {
@@ -510,12 +427,25 @@ impl<K: Kernel> AnyLane for Lane<K> {
         desk.version += 1;
     }
 
-    fn cpu_turn(&self) -> bool {
+    fn cpu_class(&self) -> Option<Priority> {
+        let now = Instant::now();
+        let (late, class) = {
+            let mut desk = self.desk.lock();
+            let late = desk.expire(now);
+            let turn = desk.cpu_turn(&self.config, Priority::Pool, now);
+            (late, turn.map(|(head, _)| head.priority))
+        };
+        self.answer_late(late);
+        class
+    }
+
+    fn cpu_turn(&self, last: Priority) -> bool {
         let start = Instant::now();
         let (late, batch) = {
             let mut desk = self.desk.lock();
             let late = desk.expire(start);
-            let batch = self.cpu_turn_size(&desk, start).map(|(head, size)| {
+            let turn = desk.cpu_turn(&self.config, last, start);
+            let batch = turn.map(|(head, size)| {
                 desk.version += 1;
                 desk.queue.take(&head, size, usize::MAX)
             });
@@ -530,7 +460,7 @@ impl<K: Kernel> AnyLane for Lane<K> {
             kernel = K::NAME, slot = 0, jobs = batch.len()
         )
         .entered();
-        let jobs: Vec<&K::Job> = batch.iter().map(|entry| &*entry.job).collect();
+        let jobs: Vec<&K::Job> = batch.iter().map(Entry::job).collect();
         let answers = cpu::run::<K>(&self.state, &jobs);
         let time = start.elapsed();
         let jobs = jobs_of(&batch);
@@ -542,9 +472,10 @@ impl<K: Kernel> AnyLane for Lane<K> {
         true
     }
 
-    fn cpu_has_work(&self) -> bool {
-        self.cpu_turn_size(&self.desk.lock(), Instant::now())
-            .is_some()
+    fn cpu_wanted(&self) -> usize {
+        let desk = self.desk.lock();
+        let turn = desk.cpu_turn(&self.config, Priority::Pool, Instant::now());
+        turn.map_or(0, |(_, size)| desk.queue.len().div_ceil(size.max(1)))
     }
 
     fn devices_should_look(&self) -> bool {
@@ -583,7 +514,7 @@ impl<K: Kernel> AnyLane for Lane<K> {
             desk.closed = true;
             let waiting = desk.queue.take_all();
             for entry in &waiting {
-                desk.land(&entry.job, entry.print);
+                desk.land(&entry.held);
             }
             waiting
         };
@@ -594,7 +525,7 @@ impl<K: Kernel> AnyLane for Lane<K> {
         self.books.lock().shut_down += u64::try_from(claims.len()).unwrap_or(u64::MAX);
         self.gate.release(claims.iter().map(Claim::load));
         for claim in claims {
-            claim.answer(Err(EngineError::ShuttingDown));
+            claim.answer(Err(Box::new(EngineError::ShuttingDown)));
         }
     }
 
@@ -612,25 +543,12 @@ impl<K: Kernel> AnyLane for Lane<K> {
     }
 }
 
-/// The jobs of a group that wait, as the routing sees them.
-#[allow(clippy::cast_precision_loss)]
-fn waiting(head: &Head) -> Jobs {
-    Jobs {
-        group: head.group,
-        count: head.len,
-        size: Size {
-            weight: head.weight as f64,
-            bytes: head.bytes as f64,
-        },
-    }
-}
-
 /// The jobs of a batch, as the routing sees them.
 pub(crate) fn jobs_of<K: Kernel>(batch: &[Entry<K>]) -> Jobs {
     Jobs {
-        group: batch.first().map_or(0, |entry| K::group(&entry.job)),
+        group: batch.first().map_or(0, |entry| K::group(entry.job())),
         count: batch.len(),
-        size: Size::of_all::<K>(batch.iter().map(|entry| &*entry.job)),
+        size: Size::of_all::<K>(batch.iter().map(Entry::job)),
     }
 }
 
@@ -669,15 +587,16 @@ pub(crate) fn book_batch<K: Kernel>(
         .record(u64::try_from(batch.len()).unwrap_or(u64::MAX));
     books.kernel_time.record_time(time);
     let now = Instant::now();
-    let mut bytes = 0;
-    for entry in batch {
+    // Jobs that were handed over together have one time.
+    for alike in batch.chunk_by(|one, next| one.first.accepted() == next.first.accepted()) {
+        let Some(entry) = alike.first() else { continue };
         let accepted = entry.first.accepted();
         let queued = start.saturating_duration_since(accepted);
-        books.queue_time.record_time(queued);
+        books.queue_time.record_times(queued, alike.len());
         let total = now.saturating_duration_since(accepted);
-        books.total_time.record_time(total);
-        bytes += entry.first.load().bytes;
+        books.total_time.record_times(total, alike.len());
     }
+    let bytes: usize = batch.iter().map(|entry| entry.first.load().bytes).sum();
     books.job_bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
 }
 

@@ -35,6 +35,7 @@ mod config;
 mod context;
 mod cpu;
 mod crew;
+mod desk;
 mod device;
 mod ed25519;
 mod engine;
@@ -57,6 +58,7 @@ mod ring;
 mod routing;
 mod secp256k1;
 mod shared;
+mod sheaf;
 mod signal;
 mod slot;
 mod stats;
@@ -65,6 +67,7 @@ mod sync;
 #[cfg(test)]
 mod tests;
 mod ticket;
+mod traffic;
 
 pub use builder::EngineBuilder;
 pub use config::{GpuPolicy, Routing};

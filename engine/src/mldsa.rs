@@ -18,8 +18,10 @@ use crate::kernel::{Accelerator, DeviceAnswers};
 use crate::keys::KeyCache;
 use crate::stats::CacheStats;
 
-/// Bytes of a part's start and end that tell jobs apart.
-const SAMPLE: usize = 32;
+/// Bytes at the start of a key, at the start of a signature and at the end of a message that tell jobs apart.
+const KEY_SAMPLE: usize = 16;
+const SIGNATURE_SAMPLE: usize = 32;
+const MESSAGE_SAMPLE: usize = 16;
 
 /// Bytes of the message that shows what bytes cost: the longest that devices hash by themselves.
 const LONG_MESSAGE: usize = 16 << 10;
@@ -54,18 +56,23 @@ impl Kernel for MlDsaVerify {
         }
     }
 
-    /// Samples of all parts; the whole would cost a tenth of a verification with a prepared key. Whoever
-    /// makes jobs that differ only elsewhere keeps no more than those from being shared.
+    /// Samples of all parts: the whole would cost a tenth of a verification with a prepared key. The start of a
+    /// signature, its commitment hash, tells honest jobs apart. Whoever makes jobs that differ only elsewhere
+    /// keeps no more than those from being shared.
     fn fingerprint(job: &VerifyJob, hasher: &mut impl Hasher) -> bool {
         let message: &[u8] = match job.representative() {
             Representative::Formatted(bytes) => bytes,
             Representative::Mu(mu) => mu,
         };
-        // The commitment hash is at the start of a signature, the hints are at its end.
-        for part in [job.public_key(), job.signature(), message] {
-            hasher.write(part.first_chunk::<SAMPLE>().map_or(part, |part| part));
-            hasher.write(part.last_chunk::<SAMPLE>().map_or(part, |part| part));
-        }
+        let (key, signature) = (job.public_key(), job.signature());
+        hasher.write(key.first_chunk::<KEY_SAMPLE>().map_or(key, |start| start));
+        let start = signature.first_chunk::<SIGNATURE_SAMPLE>();
+        hasher.write(start.map_or(signature, |start| start));
+        hasher.write(
+            message
+                .last_chunk::<MESSAGE_SAMPLE>()
+                .map_or(message, |end| end),
+        );
         hasher.write_usize(job.size());
         true
     }
@@ -205,6 +212,15 @@ impl Accelerator<MlDsaVerify> for BatchVerifier {
             GpuVerdict::Undecided => None,
         };
         Ok(verdicts.into_iter().map(answer).collect())
+    }
+
+    fn polls(&self) -> bool {
+        true
+    }
+
+    fn memory(&self) -> Option<u64> {
+        let keys = self.resident_keys().capacity;
+        Some(self.tuning().memory.saturating_add(keys))
     }
 
     fn cache_stats(&self) -> Option<CacheStats> {

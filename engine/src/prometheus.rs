@@ -226,6 +226,13 @@ impl EngineStats {
         page.histograms(queue, TIMES, NANOSECONDS, &backends, |b| &b.queue_time);
         let kernel = ("kernel_seconds", "Time that a batch ran.");
         page.histograms(kernel, TIMES, NANOSECONDS, &backends, |b| &b.kernel_time);
+        let transfer = (
+            "transfer_seconds",
+            "Time that a batch's upload and its answers' return took the host.",
+        );
+        page.histograms(transfer, TIMES, NANOSECONDS, &backends, |b| {
+            &b.transfer_time
+        });
         let total = ("total_seconds", "Time from acceptance to the answer.");
         page.histograms(total, TIMES, NANOSECONDS, &backends, |b| &b.total_time);
         page.0

@@ -5,79 +5,136 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::calibrate::Size;
 use crate::error::EngineError;
-use crate::gate::Load;
+use crate::gate::{Load, Share};
 use crate::kernel::Kernel;
 use crate::options::Priority;
-use crate::slot::Slot;
-use crate::ticket::{Answer, Kept, Position, claim_id};
+use crate::routing::Jobs;
+use crate::sheaf::Sheaf;
+use crate::slot::{Slot, Terms};
+use crate::ticket::{Answer, Position, claim_id};
+
+/// Most places whose memory is kept for the next jobs, some hundred kilobytes.
+const ROOM: usize = 16_384;
+
+/// Where a claim's answer goes.
+enum End<T> {
+    One(Arc<Slot<Answer<T>>>),
+    /// One of those handed over together.
+    Of(Arc<Sheaf<Answer<T>>>, u32),
+}
 
 /// One ticket's end of a job. Dropped without an answer, it reports the shutdown.
 pub(crate) struct Claim<T> {
-    slot: Arc<Slot<Kept<T>>>,
-    bytes: usize,
-    work: u64,
+    /// `None` once it is answered.
+    end: Option<End<T>>,
+    /// What it takes of the bounds.
+    share: Share,
 }
 
 impl<T> Claim<T> {
-    pub(crate) fn new(slot: Arc<Slot<Kept<T>>>, load: &Load) -> Self {
+    pub(crate) const fn one(slot: Arc<Slot<Answer<T>>>, share: Share) -> Self {
         Self {
-            slot,
-            bytes: load.bytes,
-            work: load.work,
+            end: Some(End::One(slot)),
+            share,
+        }
+    }
+
+    pub(crate) const fn of(sheaf: Arc<Sheaf<Answer<T>>>, index: u32, share: Share) -> Self {
+        Self {
+            end: Some(End::Of(sheaf, index)),
+            share,
+        }
+    }
+
+    fn terms(&self) -> Option<&Terms> {
+        match self.end.as_ref()? {
+            End::One(slot) => Some(slot.terms()),
+            End::Of(sheaf, _) => Some(sheaf.terms()),
         }
     }
 
     pub(crate) fn id(&self) -> usize {
-        claim_id(&self.slot)
-    }
-
-    pub(crate) fn accepted(&self) -> Instant {
-        self.slot.accepted()
-    }
-
-    pub(crate) fn priority(&self) -> Priority {
-        self.slot.priority()
-    }
-
-    /// What it takes of the bounds.
-    pub(crate) fn load(&self) -> Load {
-        Load {
-            bytes: self.bytes,
-            work: self.work,
-            priority: self.slot.priority(),
-            caller: self.slot.caller(),
+        match &self.end {
+            Some(End::One(slot)) => claim_id(slot),
+            Some(End::Of(sheaf, index)) => sheaf.id(*index),
+            None => 0,
         }
     }
 
+    pub(crate) fn accepted(&self) -> Instant {
+        self.terms().map_or_else(Instant::now, Terms::accepted)
+    }
+
+    pub(crate) fn priority(&self) -> Priority {
+        self.terms().map_or(Priority::Pool, Terms::priority)
+    }
+
+    /// What it takes of the bounds, and on whose account.
+    pub(crate) fn load(&self) -> Load {
+        let caller = self.terms().and_then(Terms::caller);
+        self.share.load(self.priority(), caller)
+    }
+
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.slot.deadline()
+        self.terms().and_then(Terms::deadline)
     }
 
     /// Takes nothing of the bounds in bytes and in work any more; what it did take.
-    pub(crate) const fn give_up(&mut self) -> (usize, u64) {
-        let share = (self.bytes, self.work);
-        (self.bytes, self.work) = (0, 0);
-        share
+    pub(crate) const fn give_up(&mut self) -> Share {
+        std::mem::replace(&mut self.share, Share::NOTHING)
     }
 
-    /// Takes the share of the bounds of another claim, which is going.
+    /// Takes the share of the bounds of another claim, which is going. It has none of its own.
     const fn take_over(&mut self, other: &mut Self) {
-        let (bytes, work) = other.give_up();
-        self.bytes += bytes;
-        self.work += work;
+        self.share = other.give_up();
     }
 
     /// Leaves the answer for the ticket, which may be gone; then nobody wants it.
-    pub(crate) fn answer(self, answer: Answer<T>) {
-        self.slot.fill(answer.map_err(Box::new));
+    pub(crate) fn answer(mut self, answer: Answer<T>) {
+        self.leave(answer);
+    }
+
+    fn leave(&mut self, answer: Answer<T>) {
+        match self.end.take() {
+            Some(End::One(slot)) => slot.fill(answer),
+            Some(End::Of(sheaf, index)) => sheaf.fill([(index, answer)]),
+            None => {}
+        }
+    }
+
+    /// Leaves answers of claims. Those that follow each other and were handed over together cost one lock.
+    pub(crate) fn answer_all(claims: impl Iterator<Item = (Self, Answer<T>)>) {
+        let mut claims = claims.peekable();
+        while let Some((mut claim, answer)) = claims.next() {
+            match claim.end.take() {
+                Some(End::One(slot)) => slot.fill(answer),
+                Some(End::Of(sheaf, index)) => {
+                    let alike = std::iter::from_fn(|| {
+                        let (mut claim, answer) =
+                            claims.next_if(|(claim, _)| claim.is_of(&sheaf))?;
+                        match claim.end.take() {
+                            Some(End::Of(_, index)) => Some((index, answer)),
+                            _ => None,
+                        }
+                    });
+                    sheaf.fill(std::iter::once((index, answer)).chain(alike));
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn is_of(&self, sheaf: &Arc<Sheaf<Answer<T>>>) -> bool {
+        matches!(&self.end, Some(End::Of(own, _)) if Arc::ptr_eq(own, sheaf))
     }
 }
 
 impl<T> Drop for Claim<T> {
     fn drop(&mut self) {
-        if self.slot.is_open() {
-            self.slot.fill(Err(Box::new(EngineError::ShuttingDown)));
+        if self.end.is_some() {
+            self.leave(Err(Box::new(EngineError::ShuttingDown)));
         }
     }
 }
@@ -120,17 +177,52 @@ impl<T> More<T> {
     }
 }
 
+/// A job that identical ones may join.
+pub(crate) struct Flight<K: Kernel> {
+    /// Fingerprint.
+    pub(crate) print: NonZeroU64,
+    /// Where it waits, or waited: this and the job's group.
+    pub(crate) sequence: u64,
+    pub(crate) job: K::Job,
+}
+
+impl<K: Kernel> Flight<K> {
+    pub(crate) fn position(&self) -> Position {
+        Position {
+            group: K::group(&self.job),
+            sequence: self.sequence,
+        }
+    }
+}
+
+/// A job in work.
+pub(crate) enum Held<K: Kernel> {
+    Alone(K::Job),
+    Shared(Arc<Flight<K>>),
+}
+
+impl<K: Kernel> Held<K> {
+    pub(crate) fn job(&self) -> &K::Job {
+        match self {
+            Self::Alone(job) => job,
+            Self::Shared(flight) => &flight.job,
+        }
+    }
+}
+
 /// One job in the queue.
 pub(crate) struct Entry<K: Kernel> {
-    pub(crate) job: Arc<K::Job>,
+    pub(crate) held: Held<K>,
     pub(crate) first: Claim<K::Output>,
     /// Claims of identical jobs.
     pub(crate) more: More<K::Output>,
-    /// Fingerprint, if the job may be shared.
-    pub(crate) print: Option<NonZeroU64>,
 }
 
 impl<K: Kernel> Entry<K> {
+    pub(crate) fn job(&self) -> &K::Job {
+        self.held.job()
+    }
+
     fn claims(&self) -> impl Iterator<Item = &Claim<K::Output>> {
         std::iter::once(&self.first).chain(self.more.as_slice())
     }
@@ -150,6 +242,21 @@ pub(crate) struct Head {
     pub(crate) bytes: u64,
     /// One of them cannot wait for company.
     pub(crate) hurry: bool,
+}
+
+impl Head {
+    /// The jobs of the group, as the routing sees them.
+    #[allow(clippy::cast_precision_loss)]
+    pub(crate) fn jobs(&self) -> Jobs {
+        Jobs {
+            group: self.group,
+            count: self.len,
+            size: Size {
+                weight: self.weight as f64,
+                bytes: self.bytes as f64,
+            },
+        }
+    }
 }
 
 /// A place in a group; empty after its job was taken out.
@@ -204,7 +311,7 @@ impl<K: Kernel> Group<K> {
     }
 
     fn push(&mut self, sequence: u64, entry: Entry<K>) {
-        self.weight += u64::from(K::job_weight(&entry.job));
+        self.weight += u64::from(K::job_weight(entry.job()));
         self.bytes += bytes::<K>(&entry);
         let entry = Some(entry);
         self.places.push_back(Place { sequence, entry });
@@ -228,7 +335,7 @@ impl<K: Kernel> Group<K> {
 
     /// A job was taken out.
     fn gone(&mut self, entry: &Entry<K>) {
-        let weight = u64::from(K::job_weight(&entry.job));
+        let weight = u64::from(K::job_weight(entry.job()));
         self.weight = self.weight.saturating_sub(weight);
         self.bytes = self.bytes.saturating_sub(bytes::<K>(entry));
     }
@@ -243,8 +350,13 @@ impl<K: Kernel> Group<K> {
         }
     }
 
-    /// Takes the oldest jobs, with their numbers: one, and more within the bytes.
-    fn take(&mut self, most: usize, most_bytes: u64) -> Vec<(u64, Entry<K>)> {
+    /// Takes the oldest jobs: one, and more within the bytes. Shows each with its number.
+    fn take(
+        &mut self,
+        most: usize,
+        most_bytes: u64,
+        mut show: impl FnMut(u64, &Entry<K>),
+    ) -> Vec<Entry<K>> {
         let mut taken = Vec::with_capacity(most.min(self.len));
         let mut held = 0_u64;
         while taken.len() < most
@@ -260,28 +372,29 @@ impl<K: Kernel> Group<K> {
                 && let Some(entry) = place.entry
             {
                 self.gone(&entry);
-                taken.push((place.sequence, entry));
+                if !self.hurried.is_empty() {
+                    self.hurried.remove(&place.sequence);
+                }
+                show(place.sequence, &entry);
+                taken.push(entry);
             }
         }
         self.trim();
         self.len -= taken.len();
-        if !self.hurried.is_empty() {
-            for (sequence, _) in &taken {
-                self.hurried.remove(sequence);
-            }
-        }
         taken
     }
 }
 
 fn bytes<K: Kernel>(entry: &Entry<K>) -> u64 {
-    u64::try_from(K::job_bytes(&entry.job)).unwrap_or(u64::MAX)
+    u64::try_from(K::job_bytes(entry.job())).unwrap_or(u64::MAX)
 }
 
 /// The jobs of one kernel that wait.
 pub(crate) struct Queue<K: Kernel> {
     /// By class, then group.
     groups: BTreeMap<(Priority, u64), Group<K>>,
+    /// Room for the places of the next group, left by an earlier one.
+    room: VecDeque<Place<K>>,
     /// The claims that have a deadline.
     deadlines: BTreeSet<(Instant, usize, Position)>,
     len: usize,
@@ -291,19 +404,14 @@ pub(crate) struct Queue<K: Kernel> {
 /// A claim that was taken out, and its job if no other claim is left.
 pub(crate) struct Removed<K: Kernel> {
     pub(crate) claim: Claim<K::Output>,
-    pub(crate) job: Option<Orphan<K>>,
-}
-
-/// A job that nobody waits for.
-pub(crate) struct Orphan<K: Kernel> {
-    pub(crate) job: Arc<K::Job>,
-    pub(crate) print: Option<NonZeroU64>,
+    pub(crate) job: Option<Held<K>>,
 }
 
 impl<K: Kernel> Default for Queue<K> {
     fn default() -> Self {
         Self {
             groups: BTreeMap::new(),
+            room: VecDeque::new(),
             deadlines: BTreeSet::new(),
             len: 0,
             next: 0,
@@ -316,18 +424,37 @@ impl<K: Kernel> Queue<K> {
         self.len
     }
 
-    /// Queues a job. `hurry`: its deadline does not allow for `max_wait`.
-    pub(crate) fn push(&mut self, entry: Entry<K>, hurry: bool) -> Position {
-        let position = Position::new(entry.first.priority(), K::group(&entry.job), self.next);
+    /// Where the next job of this class and group will stand.
+    pub(crate) fn next_position(&mut self, priority: Priority, group: u64) -> Position {
+        let position = Position::new(priority, group, self.next);
         self.next += 1;
+        position
+    }
+
+    /// Queues a job at the position that was given last. `hurry`: its deadline does not allow for `max_wait`.
+    pub(crate) fn push(&mut self, position: Position, entry: Entry<K>, hurry: bool) {
         self.len += 1;
         self.watch(position, &entry.first);
-        let group = self.groups.entry(position.key()).or_default();
+        let group = self.groups.entry(position.key()).or_insert_with(|| Group {
+            places: std::mem::take(&mut self.room),
+            ..Group::default()
+        });
         if hurry {
             group.hurried.insert(position.sequence);
         }
         group.push(position.sequence, entry);
-        position
+    }
+
+    /// Forgets a group without jobs; the room of its places serves the next.
+    fn drop_group(&mut self, key: (Priority, u64)) {
+        if let Some(group) = self.groups.remove(&key) {
+            let mut places = group.places;
+            places.clear();
+            let room = self.room.capacity()..=ROOM;
+            if room.contains(&places.capacity()) {
+                self.room = places;
+            }
+        }
     }
 
     /// Whether the job of this position still waits.
@@ -401,25 +528,28 @@ impl<K: Kernel> Queue<K> {
         let Some(group) = self.groups.get_mut(&key) else {
             return Vec::new();
         };
-        let batch = group.take(most, u64::try_from(most_bytes).unwrap_or(u64::MAX));
-        if group.len == 0 {
-            self.groups.remove(&key);
-        }
-        self.len -= batch.len();
-        if !self.deadlines.is_empty() {
-            for (sequence, entry) in &batch {
-                let position = Position {
-                    group: head.group,
-                    sequence: *sequence,
-                };
-                for claim in entry.claims() {
-                    if let Some(deadline) = claim.deadline() {
-                        self.deadlines.remove(&(deadline, claim.id(), position));
-                    }
+        let deadlines = &mut self.deadlines;
+        let most_bytes = u64::try_from(most_bytes).unwrap_or(u64::MAX);
+        let batch = group.take(most, most_bytes, |sequence, entry| {
+            if deadlines.is_empty() {
+                return;
+            }
+            let position = Position {
+                group: head.group,
+                sequence,
+            };
+            for claim in entry.claims() {
+                if let Some(deadline) = claim.deadline() {
+                    deadlines.remove(&(deadline, claim.id(), position));
                 }
             }
+        });
+        let empty = group.len == 0;
+        self.len -= batch.len();
+        if empty {
+            self.drop_group(key);
         }
-        batch.into_iter().map(|(_, entry)| entry).collect()
+        batch
     }
 
     /// Takes one claim out, if its job still waits.
@@ -436,16 +566,14 @@ impl<K: Kernel> Queue<K> {
                 }
             } else {
                 let entry = group.remove(position.sequence)?;
-                if group.len == 0 {
-                    self.groups.remove(&position.key());
-                }
+                let empty = group.len == 0;
                 self.len -= 1;
+                if empty {
+                    self.drop_group(position.key());
+                }
                 Removed {
                     claim: entry.first,
-                    job: Some(Orphan {
-                        job: entry.job,
-                        print: entry.print,
-                    }),
+                    job: Some(entry.held),
                 }
             }
         } else {

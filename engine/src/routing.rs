@@ -5,13 +5,14 @@
 //! alone, or both with the parts that end at the same time, whichever ends first. It decides when an
 //! answer comes, never what it is.
 
-use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::calibrate::{Costs, Line, Size, duration, nanos};
 use crate::config::{Config, Routing};
 use crate::model::Model;
 use crate::report::RouteReport;
+use crate::traffic::Traffic;
 
 /// A CPU thread takes jobs for about this long at a time: long enough that taking them costs
 /// nothing, short enough that the cores finish together.
@@ -47,9 +48,9 @@ struct Slot {
     /// `None` while the device cannot run this kernel.
     model: Option<Model>,
     limits: Limits,
-    /// What the batches in flight there should take, and when the first of them began.
-    flights: VecDeque<Duration>,
-    since: Instant,
+    /// What is in flight there, of all kernels, and this kernel's number in it.
+    traffic: Arc<Traffic>,
+    kernel: usize,
     /// The version of the queue in which the device found nothing for itself.
     looked: u64,
     /// The version in which it left work that was due to others.
@@ -57,15 +58,9 @@ struct Slot {
 }
 
 impl Slot {
-    /// Nanoseconds until all that is in flight should be done.
-    fn busy(&self, now: Instant) -> f64 {
-        if self.flights.is_empty() {
-            return 0.0;
-        }
-        let since = nanos(now.saturating_duration_since(self.since));
-        let left = self.flights.iter().copied().map(nanos).sum::<f64>() - since;
-        // One that is late may well take as long again.
-        left.abs()
+    /// Batches of this kernel in flight.
+    fn in_flight(&self) -> usize {
+        self.traffic.count(self.kernel)
     }
 }
 
@@ -167,7 +162,7 @@ impl Routes {
         self.usual = usual;
     }
 
-    pub(crate) fn add(&mut self, name: &str) {
+    pub(crate) fn add(&mut self, name: &str, traffic: &Arc<Traffic>) {
         let slot = Slot {
             name: name.to_owned(),
             model: None,
@@ -176,8 +171,8 @@ impl Routes {
                 bytes: usize::MAX,
                 depth: 1,
             },
-            flights: VecDeque::new(),
-            since: Instant::now(),
+            traffic: Arc::clone(traffic),
+            kernel: traffic.join(),
             looked: 0,
             declined: 0,
         };
@@ -194,7 +189,7 @@ impl Routes {
                 depth: limits.depth.max(1),
                 ..limits
             };
-            slot.flights.clear();
+            slot.traffic.clear(slot.kernel);
         }
     }
 
@@ -202,7 +197,7 @@ impl Routes {
     pub(crate) fn shut(&mut self, slot: usize) {
         if let Some(slot) = self.slots.get_mut(slot) {
             slot.model = None;
-            slot.flights.clear();
+            slot.traffic.clear(slot.kernel);
         }
     }
 
@@ -212,10 +207,7 @@ impl Routes {
             && let Some(model) = &slot.model
         {
             let time = duration(model.line(jobs.group, now).time(jobs.size));
-            if slot.flights.is_empty() {
-                slot.since = now;
-            }
-            slot.flights.push_back(time);
+            slot.traffic.started(slot.kernel, time, now);
         }
     }
 
@@ -225,8 +217,7 @@ impl Routes {
             && let Some(model) = &slot.model
         {
             let time = |jobs: &Jobs| duration(model.line(jobs.group, now).time(jobs.size));
-            slot.flights.pop_back();
-            slot.flights.extend([time(first), time(rest)]);
+            slot.traffic.parted(slot.kernel, [time(first), time(rest)]);
         }
     }
 
@@ -242,8 +233,7 @@ impl Routes {
         if let Some(slot) = self.slots.get_mut(slot)
             && let Some(model) = &mut slot.model
         {
-            slot.flights.pop_front();
-            slot.since = now;
+            slot.traffic.finished(slot.kernel, now);
             if let Some(took) = took {
                 model.observe(jobs.group, jobs.size, took, now);
             }
@@ -270,7 +260,7 @@ impl Routes {
     /// device should do what that device has just left to the CPU.
     fn all_declined(&self, version: u64) -> bool {
         let mut ready = self.slots.iter().filter(|slot| slot.model.is_some());
-        ready.all(|slot| slot.flights.is_empty() && slot.declined == version)
+        ready.all(|slot| slot.in_flight() == 0 && slot.declined == version)
     }
 
     /// Whether a free device has not looked at this version of the queue.
@@ -278,7 +268,7 @@ impl Routes {
         let mut free = self
             .slots
             .iter()
-            .filter(|slot| slot.model.is_some() && slot.flights.len() < slot.limits.depth);
+            .filter(|slot| slot.model.is_some() && slot.in_flight() < slot.limits.depth);
         free.any(|slot| slot.looked != version)
     }
 
@@ -297,7 +287,7 @@ impl Routes {
         let mean = jobs.mean();
         let device = |(index, slot): (usize, &Slot)| {
             let line = slot.model.as_ref()?.line(jobs.group, now);
-            let busy = if idle { 0.0 } else { slot.busy(now) };
+            let busy = if idle { 0.0 } else { slot.traffic.busy(now) };
             Some(Party {
                 slot: Some(index),
                 start: busy + line.fixed,
@@ -359,7 +349,13 @@ impl Routes {
         } else {
             own.div_ceil(self.threads).min(self.chunk)
         };
-        Some(size.clamp(1, most))
+        let size = size.clamp(1, most);
+        // What is over a full chunk would be done in a part of one, at the cost of more.
+        Some(if size > self.chunk {
+            size - size % self.chunk
+        } else {
+            size
+        })
     }
 
     /// How many of the waiting jobs, and how many bytes of them, the device should take now. `None` where
@@ -372,7 +368,7 @@ impl Routes {
     ) -> Option<(usize, usize)> {
         let slot = self.slots.get(index)?;
         let line = slot.model.as_ref()?.line(jobs.group, now);
-        if slot.flights.len() >= slot.limits.depth {
+        if slot.in_flight() >= slot.limits.depth {
             return None;
         }
         let own = self.share(Some(index), jobs, now, false);

@@ -13,6 +13,7 @@ use crate::device::{OnDevice, OpenDevice, Site, Source, Turn};
 use crate::error::DeviceError;
 use crate::gate::Gate;
 use crate::lane::AnyLane;
+use crate::options::Priority;
 use crate::report::{AdapterKind, AdapterReport, AdapterSummary, DeviceState, SelfTestReport};
 use crate::signal::Signal;
 use crate::store::{self, Store};
@@ -26,6 +27,9 @@ const GOOD_CONDUCT: Duration = LONGEST_PAUSE;
 /// How long a device's owner waits for a batch before it looks for new work.
 const POLL: Duration = Duration::from_millis(1);
 
+/// Batches that a device has use for at a time: one that it computes and one that follows.
+const IN_FLIGHT: usize = 2;
+
 /// How soon the clock looks again at a batch that is due and that nobody has taken.
 const CLOCK_TICK: Duration = Duration::from_millis(1);
 
@@ -36,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) pool: rayon::ThreadPool,
     /// What is known from earlier starts.
     pub(crate) store: Store,
+    /// Where the next look for work begins, so that kernels take turns.
+    next_lane: AtomicUsize,
     /// Threads that work through the lanes: tasks in the pool, and callers that wait for their jobs.
     crew: Crew,
     pub(crate) signal: Signal,
@@ -74,6 +80,7 @@ impl Shared {
     ) -> Self {
         Self {
             crew: Crew::new(config.cpu_threads),
+            next_lane: AtomicUsize::new(0),
             config,
             store,
             gate,
@@ -104,12 +111,18 @@ impl Shared {
         self.signal.raise();
     }
 
-    /// Tells everyone who could work that there is work.
-    pub(crate) fn announce(self: &Arc<Self>, for_cpu: usize) {
+    /// Tells everyone who could work that a lane has work; `helping` threads are at hand and find places left
+    /// for them in the crew.
+    pub(crate) fn announce(self: &Arc<Self>, lane: &dyn AnyLane, helping: usize) {
         if self.listeners.load(Ordering::SeqCst) > 0 {
             self.signal.raise();
         }
-        self.start_drains(for_cpu);
+        // Whoever is at work looks again before it goes.
+        if self.crew.is_full() {
+            return;
+        }
+        let wanted = lane.cpu_wanted().min(self.config.cpu_threads);
+        self.start_drains(wanted.saturating_sub(helping));
     }
 
     /// Lets up to `wanted` more CPU threads work through the lanes.
@@ -128,18 +141,30 @@ impl Shared {
         self.pool.spawn(move || me.drain());
     }
 
-    /// One turn at each lane. Whether any had work.
-    fn turns(&self) -> bool {
-        let mut worked = false;
-        for lane in &self.lanes {
-            worked |= lane.cpu_turn();
+    /// One turn at the lane whose work is of the earliest class; lanes of one class take turns. `false` if none
+    /// has work.
+    fn turn(&self) -> bool {
+        if let [lane] = self.lanes.as_slice() {
+            return lane.cpu_turn(Priority::Pool);
         }
-        worked
+        loop {
+            let first = self.next_lane.fetch_add(1, Ordering::Relaxed) % self.lanes.len().max(1);
+            let (before, from) = self.lanes.split_at(first);
+            let work = from.iter().chain(before);
+            let work = work.filter_map(|lane| Some((lane.cpu_class()?, lane)));
+            let Some((class, lane)) = work.min_by_key(|(class, _)| *class) else {
+                return false;
+            };
+            // Another thread may have been quicker.
+            if lane.cpu_turn(class) {
+                return true;
+            }
+        }
     }
 
     fn drain(self: Arc<Self>) {
         loop {
-            while self.turns() {
+            while self.turn() {
                 // Recomputations for a device's owner come in between.
                 rayon::yield_now();
             }
@@ -153,7 +178,7 @@ impl Shared {
     fn leave_crew(&self) -> bool {
         if self
             .crew
-            .leave(|| self.lanes.iter().any(|lane| lane.cpu_has_work()))
+            .leave(|| self.lanes.iter().any(|lane| lane.cpu_wanted() > 0))
         {
             return true;
         }
@@ -169,7 +194,7 @@ impl Shared {
         if !self.crew.join() {
             return;
         }
-        while goes_on() && self.turns() {}
+        while goes_on() && self.turn() {}
         if self.leave_crew() {
             // Work for others: the pool takes the place over.
             self.spawn_drain();
@@ -346,17 +371,32 @@ impl Owner {
     fn try_start(&self) -> Result<(OpenDevice, Vec<Box<dyn OnDevice>>), DeviceError> {
         let start = Instant::now();
         let device = (self.source.open)()?;
-        let site = self.site();
+        let mut site = self.site();
+        // What no kernel holds yet, for those that come.
+        let mut left = self.shared.config.gpu_memory;
         device.keep_pipelines(&self.shared.store);
         let mut kernels = Vec::new();
         let mut reports = Vec::new();
         let mut reasons = Vec::new();
-        for lane in &self.shared.lanes {
+        for (number, lane) in self.shared.lanes.iter().enumerate() {
+            let waiting = self.shared.lanes.len().saturating_sub(number).max(1);
+            site.memory = left / u64::try_from(waiting).unwrap_or(u64::MAX);
             if self.shared.stopping() {
                 return Err(DeviceError::Open("the engine is shutting down".to_owned()));
             }
-            let mut kernel = match Arc::clone(lane).open(&device, &site, self.slot) {
-                Ok(Some(kernel)) => kernel,
+            let opened = Arc::clone(lane).open(&device, &site, self.slot);
+            let opened = opened.and_then(|kernel| {
+                let Some(kernel) = kernel else {
+                    return Ok(None);
+                };
+                let held = kernel.memory()?;
+                Ok(Some((kernel, held)))
+            });
+            let mut kernel = match opened {
+                Ok(Some((kernel, held))) => {
+                    left = left.saturating_sub(held);
+                    kernel
+                }
                 Ok(None) => continue,
                 Err(error) => {
                     reasons.push(format!("{}: {error}", lane.name()));
@@ -371,7 +411,10 @@ impl Owner {
                     continue;
                 }
             };
-            let report = kernel.self_test(self.name());
+            let mut report = kernel.self_test(self.name());
+            if let Err(error) = kernel.memory() {
+                report.failure.get_or_insert(error.to_string());
+            }
             if let Some(reason) = &report.failure {
                 tracing::error!(
                     adapter = self.name(),
@@ -412,11 +455,10 @@ impl Owner {
         let adapter = &self.source.summary;
         // What a script makes of a device says nothing of the next one.
         let lasting = adapter.kind != AdapterKind::Scripted;
-        let kernels = u64::try_from(self.shared.lanes.len().max(1)).unwrap_or(u64::MAX);
         Site {
             store: self.shared.store.clone(),
             name: lasting.then(|| format!("{adapter}|{}", store::build())),
-            memory: self.shared.config.gpu_memory / kernels,
+            memory: 0,
         }
     }
 
@@ -434,6 +476,8 @@ impl Owner {
     }
 
     fn work(&self, kernels: &mut [Box<dyn OnDevice>]) -> End {
+        // The kernel that was served last.
+        let mut served = 0;
         loop {
             let seen = self.shared.signal.count();
             let stopping = self.shared.stopping();
@@ -451,9 +495,20 @@ impl Owner {
             let mut ran = false;
             let mut left_to_cpu = false;
             let mut again = None::<Instant>;
-            for kernel in kernels.iter_mut() {
+            for index in in_order(kernels, served) {
+                let held_back = held_back(kernels, index);
+                let Some(kernel) = kernels.get_mut(index) else {
+                    continue;
+                };
+                if held_back {
+                    continue;
+                }
                 match kernel.turn(&self.shared.pool) {
-                    Turn::Ran => ran = true,
+                    Turn::Ran => {
+                        // Whatever has come meanwhile may be of an earlier class.
+                        (ran, served) = (true, index);
+                        break;
+                    }
                     Turn::Failed(error) => return End::Failed(error),
                     Turn::Nothing(outlook) => {
                         left_to_cpu |= outlook.left_to_cpu;
@@ -468,13 +523,17 @@ impl Owner {
             if ran {
                 continue;
             }
-            let Some(kernel) = oldest(kernels) else {
+            let Some(index) = oldest(kernels) else {
                 self.shared.signal.wait(seen, again);
+                continue;
+            };
+            let refill = in_order(kernels, index).first() == Some(&index);
+            let Some(kernel) = kernels.get_mut(index) else {
                 continue;
             };
             match kernel.poll(POLL) {
                 Ok(true) => {
-                    if let Turn::Failed(error) = kernel.collect(&self.shared.pool, true) {
+                    if let Turn::Failed(error) = kernel.collect(&self.shared.pool, refill) {
                         return End::Failed(error);
                     }
                 }
@@ -485,7 +544,7 @@ impl Owner {
                         return End::Failed(DeviceError::Timeout(late));
                     }
                     // What waits for a device that is late may be the CPU's by now.
-                    if self.shared.lanes.iter().any(|lane| lane.cpu_has_work()) {
+                    if self.shared.lanes.iter().any(|lane| lane.cpu_wanted() > 0) {
                         self.shared.start_drains(self.shared.config.cpu_threads);
                     }
                 }
@@ -496,7 +555,7 @@ impl Owner {
 
     /// Collects whatever is in flight.
     fn land(&self, kernels: &mut [Box<dyn OnDevice>]) -> Result<(), DeviceError> {
-        while let Some(kernel) = oldest(kernels) {
+        while let Some(kernel) = oldest(kernels).and_then(|index| kernels.get_mut(index)) {
             if let Turn::Failed(error) = kernel.collect(&self.shared.pool, false) {
                 return Err(error);
             }
@@ -559,11 +618,43 @@ impl Owner {
 }
 
 /// The kernel whose batch was sent off first.
-fn oldest(kernels: &mut [Box<dyn OnDevice>]) -> Option<&mut Box<dyn OnDevice>> {
-    kernels
-        .iter_mut()
-        .filter(|kernel| kernel.oldest().is_some())
-        .min_by_key(|kernel| kernel.oldest())
+fn oldest(kernels: &[Box<dyn OnDevice>]) -> Option<usize> {
+    let sent = kernels.iter().enumerate();
+    let sent = sent.filter_map(|(index, kernel)| Some((kernel.oldest()?, index)));
+    sent.min().map(|(_, index)| index)
+}
+
+/// The kernels by the class of what waits for them; those of one class in turn, the one served last at the end.
+fn in_order(kernels: &[Box<dyn OnDevice>], served: usize) -> Vec<usize> {
+    let count = kernels.len();
+    let from = served.wrapping_add(1).checked_rem(count).unwrap_or(0);
+    let mut order: Vec<_> = (from..count)
+        .chain(0..from)
+        .filter_map(|index| Some((kernels.get(index)?.next_class(), index)))
+        // `None` would come before every class.
+        .map(|(class, index)| (class.is_none(), class, index))
+        .collect();
+    order.sort_by_key(|(none, class, _)| (*none, *class));
+    order.into_iter().map(|(_, _, index)| index).collect()
+}
+
+/// Whether a kernel should not send a batch behind those of other kernels: the device has as many as it can use,
+/// and each more is one that a job of an earlier class would have to wait for. What comes before all of them goes.
+fn held_back(kernels: &[Box<dyn OnDevice>], index: usize) -> bool {
+    let Some(kernel) = kernels.get(index) else {
+        return true;
+    };
+    let flights = kernels.iter().map(|kernel| kernel.flights());
+    let (mut count, mut first) = (0, None);
+    for flights in flights.filter(|flights| flights.count > 0) {
+        count += flights.count;
+        first = [first, flights.class].into_iter().flatten().min();
+    }
+    let urgent = match (kernel.next_class(), first) {
+        (Some(own), Some(first)) => own < first,
+        _ => false,
+    };
+    count >= kernel.flights().depth.max(IN_FLIGHT) && !urgent
 }
 
 /// The report of an adapter at its first mention.

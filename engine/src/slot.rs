@@ -8,26 +8,17 @@ use crate::gate::Load;
 use crate::options::Priority;
 use crate::sync::Mutex;
 
-/// Filled once by whoever has the answer, emptied once by the ticket. Holds what is fixed about a
-/// claim as well, in few bytes: there is one for every job in flight.
-pub(crate) struct Slot<T> {
+/// What is fixed about a claim, in few bytes: there is one for every job in flight.
+pub(crate) struct Terms {
     accepted: Instant,
     /// Nanoseconds after `accepted`.
     deadline: Option<NonZeroU64>,
     caller: u64,
     named: bool,
     priority: Priority,
-    state: Mutex<State<T>>,
 }
 
-enum State<T> {
-    /// No answer yet, and who is to be told.
-    Open(Option<Waker>),
-    Filled(T),
-    Emptied,
-}
-
-impl<T> Slot<T> {
+impl Terms {
     pub(crate) fn new(accepted: Instant, deadline: Option<Instant>, load: &Load) -> Self {
         let deadline = deadline.map(|deadline| {
             let nanos = deadline.saturating_duration_since(accepted).as_nanos();
@@ -39,7 +30,6 @@ impl<T> Slot<T> {
             caller: load.caller.unwrap_or_default(),
             named: load.caller.is_some(),
             priority: load.priority,
-            state: Mutex::new(State::Open(None)),
         }
     }
 
@@ -59,6 +49,45 @@ impl<T> Slot<T> {
 
     pub(crate) fn caller(&self) -> Option<u64> {
         self.named.then_some(self.caller)
+    }
+}
+
+/// Filled once by whoever has the answer, emptied once by the ticket.
+pub(crate) struct Slot<T> {
+    terms: Terms,
+    state: Mutex<State<T>>,
+}
+
+enum State<T> {
+    /// No answer yet, and who is to be told.
+    Open(Option<Waker>),
+    Filled(T),
+    Emptied,
+}
+
+impl<T> State<T> {
+    /// The answer, if it is there and was not taken before.
+    fn take(&mut self) -> Option<T> {
+        match self {
+            Self::Filled(_) => match std::mem::replace(self, Self::Emptied) {
+                Self::Filled(answer) => Some(answer),
+                Self::Open(_) | Self::Emptied => None,
+            },
+            Self::Open(_) | Self::Emptied => None,
+        }
+    }
+}
+
+impl<T> Slot<T> {
+    pub(crate) fn new(terms: Terms) -> Self {
+        Self {
+            terms,
+            state: Mutex::new(State::Open(None)),
+        }
+    }
+
+    pub(crate) const fn terms(&self) -> &Terms {
+        &self.terms
     }
 
     /// Leaves the answer and wakes the ticket. A second answer is dropped.
@@ -86,18 +115,20 @@ impl<T> Slot<T> {
 
     /// The answer, if it is there and was not taken before.
     pub(crate) fn take(&self) -> Option<T> {
-        let mut state = self.state.lock();
-        match *state {
-            State::Filled(_) => match std::mem::replace(&mut *state, State::Emptied) {
-                State::Filled(answer) => Some(answer),
-                State::Open(_) | State::Emptied => None,
-            },
-            State::Open(_) | State::Emptied => None,
-        }
+        self.state.lock().take()
     }
 
     /// Ready when an answer has been left, taken or not; else the waker is told of it.
     pub(crate) fn poll(&self, context: &Context<'_>) -> Poll<()> {
+        self.look(context, |_| ())
+    }
+
+    /// Ready with the answer, if nobody took it before; else the waker is told of it.
+    pub(crate) fn poll_take(&self, context: &Context<'_>) -> Poll<Option<T>> {
+        self.look(context, State::take)
+    }
+
+    fn look<R>(&self, context: &Context<'_>, ready: impl FnOnce(&mut State<T>) -> R) -> Poll<R> {
         // A waker dropped under the lock could come back to it.
         let _old;
         let mut state = self.state.lock();
@@ -111,7 +142,7 @@ impl<T> Slot<T> {
                 }
                 Poll::Pending
             }
-            State::Filled(_) | State::Emptied => Poll::Ready(()),
+            State::Filled(_) | State::Emptied => Poll::Ready(ready(&mut state)),
         }
     }
 }

@@ -29,18 +29,30 @@ impl Default for Histogram {
 impl Histogram {
     /// Adds a value.
     pub fn record(&mut self, value: u64) {
+        self.add(value, 1);
+    }
+
+    fn add(&mut self, value: u64, times: u64) {
+        if times == 0 {
+            return;
+        }
         let bucket = usize::try_from(64 - value.leading_zeros()).unwrap_or(64);
         if let Some(count) = self.buckets.get_mut(bucket) {
-            *count += 1;
+            *count += times;
         }
-        self.count += 1;
-        self.sum += u128::from(value);
+        self.count += times;
+        self.sum += u128::from(value) * u128::from(times);
         self.max = self.max.max(value);
     }
 
     /// Adds a time, in nanoseconds.
     pub fn record_time(&mut self, time: Duration) {
         self.record(nanoseconds(time));
+    }
+
+    /// Adds one time for each of some jobs.
+    pub(crate) fn record_times(&mut self, time: Duration, jobs: usize) {
+        self.add(nanoseconds(time), u64::try_from(jobs).unwrap_or(u64::MAX));
     }
 
     /// Number of values.
@@ -111,8 +123,13 @@ pub struct BackendStats {
     pub batch_sizes: Histogram,
     /// Nanoseconds from the acceptance of a job to the start of its batch.
     pub queue_time: Histogram,
-    /// Nanoseconds that a batch ran.
+    /// Nanoseconds that a batch ran: on a device from its sending off, or the end of the batch before it, to its
+    /// answers.
     pub kernel_time: Histogram,
+    /// Nanoseconds that the host took to lay out and upload a batch and to read its answers back. With two batches
+    /// in flight much of it passes while the device computes another. Only of devices that can tell it from
+    /// computing: see [`Accelerator::polls`](crate::Accelerator::polls).
+    pub transfer_time: Histogram,
     /// Nanoseconds from the acceptance of a job to its answer.
     pub total_time: Histogram,
     /// Bytes of the jobs that this back end answered.

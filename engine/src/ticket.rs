@@ -9,13 +9,11 @@ use std::thread::Thread;
 use crate::error::EngineError;
 use crate::lane::AnyLane;
 use crate::options::Priority;
+use crate::sheaf::Sheaf;
 use crate::slot::Slot;
 
-/// What a ticket is answered with.
-pub(crate) type Answer<T> = Result<T, EngineError>;
-
-/// How an answer is kept: an error is rare, and much larger than most answers.
-pub(crate) type Kept<T> = Result<T, Box<EngineError>>;
+/// What a ticket is answered with. An error is rare, and much larger than most answers.
+pub(crate) type Answer<T> = Result<T, Box<EngineError>>;
 
 /// Where a queued job stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,7 +55,7 @@ impl Position {
 /// asked for as well goes on for them.
 #[must_use = "dropping a ticket cancels its job"]
 pub struct Ticket<T> {
-    slot: Arc<Slot<Kept<T>>>,
+    slot: Arc<Slot<Answer<T>>>,
     lane: Weak<dyn AnyLane>,
     position: Position,
 }
@@ -71,13 +69,13 @@ impl<T> std::fmt::Debug for Ticket<T> {
 }
 
 /// Tells the claims of one job apart, as long as both ends of a claim or either are there.
-pub(crate) fn claim_id<T>(slot: &Arc<Slot<Kept<T>>>) -> usize {
+pub(crate) fn claim_id<T>(slot: &Arc<Slot<Answer<T>>>) -> usize {
     Arc::as_ptr(slot).addr()
 }
 
 impl<T> Ticket<T> {
     pub(crate) fn new(
-        slot: Arc<Slot<Kept<T>>>,
+        slot: Arc<Slot<Answer<T>>>,
         lane: Weak<dyn AnyLane>,
         position: Position,
     ) -> Self {
@@ -116,23 +114,19 @@ impl<T> Ticket<T> {
     pub fn poll_answered(&self, context: &mut Context<'_>) -> Poll<()> {
         self.slot.poll(context)
     }
-
-    /// Waits until the answer is there, and leaves it.
-    pub(crate) async fn answered(&self) {
-        std::future::poll_fn(|context| self.poll_answered(context)).await;
-    }
 }
 
 impl<T> Future for Ticket<T> {
     type Output = Result<T, EngineError>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.slot.poll(context) {
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.slot.poll_take(context) {
             Poll::Pending => Poll::Pending,
             // Polled again after it was ready, it has nothing more to say.
-            Poll::Ready(()) => {
-                Poll::Ready(self.try_take().unwrap_or(Err(EngineError::ShuttingDown)))
-            }
+            Poll::Ready(answer) => Poll::Ready(match answer {
+                Some(answer) => answer.map_err(|error| *error),
+                None => Err(EngineError::ShuttingDown),
+            }),
         }
     }
 }
@@ -143,6 +137,73 @@ impl<T> Drop for Ticket<T> {
             && let Some(lane) = self.lane.upgrade()
         {
             lane.cancel(self.position, claim_id(&self.slot));
+        }
+    }
+}
+
+/// The claims on the answers of jobs that were handed over together. Dropped, it cancels those of the jobs whose
+/// batch has not started.
+pub(crate) struct Tickets<T> {
+    sheaf: Arc<Sheaf<Answer<T>>>,
+    lane: Weak<dyn AnyLane>,
+    /// Of each job, in their order.
+    positions: Vec<Position>,
+}
+
+impl<T> Tickets<T> {
+    pub(crate) fn new(
+        sheaf: Arc<Sheaf<Answer<T>>>,
+        lane: Weak<dyn AnyLane>,
+        positions: Vec<Position>,
+    ) -> Self {
+        Self {
+            sheaf,
+            lane,
+            positions,
+        }
+    }
+
+    /// Where the last job stands.
+    pub(crate) fn last(&self) -> Option<Position> {
+        self.positions.last().copied()
+    }
+
+    /// Whether all answers are there.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.sheaf.is_full()
+    }
+
+    /// Waits until all answers are there.
+    pub(crate) async fn answered(&self) {
+        std::future::poll_fn(|context| self.sheaf.poll(context)).await;
+    }
+
+    /// Moves the answers behind others, up to the first error.
+    pub(crate) fn take_into(self, outputs: &mut Vec<T>) -> Result<(), EngineError> {
+        for answer in self.sheaf.take() {
+            match answer {
+                Some(Ok(output)) => outputs.push(output),
+                Some(Err(error)) => return Err(*error),
+                None => return Err(EngineError::ShuttingDown),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<T> Drop for Tickets<T> {
+    fn drop(&mut self) {
+        let open = self.sheaf.open();
+        if open.is_empty() {
+            return;
+        }
+        if let Some(lane) = self.lane.upgrade() {
+            for index in open {
+                let at = usize::try_from(index).unwrap_or(usize::MAX);
+                if let Some(position) = self.positions.get(at) {
+                    lane.cancel(*position, self.sheaf.id(index));
+                }
+            }
         }
     }
 }

@@ -6,11 +6,12 @@ mod support;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use pars_engine::fault::FaultScript;
 use pars_engine::{
-    Engine, EngineBuilder, EngineError, GpuPolicy, KernelStats, MlDsaVerify, Priority, SubmitError,
-    SubmitOptions, Ticket, VerifyJob,
+    Engine, EngineBuilder, EngineError, GpuPolicy, KernelStats, MlDsaVerify, Priority, Routing,
+    SubmitError, SubmitOptions, Ticket, VerifyJob,
 };
-use support::{Hold, PANICS, Toy, ToyJob, quiet_workers, reference};
+use support::{Hold, PANICS, Second, Toy, ToyJob, quiet_workers, reference};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -136,6 +137,121 @@ fn a_wave_of_votes_waits_for_one_batch_of_a_flood_and_no_more() {
         queue.peak_jobs <= 766,
         "a quarter is kept free of the pool: {queue:?}"
     );
+}
+
+/// Jobs of both kernels in every class wait for the one thread: the class counts before the kernel.
+#[test]
+fn classes_are_served_in_order_across_kernels() {
+    let engine = toy().kernel::<Second>().build().unwrap();
+    let (first, hold) = busy(&engine);
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let mut tickets = Vec::new();
+    for (class, start) in [
+        (Priority::Pool, 2_000),
+        (Priority::BlockExecution, 1_000),
+        (Priority::Consensus, 100),
+    ] {
+        for number in start..start + 60 {
+            let job = ToyJob::new(number).group(number % 3).log(&log);
+            tickets.push((
+                number,
+                if number % 2 == 0 {
+                    engine.submit_with::<Toy>(job, of(class)).unwrap()
+                } else {
+                    engine.submit_with::<Second>(job, of(class)).unwrap()
+                },
+            ));
+        }
+    }
+    drop(hold);
+    for (number, ticket) in tickets {
+        assert_eq!(ticket.wait().unwrap(), reference(number));
+    }
+    assert_eq!(first.wait().unwrap(), reference(0));
+    let log = log.lock().unwrap();
+    let order: Vec<_> = log.iter().map(|number| number / 1_000).collect();
+    assert_eq!(order.len(), 180);
+    assert!(order.is_sorted(), "{order:?}");
+    // Within a class neither kernel waits for the other's last job.
+    let pool = log.iter().filter(|number| **number >= 2_000);
+    let changes: Vec<_> = pool.map(|number| number % 2).collect();
+    let changes = changes.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    assert!(changes > 1, "{log:?}");
+}
+
+/// Gossip of one kernel, votes of another, on one CPU thread: a vote waits for the batch that runs.
+#[test]
+fn votes_of_one_kernel_wait_for_one_batch_of_a_flood_of_another() {
+    let engine = toy().kernel::<Second>().queue_jobs(1_000).build().unwrap();
+    let (first, hold) = busy(&engine);
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let gossip: Vec<_> = (1_000_000..1_000_600)
+        .map(|number| {
+            let job = ToyJob::new(number).spin(50).log(&log);
+            let ticket = engine.submit_with::<Second>(job, of(Priority::Pool));
+            (number, ticket.unwrap())
+        })
+        .collect();
+    drop(hold);
+    for wave in 0..5 {
+        let vote = ToyJob::new(wave).log(&log);
+        let vote = engine.submit_with::<Toy>(vote, of(Priority::Consensus));
+        // Whatever ran until now may have come before the vote.
+        let start = log.lock().unwrap().len();
+        assert_eq!(vote.unwrap().wait(), Ok(reference(wave)));
+        let log = log.lock().unwrap();
+        let at = log.iter().position(|number| *number == wave).unwrap();
+        let between = at.saturating_sub(start) as u64;
+        let batch = engine.stats().kernels[1].backends[0].batch_sizes.max();
+        assert!(between <= batch.max(1), "{between} before, batch {batch}");
+    }
+    for (number, ticket) in gossip {
+        assert_eq!(ticket.wait(), Ok(reference(number)));
+    }
+    assert_eq!(first.wait(), Ok(reference(0)));
+}
+
+/// The same on a device, which has its next batch in flight while it computes one.
+#[test]
+fn on_a_device_the_class_counts_before_the_kernel() {
+    for in_flight in [1, 2] {
+        let script = FaultScript::new()
+            .in_flight(in_flight)
+            .max_batch(10)
+            .slow(Duration::from_millis(5));
+        let engine = toy()
+            .kernel::<Second>()
+            .no_cache_folder()
+            .routing(Routing::PreferDevice)
+            .audit_per_batch(0)
+            .faulty_device(script)
+            .build()
+            .unwrap();
+        assert!(engine.wait_ready(LONG));
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let gossip: Vec<_> = (1_000..1_200)
+            .map(|number| {
+                let job = ToyJob::new(number).log(&log);
+                let ticket = engine.submit_with::<Second>(job, of(Priority::Pool));
+                (number, ticket.unwrap())
+            })
+            .collect();
+        for wave in 0..5 {
+            let vote = ToyJob::new(wave).log(&log);
+            let vote = engine.submit_with::<Toy>(vote, of(Priority::Consensus));
+            let start = log.lock().unwrap().len();
+            assert_eq!(vote.unwrap().wait(), Ok(reference(wave)));
+            let log = log.lock().unwrap();
+            let at = log.iter().position(|number| *number == wave).unwrap();
+            // One batch more may have been on its way to the device.
+            let between = at.saturating_sub(start);
+            assert!(between <= 10, "{between} of gossip before");
+        }
+        assert!(log.lock().unwrap().len() < 150, "the flood had ended");
+        for (number, ticket) in gossip {
+            assert_eq!(ticket.wait(), Ok(reference(number)));
+        }
+    }
 }
 
 #[test]

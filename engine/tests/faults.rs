@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use pars_engine::fault::{Fault, FaultScript};
 use pars_engine::{
-    BackendStats, DeviceState, Engine, EngineBuilder, GpuPolicy, MlDsaVerify, Routing, VerifyJob,
+    BackendStats, DeviceState, Engine, EngineBuilder, GpuPolicy, Kernel, MlDsaVerify, Routing,
+    VerifyJob,
 };
-use support::{Toy, ToyJob, quiet_workers, reference};
+use support::{Second, Toy, ToyJob, quiet_workers, reference};
 
 const LONG: Duration = Duration::from_secs(30);
 
@@ -173,32 +174,206 @@ fn batches_that_go_in_parts_are_answered_in_order() {
     assert_eq!(device(&engine).batch_sizes.max(), 10);
 }
 
-/// One batch hangs, others wait for the device: the CPU does those, and after the time limit the first.
+/// Quick on the thread of a device, slow on any other: whatever is measured, idle devices get the first jobs.
+struct Quicker<const NUMBER: u8>;
+
+impl<const NUMBER: u8> Kernel for Quicker<NUMBER> {
+    type Job = u64;
+    type Output = u64;
+    type State = ();
+    const NAME: &'static str = if NUMBER == 0 { "quicker" } else { "as quick" };
+
+    fn job_bytes(_: &u64) -> usize {
+        8
+    }
+
+    fn run_cpu(job: &u64) -> u64 {
+        let start = Instant::now();
+        let on_device = std::thread::current().name() == Some("pars-device");
+        while !on_device && start.elapsed() < Duration::from_micros(300) {
+            std::hint::spin_loop();
+        }
+        reference(*job)
+    }
+
+    fn known_answers() -> Vec<(u64, u64)> {
+        [1, 2].map(|number| (number, reference(number))).into()
+    }
+}
+
+/// Batches hang on the device: the CPU does all that has not gone there, before the time limit, and after it those
+/// that have.
 #[test]
 fn a_hung_batch_delays_nobody_else() {
+    quiet_workers();
+    let timeout = Duration::from_secs(6);
     let script = FaultScript::new()
         .in_flight(2)
         .max_batch(1)
         .at(0, Fault::Stall(LONG * 10));
-    let builder = scripted(script)
-        .routing(Routing::Measured)
-        .cpu_threads(1)
-        .gpu_timeout(Duration::from_millis(700));
-    let engine = ready(builder);
-    // Whatever is measured, long jobs are shared with a second back end.
-    let hung: Vec<_> = (0..60)
-        .map(|n| engine.submit::<Toy>(ToyJob::new(n).spin(500)).unwrap())
+    let engine = ready(
+        Engine::builder()
+            .gpu(GpuPolicy::Off)
+            .no_cache_folder()
+            .without_standard_kernels()
+            .kernel::<Quicker<0>>()
+            .cpu_threads(1)
+            .gpu_timeout(timeout)
+            .device_retries(5, LONG)
+            .faulty_device(script),
+    );
+    let start = Instant::now();
+    let tickets: Vec<_> = (0..60)
+        .map(|number| (number, engine.submit::<Quicker<0>>(number).unwrap()))
         .collect();
-    for (number, ticket) in (0..).zip(hung) {
+    let open = || {
+        tickets
+            .iter()
+            .filter(|(_, ticket)| !ticket.is_answered())
+            .count()
+    };
+    while open() > 2 {
+        assert!(
+            start.elapsed() < timeout,
+            "{} jobs wait for a device that hangs",
+            open()
+        );
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // Nothing has failed yet: the device is only late, with what it was sent.
+    assert_eq!(device(&engine).failures, 0);
+    std::thread::sleep(timeout / 20);
+    assert!((1..=2).contains(&open()), "{} jobs hang", open());
+    let hung = open() as u64;
+    for (number, ticket) in tickets {
         assert_eq!(ticket.wait().unwrap(), reference(number));
     }
-    let start = Instant::now();
-    while device(&engine).batches + device(&engine).failures == 0 && start.elapsed() < LONG {
-        ask(&engine, 0..200);
-    }
-    ask(&engine, 0..200);
+    assert!(start.elapsed() >= timeout);
     let device = device(&engine);
-    assert!(device.failures <= 2 && device.mismatches == 0, "{device:?}");
+    assert_eq!((device.failures, device.fallbacks), (hung, hung));
+    assert_eq!((device.answered, device.mismatches), (0, 0));
+}
+
+/// A second kernel sees what the first has in flight on their device, and goes to the CPU meanwhile.
+#[test]
+fn a_kernel_does_not_wait_for_another_kernels_batch_on_their_device() {
+    quiet_workers();
+    let script = FaultScript::new()
+        .in_flight(2)
+        .max_batch(1)
+        .at(0, Fault::Stall(LONG * 10));
+    let engine = ready(
+        Engine::builder()
+            .gpu(GpuPolicy::Off)
+            .no_cache_folder()
+            .without_standard_kernels()
+            .kernel::<Quicker<0>>()
+            .kernel::<Quicker<1>>()
+            .cpu_threads(1)
+            .gpu_timeout(Duration::from_secs(6))
+            .device_retries(5, LONG)
+            .faulty_device(script),
+    );
+    let hung = engine.submit::<Quicker<0>>(7).unwrap();
+    // Late by more than a job takes the CPU.
+    std::thread::sleep(Duration::from_millis(50));
+    for number in 0..50 {
+        assert_eq!(
+            engine.call_blocking::<Quicker<1>>(number),
+            Ok(reference(number))
+        );
+    }
+    assert!(!hung.is_answered(), "nothing hung");
+    let second = engine.stats().kernels.remove(1);
+    assert_eq!(
+        (second.backends[0].answered, second.backends[1].failures),
+        (50, 0)
+    );
+    assert_eq!(hung.wait(), Ok(reference(7)));
+}
+
+#[test]
+fn kernels_keep_to_their_part_of_a_devices_memory() {
+    // Opened in order; each is given an equal part of what is left.
+    for (limit, on_device) in [
+        (2_000, [true, true]),
+        (1_999, [false, true]),
+        (999, [false, false]),
+    ] {
+        let engine = ready(
+            scripted(FaultScript::new().memory(1_000))
+                .kernel::<Second>()
+                .gpu_memory(limit),
+        );
+        let report = engine.devices();
+        let tests = &report.adapters[0].self_tests;
+        assert_eq!(
+            [0, 1].map(|kernel| tests[kernel].passed()),
+            on_device,
+            "{tests:?}"
+        );
+        for test in tests.iter().filter(|test| !test.passed()) {
+            let text = test.failure.clone().unwrap();
+            assert!(
+                text.contains("holds 1000 bytes") && text.contains("gpu_memory"),
+                "{text}"
+            );
+        }
+        assert_eq!(
+            disabled(&report.adapters[0].state),
+            on_device == [false, false]
+        );
+        // Whoever has no place there is answered by the CPU.
+        for number in 0..20 {
+            assert_eq!(
+                engine.call_blocking::<Toy>(ToyJob::new(number)),
+                Ok(reference(number))
+            );
+            assert_eq!(
+                engine.call_blocking::<Second>(ToyJob::new(number)),
+                Ok(reference(number))
+            );
+        }
+        let answered = engine.stats().kernels;
+        let answered = [0, 1].map(|kernel| answered[kernel].backends[1].answered == 20);
+        assert_eq!(answered, on_device, "{limit}");
+    }
+}
+
+#[test]
+fn a_kernel_that_outgrows_its_memory_is_opened_anew() {
+    let script = FaultScript::new().memory(1_000).at(0, Fault::Grow(1_001));
+    let engine = ready(scripted(script).gpu_memory(1_000));
+    ask(&engine, 0..50);
+    wait_for(&engine, |_| engine.devices().adapters[0].failures == 1);
+    wait_for(&engine, |state| *state == DeviceState::Ready);
+    ask(&engine, 50..100);
+    let device = device(&engine);
+    // The batch was right.
+    assert_eq!((device.answered, device.fallbacks), (100, 0));
+}
+
+#[test]
+fn the_time_of_transfers_is_told_of_devices_that_can_tell() {
+    for (in_flight, told) in [(1, false), (2, true)] {
+        let script = FaultScript::new()
+            .in_flight(in_flight)
+            .max_batch(10)
+            .slow(Duration::from_millis(20));
+        let engine = ready(scripted(script));
+        ask(&engine, 0..50);
+        let device = device(&engine);
+        assert_eq!(device.batches, 5);
+        let transfers = device.transfer_time.count();
+        assert_eq!(transfers, if told { 5 } else { 0 });
+        // A scripted device computes nothing while its answers are fetched.
+        assert!(device.transfer_time.max() < device.kernel_time.max());
+        let page = engine.prometheus();
+        let line = format!(
+            "pars_engine_transfer_seconds_count{{kernel=\"toy\",backend=\"scripted device\",slot=\"1\"}} {transfers}"
+        );
+        assert!(page.lines().any(|got| got == line), "{page}");
+    }
 }
 
 #[test]

@@ -12,6 +12,9 @@ mod gate;
 #[path = "../src/options.rs"]
 #[allow(dead_code)]
 mod options;
+#[path = "../src/sheaf.rs"]
+#[allow(dead_code)]
+mod sheaf;
 #[path = "../src/signal.rs"]
 mod signal;
 #[path = "../src/slot.rs"]
@@ -89,10 +92,11 @@ use std::time::{Duration, Instant};
 
 use crew::Crew;
 use gate::{Bounds, Gate, Load, Refusal};
+use sheaf::Sheaf;
 use shuttle::future::block_on;
 use shuttle::thread::spawn;
 use signal::Signal;
-use slot::Slot;
+use slot::{Slot, Terms};
 use sync::Mutex;
 
 /// Orders that a random test tries.
@@ -128,10 +132,32 @@ fn a_signal_is_never_missed() {
     });
 }
 
+fn terms() -> Terms {
+    Terms::new(Instant::now(), None, &Load::default())
+}
+
+/// Three answers by two threads: whoever waits is woken by the last of them.
+#[test]
+fn the_last_answer_of_a_sheaf_wakes_its_caller() {
+    every(|| {
+        let sheaf: Arc<Sheaf<u8>> = Arc::new(Sheaf::new(terms(), 3));
+        let fillers = [vec![(0, 1), (2, 3)], vec![(1, 2)]].map(|answers| {
+            let sheaf = Arc::clone(&sheaf);
+            spawn(move || sheaf.fill(answers))
+        });
+        block_on(std::future::poll_fn(|context| sheaf.poll(context)));
+        assert!(sheaf.is_full() && sheaf.open().is_empty());
+        assert_eq!(*sheaf.take(), [Some(1), Some(2), Some(3)]);
+        for filler in fillers {
+            filler.join().unwrap();
+        }
+    });
+}
+
 #[test]
 fn the_first_answer_reaches_the_ticket() {
     every(|| {
-        let slot: Arc<Slot<u8>> = Arc::new(Slot::new(Instant::now(), None, &Load::default()));
+        let slot: Arc<Slot<u8>> = Arc::new(Slot::new(terms()));
         let fillers = [1, 2].map(|answer| {
             let slot = Arc::clone(&slot);
             spawn(move || slot.fill(answer))
@@ -149,7 +175,7 @@ fn the_first_answer_reaches_the_ticket() {
 #[test]
 fn the_ticket_is_woken_by_the_waker_it_gave_last() {
     random(|| {
-        let slot: Arc<Slot<u8>> = Arc::new(Slot::new(Instant::now(), None, &Load::default()));
+        let slot: Arc<Slot<u8>> = Arc::new(Slot::new(terms()));
         let filler = {
             let slot = Arc::clone(&slot);
             spawn(move || slot.fill(7))
@@ -288,7 +314,7 @@ fn no_work_is_left_when_the_crew_goes_home() {
                 spawn(move || {
                     for _ in 0..2 {
                         *place.1.lock() += 1;
-                        if place.0.join() {
+                        if !place.0.is_full() && place.0.join() {
                             let worker = {
                                 let place = Arc::clone(&place);
                                 spawn(move || work(place))

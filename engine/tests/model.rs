@@ -13,12 +13,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use pars_engine::fault::FaultScript;
-use pars_engine::{Engine, EngineError, GpuPolicy, Priority, Routing};
+use pars_engine::{Engine, EngineError, GpuPolicy, Kernel, KernelStats, Priority, Routing};
 use pars_engine::{SubmitError, SubmitOptions, Ticket};
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use support::{ALIVE, PANICS, Toy, ToyJob, quiet_workers, reference};
+use support::{ALIVE, PANICS, Second, Toy, ToyJob, quiet_workers, reference};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -71,13 +71,77 @@ fn schedules() -> impl Strategy<Value = Schedule> {
         })
 }
 
+/// One of the two kernels, which share the engine's threads, devices and bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Which {
+    First,
+    Second,
+}
+
+impl Which {
+    fn any(random: &mut StdRng) -> Self {
+        if random.random() {
+            Self::First
+        } else {
+            Self::Second
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::First => Toy::NAME,
+            Self::Second => Second::NAME,
+        }
+    }
+
+    #[allow(
+        clippy::result_large_err,
+        reason = "it hands the job back, as the engine's does"
+    )]
+    fn submit(
+        self,
+        engine: &Engine,
+        job: ToyJob,
+        options: SubmitOptions,
+    ) -> Result<Ticket<u64>, SubmitError<ToyJob>> {
+        match self {
+            Self::First => engine.submit_with::<Toy>(job, options),
+            Self::Second => engine.submit_with::<Second>(job, options),
+        }
+    }
+
+    fn call(
+        self,
+        engine: &Engine,
+        job: ToyJob,
+        options: SubmitOptions,
+    ) -> Result<u64, EngineError> {
+        match self {
+            Self::First => engine.call_blocking_with::<Toy>(job, options),
+            Self::Second => engine.call_blocking_with::<Second>(job, options),
+        }
+    }
+
+    fn call_many(
+        self,
+        engine: &Engine,
+        jobs: Vec<ToyJob>,
+        options: SubmitOptions,
+    ) -> Result<Vec<u64>, EngineError> {
+        match self {
+            Self::First => engine.call_many_blocking_with::<Toy>(jobs, options),
+            Self::Second => engine.call_many_blocking_with::<Second>(jobs, options),
+        }
+    }
+}
+
 /// What the reference says of a job.
-fn expected(number: u64) -> Result<u64, EngineError> {
+fn expected(which: Which, number: u64) -> Result<u64, EngineError> {
     if number == PANICS {
         let message =
             "assertion `left != right` failed: thirteen\n  left: 13000013\n right: 13000013";
         return Err(EngineError::Panicked {
-            kernel: "toy",
+            kernel: which.name(),
             message: message.to_owned(),
         });
     }
@@ -117,12 +181,16 @@ fn options(random: &mut StdRng) -> SubmitOptions {
 }
 
 /// Whether an answer is what the reference says, or rightly says that the deadline has passed.
-fn check(answer: &Result<u64, EngineError>, number: u64, deadline: Option<Instant>) -> bool {
+fn check(
+    answer: &Result<u64, EngineError>,
+    (which, number): (Which, u64),
+    deadline: Option<Instant>,
+) -> bool {
     if *answer == Err(EngineError::DeadlineExceeded) {
         assert!(deadline.unwrap() <= Instant::now());
         return false;
     }
-    assert_eq!(*answer, expected(number));
+    assert_eq!(*answer, expected(which, number));
     true
 }
 
@@ -138,21 +206,25 @@ struct Tally {
     late: u64,
 }
 
+/// A ticket, what it was asked for, and until when.
+type Open = ((Which, u64), Option<Instant>, Ticket<u64>);
+
 /// One caller's life: submits, drops, waits, calls; keeps what is open in a map.
 fn live(engine: &Engine, seed: u64, steps: usize) -> Tally {
     let mut random = StdRng::seed_from_u64(seed);
-    let mut open: HashMap<usize, (u64, Option<Instant>, Ticket<u64>)> = HashMap::new();
+    let mut open: HashMap<usize, Open> = HashMap::new();
     let mut tally = Tally::default();
     for step in 0..steps {
+        let which = Which::any(&mut random);
         match random.random_range(0..10) {
             0..=4 => {
                 let job = job(&mut random);
                 let number = job.number;
                 let options = options(&mut random);
-                match engine.submit_with::<Toy>(job, options) {
+                match which.submit(engine, job, options) {
                     Ok(ticket) => {
                         tally.submitted += 1;
-                        open.insert(step, (number, options.deadline, ticket));
+                        open.insert(step, ((which, number), options.deadline, ticket));
                     }
                     Err(SubmitError::DeadlineExceeded { job }) => {
                         assert_eq!(job.number, number);
@@ -187,8 +259,8 @@ fn live(engine: &Engine, seed: u64, steps: usize) -> Tally {
                 let job = job(&mut random);
                 let number = job.number;
                 let options = options(&mut random);
-                let answer = engine.call_blocking_with::<Toy>(job, options);
-                if check(&answer, number, options.deadline) {
+                let answer = which.call(engine, job, options);
+                if check(&answer, (which, number), options.deadline) {
                     tally.submitted += 1;
                 } else {
                     tally.late_calls += 1;
@@ -202,7 +274,7 @@ fn live(engine: &Engine, seed: u64, steps: usize) -> Tally {
                 tally.submitted += u64::try_from(jobs.len()).unwrap();
                 let mut options = options(&mut random);
                 options.deadline = None;
-                let many = engine.call_many_blocking_with::<Toy>(jobs, options);
+                let many = which.call_many(engine, jobs, options);
                 assert_eq!(many.unwrap(), answers);
             }
             _ => {
@@ -268,6 +340,7 @@ fn run(schedule: &Schedule) {
         .no_cache_folder()
         .without_standard_kernels()
         .kernel::<Toy>()
+        .kernel::<Second>()
         .cpu_threads(schedule.cpu_threads)
         .queue_jobs(schedule.queue_jobs)
         .queue_bytes(schedule.queue_bytes)
@@ -312,30 +385,27 @@ fn run(schedule: &Schedule) {
     // Cancelled jobs may still be on their way through a batch.
     assert!(engine.shutdown(LONG));
     let stats = engine.stats();
-    let kernel = &stats.kernels[0];
     let sum = |of: fn(&Tally) -> u64| tallies.iter().map(of).sum::<u64>();
+    let all = |of: fn(&KernelStats) -> u64| stats.kernels.iter().map(of).sum::<u64>();
     // A call that ended late may or may not have been let in before.
     let (surely, late_calls) = (sum(|tally| tally.submitted), sum(|tally| tally.late_calls));
-    assert!((surely..=surely + late_calls).contains(&kernel.submitted));
+    assert!((surely..=surely + late_calls).contains(&all(|kernel| kernel.submitted)));
     // A dropped ticket's job may have ended at its deadline as well.
-    assert!(kernel.expired >= sum(|tally| tally.late));
-    assert!(schedule.share || kernel.shared == 0);
-    assert_eq!(
-        kernel.refused,
-        tallies.iter().map(|tally| tally.refused).sum::<u64>()
-    );
-    assert_eq!(
-        kernel.submitted,
-        kernel.answered() + kernel.shared + kernel.cancelled + kernel.expired,
-        "{kernel:?}"
-    );
-    assert_eq!(
-        (stats.queue.jobs, stats.queue.bytes, kernel.shut_down),
-        (0, 0, 0)
-    );
+    assert!(all(|kernel| kernel.expired) >= sum(|tally| tally.late));
+    assert!(schedule.share || all(|kernel| kernel.shared) == 0);
+    assert_eq!(all(|kernel| kernel.refused), sum(|tally| tally.refused));
+    for kernel in &stats.kernels {
+        assert_eq!(
+            kernel.submitted,
+            kernel.answered() + kernel.shared + kernel.cancelled + kernel.expired,
+            "{kernel:?}"
+        );
+        assert_eq!((kernel.shut_down, kernel.queued), (0, 0));
+    }
+    assert_eq!((stats.queue.jobs, stats.queue.bytes), (0, 0));
     assert!(stats.queue.peak_jobs <= schedule.queue_jobs);
     assert!(stats.queue.peak_bytes <= schedule.queue_bytes);
-    for backend in &kernel.backends {
+    for backend in stats.kernels.iter().flat_map(|kernel| &kernel.backends) {
         assert!(
             backend.backend == "cpu"
                 || backend.batch_sizes.max() <= 40.min(schedule.max_batch as u64)

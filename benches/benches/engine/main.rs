@@ -1,12 +1,17 @@
 //! What the engine costs, and what it does under load.
 //!
 //! `engine/mldsa65-verify/<who>/<batch>`: `direct` is the kernel on the calling thread, `pars-engine` an engine of
-//! one CPU thread, asked by a blocking call; both are given the jobs and drop them. Three reports follow:
+//! one CPU thread, asked by a blocking call; both are given the jobs and drop them. Reports follow:
 //!
-//! - overhead: the two take turns, so that a neighbour's load strikes both alike; 10th percentiles are compared;
+//! - overhead: the two take turns, so that a neighbour's load strikes both alike; 10th percentiles are compared. Once
+//!   without the look for identical jobs in flight, as the same 64 jobs come over and over, and once with it and with
+//!   jobs that all differ;
+//! - bookkeeping: the engine's own time for a job that takes none;
 //! - latency: one job on an idle engine against the kernel called directly, by every way to ask;
 //! - load: an open loop offers 10 % to 150 % of what batches reach (`node/src/load.rs` says how), one job in a
 //!   hundred of the class of consensus.
+//!
+//! At the end stands what was asked of the engine, and what was measured.
 //!
 //! `cargo bench -p pars-benches --bench engine`; `-- load` and the like choose. `-- --save FOLDER` writes the
 //! reports and a plot there. Without `--bench`, as `cargo test` calls it, everything runs once and briefly.
@@ -28,7 +33,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, BenchmarkId, Criterion, SamplingMode, Throughput};
 use load::{Load, quantile};
-use pars_engine::{Engine, EngineBuilder, GpuPolicy, MlDsaVerify, VerifyJob};
+use pars_engine::{Engine, EngineBuilder, GpuPolicy, Kernel, MlDsaVerify, VerifyJob};
 use pars_kernels::mldsa::{self, ParameterSet};
 use plot::{Axis, Curve, Panel, Scale};
 
@@ -73,6 +78,33 @@ fn one_thread() -> Engine {
     builder().cpu_threads(1).build().unwrap()
 }
 
+/// A kernel that does nothing: what its jobs take is the engine's own time.
+struct Nothing;
+
+/// Of four words, as a verification's handle.
+#[derive(Clone)]
+struct NoJob([u64; 4]);
+
+impl Kernel for Nothing {
+    type Job = NoJob;
+    type Output = bool;
+    type State = ();
+    const NAME: &'static str = "nothing";
+    const CPU_CHUNK: usize = 64;
+
+    fn job_bytes(_: &NoJob) -> usize {
+        32
+    }
+
+    fn run_cpu(job: &NoJob) -> bool {
+        job.0[0] == 0
+    }
+
+    fn known_answers() -> Vec<(NoJob, bool)> {
+        vec![(NoJob([0; 4]), true), (NoJob([1; 4]), false)]
+    }
+}
+
 fn pool() -> Vec<VerifyJob> {
     signed::signed(ParameterSet::MlDsa65, 64)
         .iter()
@@ -84,14 +116,31 @@ fn batch(pool: &[VerifyJob], size: usize) -> Vec<VerifyJob> {
     pool.iter().cloned().cycle().take(size).collect()
 }
 
+/// Jobs that all differ, and cost what valid ones do: signatures of other messages are found out by the last
+/// comparison.
+fn distinct(size: usize) -> Vec<VerifyJob> {
+    let signed = signed::signed(ParameterSet::MlDsa65, 64);
+    let number = |at: usize| u64::try_from(at).unwrap().to_le_bytes();
+    (0..size)
+        .map(|at| {
+            let one = &signed[at % signed.len()];
+            VerifyJob::pure(&one.public_key, b"", &number(at), &one.signature).unwrap()
+        })
+        .collect()
+}
+
 fn direct(jobs: Vec<VerifyJob>) {
     let verdicts = mldsa::verify_batch(&jobs.iter().collect::<Vec<_>>());
-    assert!(verdicts.into_iter().all(|valid| valid));
+    all_equal(&verdicts);
+}
+
+fn all_equal(verdicts: &[bool]) {
+    assert!(verdicts.windows(2).all(|pair| pair[0] == pair[1]));
 }
 
 fn through(engine: &Engine, jobs: Vec<VerifyJob>) {
     let verdicts = engine.call_many_blocking::<MlDsaVerify>(jobs).unwrap();
-    assert!(verdicts.into_iter().all(|valid| valid));
+    all_equal(&verdicts);
 }
 
 fn groups(criterion: &mut Criterion, pool: &[VerifyJob]) {
@@ -153,49 +202,96 @@ fn both(run: impl FnOnce()) -> (f64, f64) {
     )
 }
 
+/// What was asked, what was measured, in words.
+type Asked = Vec<(String, String)>;
+
 /// The engine of one thread against the kernel, in turns.
-fn overhead(effort: &Effort, pool: &[VerifyJob]) -> String {
-    let engine = one_thread();
+fn overhead(effort: &Effort, pool: &[VerifyJob], asked: &mut Asked) -> String {
     let mut report = String::from(
-        "us a job; 10th percentiles on the wall, means on the processor.\n\n| batch | rounds | direct | pars-engine | overhead | direct, processor | pars-engine, processor | overhead |\n|---|---|---|---|---|---|---|---|\n",
+        "us a job; 10th percentiles on the wall, means on the processor.\n\n| identical jobs | batch | rounds | direct | pars-engine | overhead | direct, processor | pars-engine, processor | overhead |\n|---|---|---|---|---|---|---|---|---|\n",
     );
-    for size in LARGE {
-        let jobs = batch(pool, size);
-        // Small batches are measured more often.
-        let rounds = effort.rounds * if size < 1_024 { 16 } else { 1 };
-        let mut wall: [Vec<f64>; 2] = Default::default();
-        let mut spent: [Vec<f64>; 2] = Default::default();
-        for _ in 0..rounds {
-            // Copied just before: each finds its jobs where the copy left them.
-            let first = jobs.clone();
-            let plain = both(|| direct(black_box(first)));
-            let second = jobs.clone();
-            let asked = both(|| through(&engine, black_box(second)));
-            let turns = [plain, asked];
-            for (who, (a, b)) in turns.into_iter().enumerate() {
-                wall[who].push(a);
-                spent[who].push(b);
+    let sharing = builder().share_identical(true).cpu_threads(1);
+    let engines = [
+        ("not looked for", one_thread(), None),
+        (
+            "looked for",
+            sharing.build().unwrap(),
+            Some(distinct(LARGE[2])),
+        ),
+    ];
+    for (name, engine, jobs) in engines {
+        for size in LARGE {
+            let jobs = match &jobs {
+                None => batch(pool, size),
+                Some(jobs) => batch(jobs, size),
+            };
+            // Small batches are measured more often.
+            let rounds = effort.rounds * if size < 1_024 { 16 } else { 1 };
+            let mut wall: [Vec<f64>; 2] = Default::default();
+            let mut spent: [Vec<f64>; 2] = Default::default();
+            for _ in 0..rounds {
+                // Copied just before: each finds its jobs where the copy left them.
+                let first = jobs.clone();
+                let plain = both(|| direct(black_box(first)));
+                let second = jobs.clone();
+                let asked = both(|| through(&engine, black_box(second)));
+                let turns = [plain, asked];
+                for (who, (a, b)) in turns.into_iter().enumerate() {
+                    wall[who].push(a);
+                    spent[who].push(b);
+                }
+            }
+            let per_job = |times: Vec<f64>, share| at(&sorted(times), share) / size as f64 * 1e6;
+            let [a, b] = wall.map(|times| per_job(times, 0.1));
+            // The system counts in ticks: a mean over many turns is finer than any one of them.
+            let mean = |times: Vec<f64>| times.iter().sum::<f64>() / (rounds * size) as f64 * 1e6;
+            let [c, d] = spent.map(mean);
+            let over = |plain: f64, asked: f64| (asked / plain - 1.0) * 100.0;
+            let (wall, processor) = (over(a, b), over(c, d));
+            let _ = writeln!(
+                report,
+                "| {name} | {size} | {rounds} | {a:.3} | {b:.3} | {wall:+.2} % | {c:.3} | {d:.3} | {processor:+.2} % |",
+            );
+            if size >= 1_024 {
+                asked.push((
+                    format!("overhead at batches of {size}, identical jobs {name}: at most 2 %"),
+                    format!("{wall:+.2} % on the wall, {processor:+.2} % on the processor"),
+                ));
             }
         }
-        let per_job = |times: Vec<f64>, share| at(&sorted(times), share) / size as f64 * 1e6;
-        let [a, b] = wall.map(|times| per_job(times, 0.1));
-        // The system counts in ticks: a mean over many turns is finer than any one of them.
-        let mean = |times: Vec<f64>| times.iter().sum::<f64>() / (rounds * size) as f64 * 1e6;
-        let [c, d] = spent.map(mean);
-        let over = |plain: f64, asked: f64| (asked / plain - 1.0) * 100.0;
-        let _ = writeln!(
-            report,
-            "| {size} | {rounds} | {a:.3} | {b:.3} | {:+.2} % | {c:.3} | {d:.3} | {:+.2} % |",
-            over(a, b),
-            over(c, d)
-        );
+    }
+    report
+}
+
+/// What the engine itself takes for a job, by batches of jobs that take nothing.
+fn bookkeeping(effort: &Effort) -> String {
+    let engine = builder()
+        .without_standard_kernels()
+        .kernel::<Nothing>()
+        .cpu_threads(1)
+        .build()
+        .unwrap();
+    let mut report =
+        String::from("ns a job, 10th percentile.\n\n| batch | rounds | ns |\n|---|---|---|\n");
+    for size in LARGE {
+        let jobs = vec![NoJob([0; 4]); size];
+        let rounds = effort.rounds * 16;
+        let turns = (0..rounds).map(|_| {
+            let jobs = jobs.clone();
+            time(|| {
+                let answers = engine.call_many_blocking::<Nothing>(black_box(jobs));
+                assert!(answers.unwrap().into_iter().all(|yes| yes));
+            })
+        });
+        let nanos = at(&sorted(turns.collect()), 0.1) / size as f64 * 1e9;
+        let _ = writeln!(report, "| {size} | {rounds} | {nanos:.0} |");
     }
     report
 }
 
 /// One job at a time on an idle engine. Each way takes turns with the direct call and with no other: threads that
 /// another way has woken would be in its way.
-fn latency(effort: &Effort, pool: &[VerifyJob]) -> String {
+fn latency(effort: &Effort, pool: &[VerifyJob], asked_for: &mut Asked) -> String {
     let engine = builder().build().unwrap();
     let ways: [(&str, &dyn Fn(VerifyJob) -> bool); 3] = [
         ("call_blocking", &|job| {
@@ -234,12 +330,18 @@ fn latency(effort: &Effort, pool: &[VerifyJob]) -> String {
             c - a,
             d - b
         );
+        asked_for.push((
+            format!(
+                "one job on an idle engine, {name}: at most 20 us more at the median, 100 us at p99"
+            ),
+            format!("{:+.1} us, {:+.1} us", c - a, d - b),
+        ));
     }
     report
 }
 
 /// An open loop at shares of the capacity; also the curves of a plot.
-fn under_load(effort: &Effort, pool: &[VerifyJob]) -> (String, Vec<Panel>) {
+fn under_load(effort: &Effort, asked: &mut Asked) -> (String, Vec<Panel>) {
     // The generator has a core of its own, where there is more than one.
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = (threads - 1).max(1);
@@ -248,7 +350,9 @@ fn under_load(effort: &Effort, pool: &[VerifyJob]) -> (String, Vec<Panel>) {
         .queue_jobs(QUEUE)
         .build()
         .unwrap();
-    let jobs = batch(pool, QUEUE / 2);
+    // More than are in flight: no two threads hold the same one.
+    let all = distinct(2 * QUEUE);
+    let jobs = batch(&all, QUEUE / 2);
     let turns: Vec<f64> = (0..effort.rounds.min(9))
         .map(|_| {
             let jobs = jobs.clone();
@@ -262,6 +366,7 @@ fn under_load(effort: &Effort, pool: &[VerifyJob]) -> (String, Vec<Panel>) {
     );
     let mut points: [Vec<(f64, f64)>; 4] = Default::default();
     let (mut quiet, mut busy) = (f64::NAN, f64::NAN);
+    let (mut least, mut most_bytes) = (f64::INFINITY, 0);
     for share in LOADS {
         let load = Load {
             rate: capacity * share,
@@ -269,9 +374,9 @@ fn under_load(effort: &Effort, pool: &[VerifyJob]) -> (String, Vec<Panel>) {
             warm_up: effort.load / 4,
             urgent_every: 100,
         };
-        let mut jobs = pool.iter().cloned().cycle();
+        let mut jobs = all.iter().cloned().cycle();
         let outcome =
-            load::offer::<MlDsaVerify>(&engine, &load, |_| jobs.next(), |valid| *valid).unwrap();
+            load::offer::<MlDsaVerify>(&engine, &load, |_| jobs.next(), |valid| !*valid).unwrap();
         assert_eq!(outcome.wrong, 0, "an answer is wrong or missing");
         assert!(outcome.peak_jobs <= QUEUE);
         let millis = |times: &[f64], share| at(times, share) * 1e3;
@@ -284,6 +389,10 @@ fn under_load(effort: &Effort, pool: &[VerifyJob]) -> (String, Vec<Panel>) {
             quiet = urgent;
         }
         busy = urgent;
+        most_bytes = most_bytes.max(outcome.peak_bytes);
+        if share > 1.05 {
+            least = least.min(outcome.throughput / capacity * 100.0);
+        }
         let percent = share * 100.0;
         let _ = writeln!(
             report,
@@ -309,6 +418,25 @@ fn under_load(effort: &Effort, pool: &[VerifyJob]) -> (String, Vec<Panel>) {
         longest.quantile(0.99) as f64 / 1e6,
         longest.max() as f64 / 1e6
     );
+    asked.extend([
+        (
+            "throughput past saturation: at least 95 % of capacity".to_owned(),
+            format!("{least:.1} % at the least, from 110 % to 150 % offered"),
+        ),
+        (
+            "queue under its bounds".to_owned(),
+            format!("{most_bytes} bytes at the most; never more than {QUEUE} jobs"),
+        ),
+        (
+            "consensus p99 rises by no more than one batch's time".to_owned(),
+            format!(
+                "{:+.2} ms; a batch ran {:.2} ms at p99, {:.2} ms at most",
+                busy - quiet,
+                longest.quantile(0.99) as f64 / 1e6,
+                longest.max() as f64 / 1e6
+            ),
+        ),
+    ]);
     let offered = || Axis::new("offered load, % of capacity", Scale::Linear);
     let [rate, p50, p99, urgent] = points;
     let curve = |name: &str, points| Curve {
@@ -346,7 +474,7 @@ fn main() {
         .position(|argument| argument == "--save")
         .and_then(|at| arguments.get(at + 1))
         .map(PathBuf::from);
-    let chosen: Vec<&str> = ["groups", "overhead", "latency", "load"]
+    let chosen: Vec<&str> = ["groups", "overhead", "bookkeeping", "latency", "load"]
         .into_iter()
         .filter(|name| arguments.iter().any(|argument| argument == name))
         .collect();
@@ -365,20 +493,42 @@ fn main() {
     }
     let mut reports = Vec::new();
     let mut panels = Vec::new();
+    let mut asked = Asked::new();
     if wanted("overhead") {
-        reports.push(("engine/mldsa65-verify: overhead", overhead(&effort, &pool)));
+        reports.push((
+            "engine/mldsa65-verify: overhead",
+            overhead(&effort, &pool, &mut asked),
+        ));
+    }
+    if wanted("bookkeeping") {
+        reports.push((
+            "engine/nothing: the engine's own time",
+            bookkeeping(&effort),
+        ));
     }
     if wanted("latency") {
-        reports.push(("engine/mldsa65-verify: one job", latency(&effort, &pool)));
+        reports.push((
+            "engine/mldsa65-verify: one job",
+            latency(&effort, &pool, &mut asked),
+        ));
     }
     if wanted("load") {
-        let (report, drawn) = under_load(&effort, &pool);
+        let (report, drawn) = under_load(&effort, &mut asked);
         reports.push(("engine/mldsa65-verify: offered load", report));
         panels = drawn;
     }
     let mut text = String::new();
     for (name, report) in reports {
         let _ = writeln!(text, "## {name}\n\n{report}");
+    }
+    if !asked.is_empty() {
+        let _ = writeln!(
+            text,
+            "## asked and measured\n\n| asked | measured |\n|---|---|"
+        );
+    }
+    for (what, measured) in &asked {
+        let _ = writeln!(text, "| {what} | {measured} |");
     }
     print!("{text}");
     if let Some(folder) = save {

@@ -33,7 +33,7 @@ fn a_device_that_declined_is_told_when_the_rest_is_its_own() {
             },
         )])
     };
-    lane.add_slot("device");
+    lane.add_slot("device", &Arc::default());
     let one = Jobs {
         group: 0,
         count: 1,
@@ -50,16 +50,18 @@ fn a_device_that_declined_is_told_when_the_rest_is_its_own() {
     };
     lane.ready_slot(0, &micros(127), limits);
     let jobs: Vec<_> = MlDsaVerify::known_answers().into_iter().take(2).collect();
-    let expected: Vec<_> = jobs.iter().map(|(_, answer)| Ok(*answer)).collect();
-    let sized = jobs
+    let expected: Vec<_> = jobs.iter().map(|(_, answer)| *answer).collect();
+    assert_eq!(gate.admit_some([Load::default(); 2].into_iter()), 2);
+    let shares = [Share::NOTHING; 2];
+    let mut jobs = jobs
         .into_iter()
-        .map(|(job, _)| (job, Load::default()))
-        .collect::<Vec<_>>();
-    assert_eq!(gate.admit_some([Load::default(); 2].iter()), 2);
-    let Ok(pushed) = lane.push(&any, sized, None) else {
+        .map(|(job, _)| job)
+        .collect::<Vec<_>>()
+        .into_iter();
+    let Some(tickets) = lane.push_many(&any, &mut jobs, &shares, &SubmitOptions::default()) else {
         panic!("the lane is open");
     };
-    assert_eq!(pushed.for_cpu, 2);
+    assert_eq!(lane.cpu_wanted(), 2);
     assert!(lane.devices_should_look());
     let declined = lane.device_turn(0);
     assert!(matches!(
@@ -70,14 +72,17 @@ fn a_device_that_declined_is_told_when_the_rest_is_its_own() {
         })
     ));
     assert!(!lane.devices_should_look());
-    assert!(lane.cpu_turn());
-    assert!(!lane.cpu_has_work() && lane.devices_should_look());
+    assert_eq!(lane.cpu_class(), Some(Priority::BlockExecution));
+    assert!(!lane.cpu_turn(Priority::Consensus));
+    assert!(lane.cpu_turn(Priority::BlockExecution));
+    assert!(lane.cpu_wanted() == 0 && lane.devices_should_look());
     let DeviceTurn::Batch(batch) = lane.device_turn(0) else {
         panic!("the rest is the device's");
     };
-    let answers = expected.iter().skip(1).cloned().collect();
+    let answers = expected.iter().skip(1).copied().map(Ok).collect();
     lane.answer(batch, answers);
-    let got: Vec<_> = pushed.tickets.into_iter().map(Ticket::wait).collect();
+    let mut got = Vec::new();
+    tickets.take_into(&mut got).unwrap();
     assert_eq!(got, expected);
     assert_eq!(gate.state().jobs, 0);
 }

@@ -39,7 +39,7 @@ fn routes(routing: Routing, devices: &[(u32, u32)]) -> Routes {
     let mut routes = Routes::new(&config, 1);
     routes.set_cpu(&costs(0, 100), jobs(1));
     for (slot, (fixed, job)) in devices.iter().enumerate() {
-        routes.add(&format!("device {slot}"));
+        routes.add(&format!("device {slot}"), &Arc::default());
         routes.ready(slot, &costs(*fixed, *job), limits(1_024, 2));
     }
     routes

@@ -50,7 +50,7 @@ fn bounds_hold_in_jobs_and_in_bytes() {
     assert_eq!(gate.admit(&load(40)), Ok(()));
     assert!(matches!(gate.admit(&load(0)), Err(Refusal::Full(state)) if state.jobs == 2));
     gate.release([load(60), load(40)]);
-    assert_eq!(gate.admit_some([50, 50, 1].map(load).iter()), 2);
+    assert_eq!(gate.admit_some([50, 50, 1].map(load).into_iter()), 2);
     assert_eq!(gate.state().peak_bytes, 100);
 }
 
@@ -66,7 +66,7 @@ fn bound_holds_in_work_but_lets_one_job_through() {
     assert_eq!(gate.admit(&work(101)), Ok(()));
     assert!(matches!(gate.admit(&work(0)), Err(Refusal::Full(_))));
     gate.release([work(101)]);
-    assert_eq!(gate.admit_some([60, 40, 1].map(work).iter()), 2);
+    assert_eq!(gate.admit_some([60, 40, 1].map(work).into_iter()), 2);
     assert_eq!(gate.state().work, Duration::from_nanos(100));
     gate.shrink(1, 40);
     assert_eq!(gate.admit(&work(40)), Ok(()));
@@ -110,8 +110,12 @@ fn a_caller_keeps_to_its_quota_and_holds_nobody_up() {
 fn earlier_classes_are_let_in_first() {
     let gate = gate(4, 100);
     let [vote, block, gossip] = Priority::ALL.map(of);
-    assert_eq!(gate.admit_some([gossip; 4].iter()), 3, "a quarter is kept");
-    assert_eq!(gate.admit_some([block, block].iter()), 1);
+    assert_eq!(
+        gate.admit_some([gossip; 4].into_iter()),
+        3,
+        "a quarter is kept"
+    );
+    assert_eq!(gate.admit_some([block, block].into_iter()), 1);
     let mut gossip_waits = pin!(gate.admit_in_turn(&gossip, None));
     let mut block_waits = pin!(gate.admit_in_turn(&block, None));
     let mut vote_waits = pin!(gate.admit_in_turn(&vote, None));

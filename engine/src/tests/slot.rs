@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use crate::gate::Load;
 use crate::options::Priority;
-use crate::slot::Slot;
+use crate::sheaf::Sheaf;
+use crate::slot::{Slot, Terms};
 
 #[test]
 fn a_claim_is_kept_in_few_bytes() {
@@ -14,19 +15,22 @@ fn a_claim_is_kept_in_few_bytes() {
         priority: Priority::Pool,
         ..Load::default()
     };
-    let slot: Slot<u8> = Slot::new(now, Some(now + Duration::from_micros(7)), &load);
-    assert_eq!(slot.deadline(), Some(now + Duration::from_micros(7)));
-    assert_eq!((slot.caller(), slot.priority()), (Some(0), Priority::Pool));
+    let terms = Terms::new(now, Some(now + Duration::from_micros(7)), &load);
+    assert_eq!(terms.deadline(), Some(now + Duration::from_micros(7)));
+    assert_eq!(
+        (terms.caller(), terms.priority()),
+        (Some(0), Priority::Pool)
+    );
     // A deadline that has passed stays one.
-    let slot: Slot<u8> = Slot::new(now, now.checked_sub(Duration::from_secs(1)), &load);
-    assert!(slot.deadline().is_some_and(|deadline| deadline > now));
-    let slot: Slot<u8> = Slot::new(now, None, &Load::default());
-    assert_eq!((slot.deadline(), slot.caller()), (None, None));
+    let terms = Terms::new(now, now.checked_sub(Duration::from_secs(1)), &load);
+    assert!(terms.deadline().is_some_and(|deadline| deadline > now));
+    let terms = Terms::new(now, None, &Load::default());
+    assert_eq!((terms.deadline(), terms.caller()), (None, None));
 }
 
 #[test]
 fn the_first_answer_counts_and_is_taken_once() {
-    let slot = Slot::new(Instant::now(), None, &Load::default());
+    let slot = Slot::new(Terms::new(Instant::now(), None, &Load::default()));
     assert!(slot.is_open() && slot.take().is_none());
     slot.fill(1);
     slot.fill(2);
@@ -34,4 +38,19 @@ fn the_first_answer_counts_and_is_taken_once() {
     assert_eq!((slot.take(), slot.take()), (Some(1), None));
     slot.fill(3);
     assert_eq!(slot.take(), None);
+}
+
+#[test]
+fn a_sheaf_is_full_when_every_place_has_its_first_answer() {
+    let terms = Terms::new(Instant::now(), None, &Load::default());
+    let sheaf: Sheaf<u8> = Sheaf::new(terms, 4);
+    let ids: std::collections::BTreeSet<_> = (0..4).map(|index| sheaf.id(index)).collect();
+    assert_eq!(ids.len(), 4);
+    sheaf.fill([(2, 20), (0, 0), (2, 21)]);
+    assert_eq!((sheaf.is_full(), sheaf.open()), (false, vec![1, 3]));
+    sheaf.fill([(1, 10), (3, 30), (9, 90)]);
+    assert_eq!((sheaf.is_full(), sheaf.open()), (true, vec![]));
+    assert_eq!(*sheaf.take(), [0, 10, 20, 30].map(Some));
+    sheaf.fill([(0, 1)]);
+    assert!(sheaf.is_full() && sheaf.take().is_empty());
 }

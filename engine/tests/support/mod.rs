@@ -180,3 +180,38 @@ impl Kernel for Toy {
         .collect()
     }
 }
+
+/// The same under another name: a kernel beside the first, with a queue of its own.
+#[allow(dead_code)]
+pub struct Second;
+
+impl Kernel for Second {
+    type Job = ToyJob;
+    type Output = u64;
+    type State = ();
+    const NAME: &'static str = "second toy";
+
+    fn job_bytes(job: &ToyJob) -> usize {
+        Toy::job_bytes(job)
+    }
+
+    fn group(job: &ToyJob) -> u64 {
+        Toy::group(job)
+    }
+
+    fn fingerprint(job: &ToyJob, hasher: &mut impl Hasher) -> bool {
+        Toy::fingerprint(job, hasher)
+    }
+
+    fn same(one: &ToyJob, other: &ToyJob) -> bool {
+        Toy::same(one, other)
+    }
+
+    fn run_cpu(job: &ToyJob) -> u64 {
+        Toy::run_cpu(job)
+    }
+
+    fn known_answers() -> Vec<(ToyJob, u64)> {
+        Toy::known_answers()
+    }
+}

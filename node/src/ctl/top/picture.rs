@@ -67,6 +67,7 @@ pub(super) struct Backend {
     /// Seconds.
     pub(super) queue: Spread,
     pub(super) kernel_time: Spread,
+    pub(super) transfer: Spread,
     pub(super) total: Spread,
     /// Since the engine started.
     pub(super) fallbacks: f64,
@@ -161,6 +162,7 @@ impl Picture {
                 "batch_jobs": spread(&backend.batch),
                 "queue_seconds": spread(&backend.queue),
                 "kernel_seconds": spread(&backend.kernel_time),
+                "transfer_seconds": spread(&backend.transfer),
                 "total_seconds": spread(&backend.total),
                 "fallbacks": backend.fallbacks, "confirmations": backend.confirmations,
                 "audits": backend.audits, "mismatches": backend.mismatches,
@@ -256,6 +258,7 @@ impl Look<'_> {
             batch: self.spread("batch_jobs", labels),
             queue: self.spread("queue_seconds", labels),
             kernel_time: self.spread("kernel_seconds", labels),
+            transfer: self.spread("transfer_seconds", labels),
             total: self.spread("total_seconds", labels),
             fallbacks: since_start("backend_fallbacks_total"),
             confirmations: since_start("backend_confirmations_total"),
