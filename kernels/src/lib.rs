@@ -7,6 +7,7 @@
 //! | [`mldsa`] | ML-DSA verification (FIPS 204), portable and on a GPU |
 //! | [`edwards25519`] | edwards25519 and ristretto255 in batches; Ed25519 verification |
 //! | [`field`] | prime fields of 256 bits: BN254's and secp256k1's scalar and base fields |
+//! | [`curve`] | short Weierstrass curves with a = 0: group law over lanes, sums of multiples as shaders |
 //! | [`pedersen`] | Pedersen commitments over BN254 G1: hashing to the curve, fixed bases, batches |
 //! | [`poseidon`] | Poseidon and Poseidon2 over BN254: hashes, Merkle roots and paths |
 //! | [`ring`] | ring signatures: CLSAG, LSAG |
@@ -23,7 +24,7 @@ extern crate self as pars_kernels;
 struct Readme;
 
 pub mod cpu;
-mod curve;
+pub mod curve;
 pub mod edwards25519;
 pub mod field;
 #[cfg(feature = "gpu")]

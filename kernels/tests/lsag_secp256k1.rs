@@ -1,14 +1,14 @@
-//! LSAG on secp256k1 at every level of this processor: what is signed verifies, whatever is changed does not, one key has one image.
+//! LSAG on secp256k1 at every level of this processor and on every adapter: what is signed verifies, whatever is changed does not, one key has one image.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-use pars_kernels::{
-    cpu::Level,
-    ring::{
-        Members, RingError,
-        lsag_secp256k1::{
-            Job, LsagMembers, hash_to_point, key_image, known_answers, public_key, sign, verify,
-            verify_batch_at,
-        },
+mod common;
+
+use common::backends::levels;
+use pars_kernels::ring::{
+    Members, RingError,
+    lsag_secp256k1::{
+        Job, LsagMembers, hash_to_point, key_image, known_answers, public_key, sign, verify,
+        verify_batch_at,
     },
 };
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
@@ -16,8 +16,28 @@ use rand::{RngExt, SeedableRng, rngs::SmallRng};
 const ORDER: &str = "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141";
 const MODULUS: &str = "fffffffffffffffffffffffffffffffffffffffffffffffffffffffefffffc2f";
 
-fn levels() -> impl Iterator<Item = Level> {
-    Level::ALL.into_iter().filter(|level| level.is_available())
+/// The verdicts of each back end; jobs are asked twice, so that prepared members come again.
+fn everywhere(jobs: &[&Job]) -> Vec<(String, Vec<bool>)> {
+    let mut all = Vec::new();
+    for level in levels() {
+        let members = LsagMembers::new(256);
+        for _ in 0..2 {
+            let verdicts = verify_batch_at(level, jobs, &members);
+            all.push((level.to_string(), verdicts));
+        }
+    }
+    #[cfg(feature = "gpu")]
+    common::devices::each(|device| {
+        use pars_kernels::ring::lsag_secp256k1::gpu::BatchVerifier;
+        let mut verifier = BatchVerifier::new(device).unwrap();
+        let members = LsagMembers::new(256);
+        for _ in 0..2 {
+            let verdicts = verifier.verify(jobs, &members).unwrap();
+            all.push((device.info().to_string(), verdicts));
+        }
+        assert_eq!(verifier.verify(&[], &members), Ok(vec![]));
+    });
+    all
 }
 
 fn secret(rng: &mut SmallRng) -> [u8; 32] {
@@ -128,13 +148,16 @@ fn whatever_is_changed_is_refused() {
     }
     // A scalar plus n fits 32 bytes only below 2^129, so that n itself, in place of zero, stands for all of them.
     let jobs: Vec<&Job> = cases.iter().map(|(_, _, job)| job).collect();
+    for (by, verdicts) in everywhere(&jobs) {
+        assert_eq!(verdicts.len(), cases.len());
+        for (verdict, (name, expected, _)) in verdicts.iter().zip(&cases) {
+            assert_eq!(verdict, expected, "{by}: {name}");
+        }
+    }
     for level in levels() {
         let members = LsagMembers::new(64);
         for _ in 0..2 {
-            let verdicts = verify_batch_at(level, &jobs, &members);
-            for (verdict, (name, expected, _)) in verdicts.iter().zip(&cases) {
-                assert_eq!(verdict, expected, "{level}: {name}");
-            }
+            verify_batch_at(level, &jobs, &members);
         }
         let stats = members.stats();
         assert!(stats.hits > 0 && stats.entries <= 8, "{stats:?}");
@@ -163,12 +186,10 @@ fn rings_of_every_size_side_by_side() {
         expected.push(count % 4 != 3);
     }
     let jobs: Vec<&Job> = jobs.iter().collect();
+    for (by, verdicts) in everywhere(&jobs) {
+        assert_eq!(verdicts, expected, "{by}");
+    }
     for level in levels() {
-        assert_eq!(
-            verify_batch_at(level, &jobs, &Members::new(0)),
-            expected,
-            "{level}"
-        );
         assert!(verify_batch_at(level, &[], &Members::new(0)).is_empty());
     }
     assert!(verify(jobs[0]) && !verify(jobs[3]));
@@ -190,11 +211,8 @@ fn every_member_can_sign() {
         })
         .collect();
     let jobs: Vec<&Job> = jobs.iter().collect();
-    for level in levels() {
-        assert_eq!(
-            verify_batch_at(level, &jobs, &LsagMembers::new(64)),
-            [true; 9]
-        );
+    for (by, verdicts) in everywhere(&jobs) {
+        assert_eq!(verdicts, [true; 9], "{by}");
     }
 }
 
@@ -320,15 +338,40 @@ fn known_answers_hold_at_every_level() {
     let (jobs, expected): (Vec<Job>, Vec<bool>) = known_answers().into_iter().unzip();
     assert_eq!(expected.len(), 8);
     let jobs: Vec<&Job> = jobs.iter().collect();
-    for level in levels() {
-        assert_eq!(
-            verify_batch_at(level, &jobs, &LsagMembers::new(64)),
-            expected,
-            "{level}"
-        );
+    for (by, verdicts) in everywhere(&jobs) {
+        assert_eq!(verdicts, expected, "{by}");
     }
     let secrets = [[1; 32], [2; 32], [3; 32]];
     let ring = secrets.map(|key| public_key(&key).unwrap());
     let signature = sign(&ring, b"pars", 2, &secrets[2], &[7; 32]).unwrap();
     assert_eq!(&Job::new(&ring, b"pars", &signature).unwrap(), jobs[1]);
+}
+
+/// Small batches of sums, so that rings of one call walk in many cohorts; a device that does nothing or is lost gives no verdict.
+#[cfg(feature = "gpu")]
+#[test]
+fn devices_walk_in_cohorts_and_fail_as_errors() {
+    use pars_kernels::gpu::{Device, GpuError};
+    use pars_kernels::ring::lsag_secp256k1::gpu::{BatchVerifier, CurveError, Tuning};
+    let (known, verdicts): (Vec<Job>, Vec<bool>) = known_answers().into_iter().unzip();
+    let jobs: Vec<&Job> = known.iter().cycle().take(37).collect();
+    let expected: Vec<bool> = verdicts.iter().copied().cycle().take(37).collect();
+    common::devices::each(|device| {
+        let mut tuning = Tuning::of(device);
+        tuning.max_batch = 5;
+        tuning.reverse = true;
+        let mut verifier = BatchVerifier::with_tuning(device, tuning).unwrap();
+        let found = verifier.verify(&jobs, &LsagMembers::new(64));
+        assert_eq!(found, Ok(expected.clone()));
+    });
+    let device = Device::noop().unwrap();
+    let mut verifier = BatchVerifier::new(&device).unwrap();
+    let error = verifier.verify(&jobs, &LsagMembers::new(64)).unwrap_err();
+    assert!(matches!(error, CurveError::Unfinished { .. }), "{error}");
+    device.destroy();
+    let error = verifier.verify(&jobs, &LsagMembers::new(64)).unwrap_err();
+    assert!(
+        matches!(error, CurveError::Gpu(GpuError::Lost { .. })),
+        "{error}"
+    );
 }

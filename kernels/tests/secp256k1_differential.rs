@@ -1,22 +1,18 @@
-//! Random, damaged and extreme signatures against libsecp256k1, at every level of this processor.
+//! Random, damaged and extreme signatures against libsecp256k1, at every level of this processor and on every adapter.
 //!
 //! `PARS_SECP256K1_ROUNDS` sets the number of signatures (256 by default; 1,000,000 in a long run).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-use pars_kernels::{
-    cpu::Level,
-    secp256k1::{RecoverJob, Signature, ecdsa, recover_batch_at, schnorr},
-};
+mod common;
+
+use common::backends::Backends;
+use pars_kernels::secp256k1::{RecoverJob, Signature, ecdsa, schnorr};
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use secp256k1::{Keypair, Message, PublicKey, SecretKey, XOnlyPublicKey};
 
 /// Signatures of a run.
 fn rounds() -> usize {
     std::env::var("PARS_SECP256K1_ROUNDS").map_or(256, |text| text.parse().unwrap())
-}
-
-fn levels() -> impl Iterator<Item = Level> {
-    Level::ALL.into_iter().filter(|level| level.is_available())
 }
 
 /// Bytes that are random, or near zero or the order of the group.
@@ -53,6 +49,7 @@ fn secret(rng: &mut SmallRng) -> SecretKey {
 #[test]
 fn recovery_and_verification_agree_with_libsecp256k1() {
     let mut rng = SmallRng::seed_from_u64(11);
+    let mut backends = Backends::open();
     let mut left = rounds();
     let (mut recovered, mut refused, mut valid, mut invalid) = (0, 0, 0, 0);
     while left > 0 {
@@ -102,17 +99,15 @@ fn recovery_and_verification_agree_with_libsecp256k1() {
         }
         let recoveries: Vec<&RecoverJob> = recoveries.iter().collect();
         let verifications: Vec<&ecdsa::VerifyJob> = verifications.iter().collect();
-        for level in levels() {
-            let ours: Vec<_> = recover_batch_at(level, &recoveries)
+        for (by, ours) in backends.recover(&recoveries) {
+            let ours: Vec<_> = ours
                 .iter()
                 .map(|key| key.map(|key| key.to_compressed()))
                 .collect();
-            assert_eq!(ours, keys, "{level}");
-            assert_eq!(
-                ecdsa::verify_batch_at(level, &verifications),
-                verdicts,
-                "{level}"
-            );
+            assert_eq!(ours, keys, "{by}");
+        }
+        for (by, ours) in backends.ecdsa(&verifications) {
+            assert_eq!(ours, verdicts, "{by}");
         }
         recovered += keys.iter().flatten().count();
         refused += keys.iter().filter(|key| key.is_none()).count();
@@ -125,6 +120,7 @@ fn recovery_and_verification_agree_with_libsecp256k1() {
 #[test]
 fn schnorr_agrees_with_libsecp256k1() {
     let mut rng = SmallRng::seed_from_u64(12);
+    let mut backends = Backends::open();
     let mut left = rounds();
     let (mut valid, mut invalid) = (0, 0);
     while left > 0 {
@@ -154,8 +150,8 @@ fn schnorr_agrees_with_libsecp256k1() {
             verdicts.push(theirs);
         }
         let jobs: Vec<&schnorr::VerifyJob> = jobs.iter().collect();
-        for level in levels() {
-            assert_eq!(schnorr::verify_batch_at(level, &jobs), verdicts, "{level}");
+        for (by, ours) in backends.schnorr(&jobs) {
+            assert_eq!(ours, verdicts, "{by}");
         }
         valid += verdicts.iter().filter(|valid| **valid).count();
         invalid += verdicts.iter().filter(|valid| !**valid).count();

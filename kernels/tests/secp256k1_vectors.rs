@@ -1,14 +1,14 @@
-//! Official vectors of ECDSA, BIP-340 and recovery, at every level of this processor.
+//! Official vectors of ECDSA, BIP-340 and recovery, at every level of this processor and on every adapter.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod common;
 
-use common::vectors::{bytes, folder, list};
-use pars_kernels::{
-    cpu::Level,
-    secp256k1::{
-        InputError, RecoverJob, Signature, ecdsa, hash_to_curve_at, recover_addresses_at, schnorr,
-    },
+use common::{
+    backends::{Backends, levels},
+    vectors::{bytes, folder, list},
+};
+use pars_kernels::secp256k1::{
+    InputError, RecoverJob, Signature, ecdsa, hash_to_curve_at, recover_addresses_at, schnorr,
 };
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -24,18 +24,14 @@ fn file(name: &str) -> Option<Value> {
     Some(serde_json::from_slice(&text).unwrap())
 }
 
-fn levels() -> impl Iterator<Item = Level> {
-    Level::ALL.into_iter().filter(|level| level.is_available())
-}
-
-/// Verifies jobs together at every level; `None` is a job that the input check refused.
+/// Verifies jobs together on every back end; `None` is a job that the input check refused.
 fn ecdsa_verdicts(jobs: &[Option<ecdsa::VerifyJob>], expected: &[bool], names: &[String]) {
     let present: Vec<&ecdsa::VerifyJob> = jobs.iter().flatten().collect();
-    for level in levels() {
-        let mut verdicts = ecdsa::verify_batch_at(level, &present).into_iter();
+    for (by, verdicts) in Backends::open().ecdsa(&present) {
+        let mut verdicts = verdicts.into_iter();
         for ((job, expected), name) in jobs.iter().zip(expected).zip(names) {
             let verdict = job.is_some() && verdicts.next().unwrap();
-            assert_eq!(verdict, *expected, "{level}: {name}");
+            assert_eq!(verdict, *expected, "{by}: {name}");
         }
     }
 }
@@ -96,10 +92,10 @@ fn bip340() {
         .collect();
     assert_eq!(jobs.len(), 19);
     let list: Vec<&schnorr::VerifyJob> = jobs.iter().map(|(job, _)| job).collect();
-    for level in levels() {
-        let verdicts = schnorr::verify_batch_at(level, &list);
+    for (by, verdicts) in Backends::open().schnorr(&list) {
+        assert_eq!(verdicts.len(), jobs.len());
         for (i, (verdict, (_, expected))) in verdicts.iter().zip(&jobs).enumerate() {
-            assert_eq!(verdict, expected, "{level}: {i}");
+            assert_eq!(verdict, expected, "{by}: {i}");
         }
     }
 }
@@ -109,18 +105,24 @@ fn geth_recovery() {
     let Some(file) = file("evm-precompiles/geth_ecRecover.json") else {
         return;
     };
+    let (mut jobs, mut addresses) = (Vec::new(), Vec::new());
     for test in list(&file) {
         let expected = bytes(&test["Expected"]);
-        let Ok(job) = RecoverJob::from_precompile_input(&bytes(&test["Input"])) else {
-            assert!(expected.is_empty(), "{}", test["Name"]);
-            continue;
-        };
-        for level in levels() {
-            let address = recover_addresses_at(level, &[&job])[0];
-            match address {
-                Some(address) => assert_eq!(address[..], expected[12..], "{}", test["Name"]),
-                None => assert!(expected.is_empty(), "{}", test["Name"]),
+        match RecoverJob::from_precompile_input(&bytes(&test["Input"])) {
+            Ok(job) => {
+                jobs.push(job);
+                addresses.push(expected);
             }
+            Err(_) => assert!(expected.is_empty(), "{}", test["Name"]),
+        }
+    }
+    assert!(!jobs.is_empty());
+    let jobs: Vec<&RecoverJob> = jobs.iter().collect();
+    for (by, found) in Backends::open().addresses(&jobs) {
+        assert_eq!(found.len(), jobs.len());
+        for (found, expected) in found.iter().zip(&addresses) {
+            let output = found.map_or(vec![], |address| [&[0; 12], &address[..]].concat());
+            assert_eq!(output, *expected, "{by}");
         }
     }
 }

@@ -3,6 +3,7 @@
 //! | who | what |
 //! |---|---|
 //! | `pars-portable`, `pars-avx2`, `pars-avx512` | the kernel at one level, the batch at once |
+//! | `pars-gpu` | the shaders on the first adapter, hardware before software, in batches that fill it; nothing where there is none |
 //! | `libsecp256k1` | the C library through the crate `secp256k1`, one after another; for LSAG the same equations from its public operations |
 //! | `k256` | the pure Rust crate, one after another |
 
@@ -15,15 +16,45 @@ use ::secp256k1::{
 use criterion::Criterion;
 use pars_kernels::{
     cpu::Level,
+    gpu::{Device, DeviceType, adapters},
     ring::{Members, Scheme, Transcript, lsag_secp256k1},
-    secp256k1::{self as ours, RecoverJob, ecdsa, schnorr},
+    secp256k1::{self as ours, RecoverJob, ecdsa, gpu::BatchVerifier, schnorr},
 };
+use std::{cell::RefCell, time::Duration};
 
 /// Batch sizes.
 const BATCHES: [usize; 3] = [1, 64, 1_024];
 /// Rings in a batch, and their members.
 const RINGS: [usize; 2] = [1, 32];
 const RING: usize = 16;
+
+/// Batches for a device: jobs, and rings.
+const DEVICE_BATCHES: [usize; 2] = [1_024, 65_536];
+const DEVICE_RINGS: usize = 1_024;
+/// Batches for a software driver.
+const SOFTWARE_BATCH: usize = 1_024;
+const SOFTWARE_RINGS: usize = 32;
+
+/// The first adapter, hardware before software, and whether it is hardware.
+fn device() -> Option<(Device, bool)> {
+    let mut found = adapters();
+    found.sort_by_key(|adapter| adapter.info().device_type == DeviceType::Cpu);
+    let adapter = found.first()?;
+    let hardware = adapter.info().device_type != DeviceType::Cpu;
+    eprintln!("pars-gpu is {}", adapter.info());
+    Some((adapter.open(Duration::from_secs(60)).unwrap(), hardware))
+}
+
+/// Items for each batch of a device, made by repeating those there are.
+fn device_batches<T: Clone>(all: &[T], hardware: bool) -> Vec<Vec<T>> {
+    let sizes = if hardware {
+        &DEVICE_BATCHES[..]
+    } else {
+        &[SOFTWARE_BATCH]
+    };
+    let batch = |size: &usize| all.iter().cycle().take(*size).cloned().collect();
+    sizes.iter().map(batch).collect()
+}
 
 /// A signature in all forms that the groups need.
 #[derive(Clone)]
@@ -71,13 +102,33 @@ fn levels() -> impl Iterator<Item = Level> {
 
 pub fn bench(criterion: &mut Criterion) {
     let all = signed(BATCHES[2]);
-    recover(criterion, &all);
-    verify_ecdsa(criterion, &all);
-    verify_schnorr(criterion, &all);
-    lsag(criterion);
+    let device = device();
+    let device = device.as_ref();
+    recover(criterion, &all, device);
+    verify_ecdsa(criterion, &all, device);
+    verify_schnorr(criterion, &all, device);
+    lsag(criterion, device);
 }
 
-fn recover(criterion: &mut Criterion, all: &[Signed]) {
+fn recovery(item: &Signed) -> RecoverJob {
+    let signature = ours::Signature::from_bytes(&item.signature).unwrap();
+    RecoverJob::new(&item.hash, item.odd.into(), signature).unwrap()
+}
+
+fn is_key_of((key, item): (&Option<ours::Point>, &Signed)) -> bool {
+    key.is_some_and(|key| key.to_uncompressed() == item.key.serialize_uncompressed()[1..])
+}
+
+fn verification(item: &Signed) -> ecdsa::VerifyJob {
+    let signature = ours::Signature::from_bytes(&item.signature).unwrap();
+    ecdsa::VerifyJob::new(&item.key.serialize(), &item.hash, signature).unwrap()
+}
+
+fn schnorr_verification(item: &Signed) -> schnorr::VerifyJob {
+    schnorr::VerifyJob::new(&item.x_only, &item.hash, &item.schnorr)
+}
+
+fn recover(criterion: &mut Criterion, all: &[Signed], device: Option<&(Device, bool)>) {
     let mut group = criterion.benchmark_group("secp256k1/recover");
     for size in BATCHES {
         let items = &all[..size];
@@ -88,25 +139,23 @@ fn recover(criterion: &mut Criterion, all: &[Signed]) {
                 items,
                 &true,
                 |items| {
-                    let jobs: Vec<RecoverJob> = items
-                        .iter()
-                        .map(|item| {
-                            let signature = ours::Signature::from_bytes(&item.signature).unwrap();
-                            RecoverJob::new(&item.hash, item.odd.into(), signature).unwrap()
-                        })
-                        .collect();
+                    let jobs: Vec<RecoverJob> = items.iter().map(recovery).collect();
                     let jobs: Vec<&RecoverJob> = jobs.iter().collect();
-                    ours::recover_batch_at(level, &jobs)
-                        .iter()
-                        .zip(items)
-                        .map(|(key, item)| {
-                            key.is_some_and(|key| {
-                                key.to_uncompressed() == item.key.serialize_uncompressed()[1..]
-                            })
-                        })
-                        .collect()
+                    let keys = ours::recover_batch_at(level, &jobs);
+                    keys.iter().zip(items).map(is_key_of).collect()
                 },
             );
+        }
+    }
+    if let Some((device, hardware)) = device {
+        let verifier = RefCell::new(BatchVerifier::new(device).unwrap());
+        for items in device_batches(all, *hardware) {
+            row(&mut group, "pars-gpu", &items, &true, |items| {
+                let jobs: Vec<RecoverJob> = items.iter().map(recovery).collect();
+                let jobs: Vec<&RecoverJob> = jobs.iter().collect();
+                let keys = verifier.borrow_mut().recover(&jobs).unwrap();
+                keys.iter().zip(items).map(is_key_of).collect()
+            });
         }
     }
     let items = &all[..BATCHES[1]];
@@ -134,7 +183,7 @@ fn recover(criterion: &mut Criterion, all: &[Signed]) {
     group.finish();
 }
 
-fn verify_ecdsa(criterion: &mut Criterion, all: &[Signed]) {
+fn verify_ecdsa(criterion: &mut Criterion, all: &[Signed], device: Option<&(Device, bool)>) {
     let mut group = criterion.benchmark_group("secp256k1/ecdsa");
     for size in BATCHES {
         let items = &all[..size];
@@ -145,17 +194,20 @@ fn verify_ecdsa(criterion: &mut Criterion, all: &[Signed]) {
                 items,
                 &true,
                 |items| {
-                    let jobs: Vec<ecdsa::VerifyJob> = items
-                        .iter()
-                        .map(|item| {
-                            let signature = ours::Signature::from_bytes(&item.signature).unwrap();
-                            ecdsa::VerifyJob::new(&item.key.serialize(), &item.hash, signature)
-                                .unwrap()
-                        })
-                        .collect();
+                    let jobs: Vec<ecdsa::VerifyJob> = items.iter().map(verification).collect();
                     ecdsa::verify_batch_at(level, &jobs.iter().collect::<Vec<_>>())
                 },
             );
+        }
+    }
+    if let Some((device, hardware)) = device {
+        let verifier = RefCell::new(BatchVerifier::new(device).unwrap());
+        for items in device_batches(all, *hardware) {
+            row(&mut group, "pars-gpu", &items, &true, |items| {
+                let jobs: Vec<ecdsa::VerifyJob> = items.iter().map(verification).collect();
+                let jobs: Vec<_> = jobs.iter().collect();
+                verifier.borrow_mut().verify_ecdsa(&jobs).unwrap()
+            });
         }
     }
     row(
@@ -178,7 +230,7 @@ fn verify_ecdsa(criterion: &mut Criterion, all: &[Signed]) {
     group.finish();
 }
 
-fn verify_schnorr(criterion: &mut Criterion, all: &[Signed]) {
+fn verify_schnorr(criterion: &mut Criterion, all: &[Signed], device: Option<&(Device, bool)>) {
     let mut group = criterion.benchmark_group("secp256k1/schnorr");
     for size in BATCHES {
         let items = &all[..size];
@@ -189,15 +241,22 @@ fn verify_schnorr(criterion: &mut Criterion, all: &[Signed]) {
                 items,
                 &true,
                 |items| {
-                    let jobs: Vec<schnorr::VerifyJob> = items
-                        .iter()
-                        .map(|item| {
-                            schnorr::VerifyJob::new(&item.x_only, &item.hash, &item.schnorr)
-                        })
-                        .collect();
+                    let jobs: Vec<schnorr::VerifyJob> =
+                        items.iter().map(schnorr_verification).collect();
                     schnorr::verify_batch_at(level, &jobs.iter().collect::<Vec<_>>())
                 },
             );
+        }
+    }
+    if let Some((device, hardware)) = device {
+        let verifier = RefCell::new(BatchVerifier::new(device).unwrap());
+        for items in device_batches(all, *hardware) {
+            row(&mut group, "pars-gpu", &items, &true, |items| {
+                let jobs: Vec<schnorr::VerifyJob> =
+                    items.iter().map(schnorr_verification).collect();
+                let jobs: Vec<_> = jobs.iter().collect();
+                verifier.borrow_mut().verify_schnorr(&jobs).unwrap()
+            });
         }
     }
     row(
@@ -288,7 +347,7 @@ fn reduce(bytes: &[u8; 64]) -> [u8; 32] {
         .into()
 }
 
-fn lsag(criterion: &mut Criterion) {
+fn lsag(criterion: &mut Criterion, device: Option<&(Device, bool)>) {
     let mut group = criterion.benchmark_group("lsag16-secp256k1/verify");
     let all = rings(RINGS[1]);
     for size in RINGS {
@@ -304,6 +363,24 @@ fn lsag(criterion: &mut Criterion) {
                 },
             );
         }
+    }
+    if let Some((device, hardware)) = device {
+        let size = if *hardware {
+            DEVICE_RINGS
+        } else {
+            SOFTWARE_RINGS
+        };
+        let jobs: Vec<&lsag_secp256k1::Job> = all
+            .iter()
+            .map(|ring| &ring.job)
+            .cycle()
+            .take(size)
+            .collect();
+        let verifier = RefCell::new(lsag_secp256k1::gpu::BatchVerifier::new(device).unwrap());
+        row(&mut group, "pars-gpu", &jobs, &true, |jobs| {
+            let members = Members::new(0);
+            verifier.borrow_mut().verify(jobs, &members).unwrap()
+        });
     }
     row(&mut group, "libsecp256k1", &all[..1], &true, |rings| {
         rings.iter().map(peer_verifies).collect()

@@ -58,6 +58,21 @@ impl Digits {
         Self::new(window, 0, false)
     }
 
+    /// The biased number in words, lowest first, and in the highest bit whether it is the negative that is meant; for windows of 4 bits.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn words(&self) -> [u32; 5] {
+        let [low, middle, high] = self.biased;
+        // The highest window starts at bit 128.
+        debug_assert!(high < 16);
+        [
+            low as u32,
+            (low >> 32) as u32,
+            middle as u32,
+            (middle >> 32) as u32,
+            high as u32 | u32::from(self.negative) << 31,
+        ]
+    }
+
     /// The digit that counts `2^position`: its size and its sign.
     #[inline(always)]
     fn at(&self, window: u32, position: u32) -> (usize, bool) {

@@ -67,7 +67,7 @@ impl Form {
     }
 
     /// The limbs of a number below 2^256.
-    fn split(self, words: &[u64; 4]) -> Vec<u32> {
+    pub(crate) fn split(self, words: &[u64; 4]) -> Vec<u32> {
         (0..self.limbs())
             .map(|i| {
                 let (word, bit) = (self.bits() * i / 64, self.bits() * i % 64);

@@ -8,11 +8,16 @@
 //! | `point` | points, their bytes, the group law |
 //! | `hash_to_curve` | RFC 9380 for BN254's G1 |
 //! | `fixed_base` | tables of multiples; batches in affine coordinates over lanes |
+//! | `gpu` | batches as a shader |
+//! | `known_answers` | embedded questions for self-tests |
 //!
 //! Variable time: who watches the clock or the cache learns about values and blinding factors.
 
 mod fixed_base;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 mod hash_to_curve;
+mod known_answers;
 mod point;
 #[cfg(test)]
 mod tests;
@@ -112,4 +117,9 @@ pub fn vector_commit(values: &[Fr], blinding: Fr) -> Result<Point, TooMany> {
 /// Whether a commitment opens to a value and a blinding factor.
 pub fn verify_opening(commitment: Point, value: Fr, blinding: Fr) -> bool {
     commit(value, blinding) == commitment
+}
+
+/// Openings with their commitments, known from elsewhere: for self-tests.
+pub fn known_answers() -> Vec<([Fr; 2], Point)> {
+    known_answers::commitments()
 }

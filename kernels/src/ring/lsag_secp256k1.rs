@@ -13,6 +13,9 @@
 //! 3. c_0 and all s are below the order;
 //! 4. c_n = c_0, where no sum on the way is the identity.
 
+#[cfg(feature = "gpu")]
+pub mod gpu;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -98,39 +101,59 @@ pub fn verify_batch_at(level: Level, jobs: &[&Job], members: &LsagMembers) -> Ve
 }
 
 /// A signature whose encodings are good, its members, and where its chain stands.
-struct Ring<'a> {
+struct Ring {
+    /// The job that it is of.
     place: usize,
     members: Vec<Arc<LsagMember>>,
     transcript: Transcript,
-    image: &'a PointTable,
+    image: Point,
     responses: Vec<Fn>,
     first: Fn,
     challenge: Fn,
 }
 
-fn verify_group(level: Level, jobs: &[&Job], members: &LsagMembers) -> Vec<bool> {
+impl Ring {
+    /// The next challenge, from s_i·G + c_i·P_i and s_i·Hp(P_i) + c_i·I; whether neither is the identity.
+    fn advance(&mut self, step: usize, left: Option<Point>, right: Option<Point>) -> bool {
+        let (Some(left), Some(right)) = (left, right) else {
+            return false;
+        };
+        // A ring has at most 128 members.
+        let hash =
+            self.transcript
+                .challenge(step as u16, &left.to_compressed(), &right.to_compressed());
+        self.challenge = wide_scalar(&hash);
+        true
+    }
+
+    /// Whether the chain has come round after a step; the verdict is then whether it closes.
+    fn ends(&self, step: usize, verdicts: &mut [bool]) -> bool {
+        let ends = step + 1 == self.members.len();
+        if ends && let Some(verdict) = verdicts.get_mut(self.place) {
+            *verdict = self.challenge == self.first;
+        }
+        ends
+    }
+}
+
+/// The signatures whose encodings are good.
+fn rings(level: Level, jobs: &[&Job], members: &LsagMembers) -> Vec<Ring> {
     let keys: Vec<[u8; 33]> = jobs.iter().flat_map(|job| job.ring()).copied().collect();
     let mut prepared = members
         .get(&keys, |missing| prepare(level, missing))
         .into_iter();
     let images: Vec<[u8; 33]> = jobs.iter().map(|job| *job.image()).collect();
     let images = decode_compressed(level, &images);
-    let filled: Vec<Point> = images
-        .iter()
-        .map(|image| image.unwrap_or(Point::GENERATOR))
-        .collect();
-    let image_tables = tables(level, &filled);
-
-    let mut rings: Vec<Ring<'_>> = Vec::with_capacity(jobs.len());
-    for (place, job) in jobs.iter().enumerate() {
+    let mut rings = Vec::with_capacity(jobs.len());
+    for (place, (job, image)) in jobs.iter().zip(images).enumerate() {
         // All are taken, so that the next job's come next.
         let members: Vec<_> = prepared.by_ref().take(job.ring().len()).collect();
         let members: Option<Vec<_>> = members.into_iter().collect();
         let responses: Result<Vec<Fn>, _> = job.responses().iter().map(Fn::from_bytes_be).collect();
         let first = Fn::from_bytes_be(job.challenge());
         let distinct = HashSet::<&[u8; 33]>::from_iter(job.ring()).len() == job.ring().len();
-        if let (Some(members), Ok(responses), Ok(first), Some(_), true) =
-            (members, responses, first, images[place], distinct)
+        if let (Some(members), Ok(responses), Ok(first), Some(image), true) =
+            (members, responses, first, image, distinct)
         {
             rings.push(Ring {
                 place,
@@ -141,41 +164,43 @@ fn verify_group(level: Level, jobs: &[&Job], members: &LsagMembers) -> Vec<bool>
                     job.image(),
                     job.message(),
                 ),
-                image: &image_tables[place],
+                image,
                 responses,
                 first,
                 challenge: first,
             });
         }
     }
+    rings
+}
+
+fn verify_group(level: Level, jobs: &[&Job], members: &LsagMembers) -> Vec<bool> {
+    let rings = rings(level, jobs, members);
+    let images: Vec<Point> = rings.iter().map(|ring| ring.image).collect();
+    let images = tables(level, &images);
+    let mut rings: Vec<(Ring, &PointTable)> = rings.into_iter().zip(&images).collect();
     let mut verdicts = vec![false; jobs.len()];
-    let longest = rings.iter().map(|ring| ring.members.len()).max();
+    let longest = rings.iter().map(|(ring, _)| ring.members.len()).max();
     for step in 0..longest.unwrap_or(0) {
         walk(level, step, &mut rings);
         // A chain that has come round is compared; one that met the identity has left.
-        rings.retain(|ring| {
-            let done = step + 1 == ring.members.len();
-            if done {
-                verdicts[ring.place] = ring.challenge == ring.first;
-            }
-            !done
-        });
+        rings.retain(|(ring, _)| !ring.ends(step, &mut verdicts));
     }
     verdicts
 }
 
 /// One step of every chain: from c_i to c_{i+1}. Chains in which a sum is the identity leave the list.
-fn walk(level: Level, step: usize, rings: &mut Vec<Ring<'_>>) {
+fn walk(level: Level, step: usize, rings: &mut Vec<(Ring, &PointTable)>) {
     // Made anew for each step: tables of all members would not fit the cache.
     let points: Vec<Point> = rings
         .iter()
-        .flat_map(|ring| [ring.members[step].key, ring.members[step].hash])
+        .flat_map(|(ring, _)| [ring.members[step].key, ring.members[step].hash])
         .collect();
     let tables = tables(level, &points);
     let (left, right): (Vec<Combination<'_, 1>>, Vec<Combination<'_, 2>>) = rings
         .iter()
         .zip(tables.as_chunks::<2>().0)
-        .map(|(ring, [key, hash])| {
+        .map(|((ring, image), [key, hash])| {
             let (s, c) = (ring.responses[step], ring.challenge);
             let left = Combination {
                 generator: s,
@@ -183,7 +208,7 @@ fn walk(level: Level, step: usize, rings: &mut Vec<Ring<'_>>) {
             };
             let right = Combination {
                 generator: Fn::ZERO,
-                points: [(s, hash), (c, ring.image)],
+                points: [(s, hash), (c, *image)],
             };
             (left, right)
         })
@@ -191,16 +216,9 @@ fn walk(level: Level, step: usize, rings: &mut Vec<Ring<'_>>) {
     let left = sums_with_generator(level, &left);
     let right = sums_of_two(level, &right);
     let mut sums = left.into_iter().zip(right);
-    rings.retain_mut(|ring| {
-        let Some((Some(left), Some(right))) = sums.next() else {
-            return false;
-        };
-        // A ring has at most 128 members.
-        let hash =
-            ring.transcript
-                .challenge(step as u16, &left.to_compressed(), &right.to_compressed());
-        ring.challenge = wide_scalar(&hash);
-        true
+    rings.retain_mut(|(ring, _)| {
+        let (left, right) = sums.next().unwrap_or_default();
+        ring.advance(step, left, right)
     });
 }
 

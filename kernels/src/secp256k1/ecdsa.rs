@@ -1,9 +1,6 @@
 //! ECDSA verification (SEC 1, section 4.1.4).
 
-use super::{
-    InputError, Signature, combine,
-    signature::{Key, points},
-};
+use super::{Claim, Equation, InputError, Signature, combine, signature::Key};
 use crate::{
     cpu::{Level, level},
     field::{batch_inverse, secp256k1::Fn},
@@ -38,6 +35,11 @@ impl VerifyJob {
             signature,
         })
     }
+
+    /// What the sum of the equation has to be.
+    pub(super) fn claim(&self) -> Claim {
+        Claim::Residue(self.signature.r)
+    }
 }
 
 /// Whether each signature is valid: the key is a point of the curve, and the x of `(z G + r Q) / s` is r modulo n.
@@ -56,23 +58,23 @@ pub fn verify_batch_at(level: Level, jobs: &[&VerifyJob]) -> Vec<bool> {
 }
 
 fn verify_chunk(level: Level, jobs: &[&VerifyJob]) -> Vec<bool> {
-    let mut inverses: Vec<Fn> = jobs.iter().map(|job| job.signature.s).collect();
-    batch_inverse(&mut inverses);
-    let keys: Vec<Key> = jobs.iter().map(|job| job.key).collect();
-    let terms =
-        jobs.iter()
-            .zip(inverses)
-            .zip(points(level, &keys))
-            .map(|((job, inverse), point)| {
-                let z = Fn::reduce_bytes_be(&job.hash);
-                Some((z * inverse, job.signature.r * inverse, point?))
-            });
-    combine(level, terms)
+    combine(level, &equations(jobs))
         .into_iter()
         .zip(jobs)
-        .map(|(point, job)| {
-            point
-                .is_some_and(|point| Fn::reduce_bytes_be(&point.x.to_bytes_be()) == job.signature.r)
+        .map(|(sum, job)| job.claim().holds(sum))
+        .collect()
+}
+
+/// (z G + r Q) / s.
+pub(super) fn equations(jobs: &[&VerifyJob]) -> Vec<Equation> {
+    let mut inverses: Vec<Fn> = jobs.iter().map(|job| job.signature.s).collect();
+    batch_inverse(&mut inverses);
+    jobs.iter()
+        .zip(inverses)
+        .map(|(job, inverse)| Equation {
+            generator: Fn::reduce_bytes_be(&job.hash) * inverse,
+            factor: job.signature.r * inverse,
+            key: job.key,
         })
         .collect()
 }

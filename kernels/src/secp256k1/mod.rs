@@ -8,6 +8,7 @@
 //! | `batch` | tables, sums of multiples and square roots of lists, by the code of each level |
 //! | `single`, `ifma` | the base field one element at a time, and in AVX-512 IFMA eight side by side |
 //! | `chains`, `endomorphism` | powers in the base field; factors of 128 bits instead of 256 |
+//! | `gpu` | recovery and verification as shaders |
 //! | `known_answers` | embedded questions for self-tests |
 //! | `point`, `signature` | points, signatures and keys, and their encodings |
 //!
@@ -19,6 +20,8 @@ mod chains;
 pub mod ecdsa;
 mod endomorphism;
 mod error;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 mod hash_to_curve;
 #[cfg(target_arch = "x86_64")]
 mod ifma;
@@ -33,6 +36,7 @@ mod tests;
 
 use crate::cpu::Level;
 use batch::{Combination, sums_with_generator, tables};
+use signature::{Key, points};
 
 pub use crate::field::secp256k1::{Fn, Fp};
 pub use error::InputError;
@@ -46,32 +50,55 @@ pub use recover::{
 pub use signature::Signature;
 pub(crate) use signature::decode_compressed;
 
-/// `a G + b P` for each `(a, b, P)`; nothing for nothing and for the identity.
-fn combine(
-    level: Level,
-    terms: impl Iterator<Item = Option<(Fn, Fn, Point)>>,
-) -> Vec<Option<Point>> {
-    let terms: Vec<_> = terms.collect();
-    let placeholder = (Fn::ONE, Fn::ONE, Point::GENERATOR);
-    let points: Vec<Point> = terms
+/// `generator G + factor P`, P the point of the key: what every verification here has to know.
+#[derive(Clone, Copy, Debug)]
+struct Equation {
+    generator: Fn,
+    factor: Fn,
+    key: Key,
+}
+
+/// What the sum of an equation has to be for a signature to be valid.
+#[derive(Clone, Copy, Debug)]
+enum Claim {
+    /// A point whose x is this modulo n.
+    Residue(Fn),
+    /// A point with this x and an even y.
+    EvenWith(Fp),
+    /// Nothing: the signature is none.
+    Never,
+}
+
+impl Claim {
+    fn holds(self, sum: Option<Point>) -> bool {
+        match (self, sum) {
+            (Self::Residue(r), Some(point)) => Fn::reduce_bytes_be(&point.x.to_bytes_be()) == r,
+            (Self::EvenWith(x), Some(point)) => !point.is_odd() && point.x == x,
+            _ => false,
+        }
+    }
+}
+
+/// The sums of equations: nothing where the key is no point, and for the identity.
+fn combine(level: Level, equations: &[Equation]) -> Vec<Option<Point>> {
+    let keys: Vec<Key> = equations.iter().map(|equation| equation.key).collect();
+    let found = points(level, &keys);
+    let filled: Vec<Point> = found
         .iter()
-        .map(|term| term.unwrap_or(placeholder).2)
+        .map(|point| point.unwrap_or(Point::GENERATOR))
         .collect();
-    let tables = tables(level, &points);
-    let list: Vec<Combination<'_, 1>> = terms
+    let tables = tables(level, &filled);
+    let list: Vec<Combination<'_, 1>> = equations
         .iter()
         .zip(&tables)
-        .map(|(term, table)| {
-            let (generator, factor, _) = term.unwrap_or(placeholder);
-            Combination {
-                generator,
-                points: [(factor, table)],
-            }
+        .map(|(equation, table)| Combination {
+            generator: equation.generator,
+            points: [(equation.factor, table)],
         })
         .collect();
     sums_with_generator(level, &list)
         .into_iter()
-        .zip(&terms)
-        .map(|(sum, term)| term.and(sum))
+        .zip(found)
+        .map(|(sum, point)| point.and(sum))
         .collect()
 }

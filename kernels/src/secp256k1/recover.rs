@@ -1,9 +1,6 @@
 //! ECDSA public-key recovery with the rules of the EVM (Yellow Paper, appendices E.1 and F; SEC 1, section 4.1.6).
 
-use super::{
-    InputError, Point, Signature, combine,
-    signature::{Key, points},
-};
+use super::{Equation, InputError, Point, Signature, combine, signature::Key};
 use crate::{
     cpu::{Level, level},
     field::{
@@ -110,7 +107,7 @@ pub fn recover_addresses_at(level: Level, jobs: &[&RecoverJob]) -> Vec<Option<[u
     addresses_at(level, &recover_batch_at(level, jobs))
 }
 
-fn addresses_at(level: Level, keys: &[Option<Point>]) -> Vec<Option<[u8; 20]>> {
+pub(super) fn addresses_at(level: Level, keys: &[Option<Point>]) -> Vec<Option<[u8; 20]>> {
     let encoded: Vec<[u8; 64]> = keys
         .iter()
         .map(|key| key.map_or([0; 64], |key| key.to_uncompressed()))
@@ -125,26 +122,26 @@ fn addresses_at(level: Level, keys: &[Option<Point>]) -> Vec<Option<[u8; 20]>> {
 }
 
 fn recover_chunk(level: Level, jobs: &[&RecoverJob]) -> Vec<Option<Point>> {
+    combine(level, &equations(jobs))
+}
+
+/// Q = (s R - z G) / r.
+pub(super) fn equations(jobs: &[&RecoverJob]) -> Vec<Equation> {
     let mut inverses: Vec<Fn> = jobs.iter().map(|job| job.signature.r).collect();
     batch_inverse(&mut inverses);
-    let keys: Vec<Key> = jobs
-        .iter()
-        .map(|job| {
+    jobs.iter()
+        .zip(inverses)
+        .map(|(job, inverse)| {
+            let z = Fn::reduce_bytes_be(&job.hash);
             // r is below n, and n below p.
             let x = Fp::from_limbs(job.signature.r.to_limbs()).unwrap_or_default();
-            Key::compressed(x, job.odd)
+            Equation {
+                generator: -(z * inverse),
+                factor: job.signature.s * inverse,
+                key: Key::compressed(x, job.odd),
+            }
         })
-        .collect();
-    // Q = (s R - z G) / r.
-    let terms =
-        jobs.iter()
-            .zip(inverses)
-            .zip(points(level, &keys))
-            .map(|((job, inverse), point)| {
-                let z = Fn::reduce_bytes_be(&job.hash);
-                Some((-(z * inverse), job.signature.s * inverse, point?))
-            });
-    combine(level, terms)
+        .collect()
 }
 
 /// Recoveries with their addresses, known from elsewhere: for self-tests.

@@ -1,10 +1,6 @@
 //! Schnorr verification (BIP-340).
 
-use super::{
-    combine,
-    point::is_odd,
-    signature::{Key, points},
-};
+use super::{Claim, Equation, combine, signature::Key};
 use crate::{
     cpu::{Level, level},
     field::secp256k1::{Fn, Fp},
@@ -48,6 +44,12 @@ impl VerifyJob {
         ))
     }
 
+    /// What the sum of the equation has to be.
+    pub(super) fn claim(&self) -> Claim {
+        self.parse()
+            .map_or(Claim::Never, |(r, _, _)| Claim::EvenWith(r))
+    }
+
     /// e, the challenge.
     fn challenge(&self) -> Fn {
         // SHA-256 after the two hashes of the tag, which fill its first block.
@@ -83,25 +85,23 @@ pub fn verify_batch_at(level: Level, jobs: &[&VerifyJob]) -> Vec<bool> {
 }
 
 fn verify_chunk(level: Level, jobs: &[&VerifyJob]) -> Vec<bool> {
-    let parsed: Vec<Option<(Fp, Fn, Fp)>> = jobs.iter().map(|job| job.parse()).collect();
-    let keys: Vec<Key> = parsed
-        .iter()
-        .map(|parsed| Key::compressed(parsed.map_or(Fp::ZERO, |(_, _, x)| x), false))
-        .collect();
-    let terms = jobs
-        .iter()
-        .zip(&parsed)
-        .zip(points(level, &keys))
-        .map(|((job, parsed), point)| {
-            let (_, s, _) = (*parsed)?;
-            Some((s, -job.challenge(), point?))
-        });
-    combine(level, terms)
+    combine(level, &equations(jobs))
         .into_iter()
-        .zip(&parsed)
-        .map(|(point, parsed)| match (point, parsed) {
-            (Some(point), Some((r, _, _))) => !is_odd(point.y) && point.x == *r,
-            _ => false,
+        .zip(jobs)
+        .map(|(sum, job)| job.claim().holds(sum))
+        .collect()
+}
+
+/// s G - e P; any for jobs with a number out of range.
+pub(super) fn equations(jobs: &[&VerifyJob]) -> Vec<Equation> {
+    jobs.iter()
+        .map(|job| {
+            let (_, s, x) = job.parse().unwrap_or_default();
+            Equation {
+                generator: s,
+                factor: -job.challenge(),
+                key: Key::compressed(x, false),
+            }
         })
         .collect()
 }

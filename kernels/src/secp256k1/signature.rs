@@ -5,6 +5,8 @@ use super::{
     batch::even_roots,
     point::{curve, is_odd},
 };
+#[cfg(feature = "gpu")]
+use crate::curve::gpu;
 use crate::{
     cpu::Level,
     field::secp256k1::{Fn, Fp},
@@ -140,6 +142,16 @@ impl Key {
             }
         }
         Err(InputError::KeyLength { given: bytes.len() })
+    }
+
+    /// x, and what is known of y.
+    #[cfg(feature = "gpu")]
+    pub(super) fn coordinates(&self) -> (Fp, gpu::Ordinate<Fp>) {
+        let y = match self.y {
+            Ordinate::Given(y) => gpu::Ordinate::Given(y),
+            Ordinate::Odd(odd) => gpu::Ordinate::Odd(odd),
+        };
+        (self.x, y)
     }
 
     pub(crate) fn compressed(x: Fp, odd: bool) -> Self {

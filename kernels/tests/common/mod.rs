@@ -3,6 +3,7 @@
 // Each test file uses a part of this.
 #![allow(dead_code)]
 
+pub mod backends;
 pub mod cases;
 #[cfg(feature = "gpu")]
 pub mod devices;
