@@ -50,6 +50,7 @@ mod lane;
 mod mldsa;
 mod model;
 mod options;
+mod pedersen;
 mod poseidon;
 mod prometheus;
 mod queue;
@@ -82,6 +83,7 @@ pub use keys::KeyCache;
 pub use mldsa::MlDsaVerify;
 pub use options::{Priority, SubmitOptions};
 pub use pars_kernels::mldsa::{InputError, Message, ParameterSet, PreparedKey, VerifyJob};
+pub use pedersen::{PedersenCommit, PedersenOpening};
 pub use poseidon::{
     PoseidonCompress, PoseidonHash, PoseidonList, PoseidonPair, PoseidonPath, PoseidonVerifyPath,
 };

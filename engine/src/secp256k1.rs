@@ -1,6 +1,10 @@
 //! Signatures on secp256k1 as kernels of the engine: recovery, ECDSA, Schnorr, ring signatures.
 //!
-//! None of them has a GPU path yet; batches run on the CPU, whose lanes want company.
+//! All of them have a GPU path. A recovery or verification is sent to a device with its neighbours; rings are walked there step by step,
+//! all rings of a batch side by side.
+
+#[cfg(feature = "gpu")]
+pub(crate) mod gpu;
 
 use std::hash::{Hash, Hasher};
 
@@ -54,6 +58,14 @@ impl Kernel for EcdsaRecover {
     fn must_confirm(address: &Option<[u8; 20]>) -> bool {
         address.is_none()
     }
+
+    #[cfg(feature = "gpu")]
+    fn open_gpu(
+        context: &crate::GpuContext<'_>,
+        (): &(),
+    ) -> Result<Option<Box<dyn crate::Accelerator<Self>>>, crate::DeviceError> {
+        gpu::open(context)
+    }
 }
 
 /// ECDSA verification: job
@@ -96,6 +108,14 @@ impl Kernel for EcdsaVerify {
     fn must_confirm(valid: &bool) -> bool {
         !valid
     }
+
+    #[cfg(feature = "gpu")]
+    fn open_gpu(
+        context: &crate::GpuContext<'_>,
+        (): &(),
+    ) -> Result<Option<Box<dyn crate::Accelerator<Self>>>, crate::DeviceError> {
+        gpu::open(context)
+    }
 }
 
 /// Schnorr verification (BIP-340): job
@@ -137,6 +157,14 @@ impl Kernel for SchnorrVerify {
 
     fn must_confirm(valid: &bool) -> bool {
         !valid
+    }
+
+    #[cfg(feature = "gpu")]
+    fn open_gpu(
+        context: &crate::GpuContext<'_>,
+        (): &(),
+    ) -> Result<Option<Box<dyn crate::Accelerator<Self>>>, crate::DeviceError> {
+        gpu::open(context)
     }
 }
 
@@ -183,17 +211,7 @@ impl Kernel for LsagSecp256k1Verify {
     }
 
     fn cache_stats(members: &LsagMembers) -> Option<CacheStats> {
-        let stats = members.stats();
-        let each = stats.bytes.checked_div(stats.entries).unwrap_or(0);
-        Some(CacheStats {
-            hits: stats.hits,
-            misses: stats.misses,
-            admissions: stats.misses,
-            evictions: stats.misses.saturating_sub(stats.entries as u64),
-            keys: stats.entries,
-            bytes: stats.bytes,
-            budget: stats.capacity * each,
-        })
+        Some(cache_stats(members))
     }
 
     fn known_answers() -> Vec<(lsag_secp256k1::Job, bool)> {
@@ -202,6 +220,29 @@ impl Kernel for LsagSecp256k1Verify {
 
     fn must_confirm(valid: &bool) -> bool {
         !valid
+    }
+
+    #[cfg(feature = "gpu")]
+    fn open_gpu(
+        context: &crate::GpuContext<'_>,
+        members: &LsagMembers,
+    ) -> Result<Option<Box<dyn crate::Accelerator<Self>>>, crate::DeviceError> {
+        gpu::open_rings(context, members)
+    }
+}
+
+/// What a store of members tells, in the engine's words. Members are let in at their first use, and leave by generations.
+fn cache_stats(members: &LsagMembers) -> CacheStats {
+    let stats = members.stats();
+    let each = stats.bytes.checked_div(stats.entries).unwrap_or(0);
+    CacheStats {
+        hits: stats.hits,
+        misses: stats.misses,
+        admissions: stats.misses,
+        evictions: stats.misses.saturating_sub(stats.entries as u64),
+        keys: stats.entries,
+        bytes: stats.bytes,
+        budget: stats.capacity * each,
     }
 }
 
