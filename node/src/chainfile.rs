@@ -3,10 +3,13 @@
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
 
 use alloy_rlp::Encodable;
+use pars_engine::Priority;
 use pars_evm::{Executor, VerifyError, decode_block};
-use pars_store::{Store, StoreError};
+use pars_store::{Block, Store, StoreError};
 
 /// Most bytes of one block in a file. Blocks may have 8 MiB since EIP-7934; older ones were bound
 /// by gas alone.
@@ -77,7 +80,8 @@ pub struct Progress {
     pub bytes: u64,
 }
 
-/// Verifies and stores every block of the file at `path` in order, telling `report` after each.
+/// Verifies and stores every block of the file at `path` in order, telling `report` after each. A
+/// second thread reads ahead and has the engine find the senders of many blocks at once.
 /// Blocks that the store has already are passed over, so that an interrupted import goes on where
 /// it stopped. Proof of work is not checked.
 ///
@@ -93,37 +97,108 @@ pub fn import(
         path: path.to_owned(),
         source,
     };
-    let mut file = BufReader::new(File::open(path).map_err(failed)?);
+    let file = BufReader::new(File::open(path).map_err(failed)?);
     let mut progress = Progress::default();
-    while let Some(bytes) = next_item(&mut file, progress.bytes).map_err(|error| match error {
-        ItemError::File(source) => failed(source),
-        ItemError::Encoding(reason) => ChainFileError::Encoding {
-            offset: progress.bytes,
-            reason,
-        },
-    })? {
-        let block = decode_block(&bytes).map_err(|error| ChainFileError::Encoding {
-            offset: progress.bytes,
-            reason: error.to_string(),
-        })?;
-        let number = block.header.number;
-        if number <= store.head_number() {
-            if store.hash(number)? != Some(block.hash) {
-                return Err(ChainFileError::OtherChain { number });
+    let known = store.head_number();
+    thread::scope(|scope| {
+        let (windows, read) = sync_channel(1);
+        thread::Builder::new()
+            .name("read-ahead".to_owned())
+            .spawn_scoped(scope, move || read_ahead(file, executor, known, &windows))
+            .map_err(failed)?;
+        for window in read {
+            for (block, bytes) in window.blocks {
+                let number = block.header.number;
+                if number <= store.head_number() {
+                    if store.hash(number)? != Some(block.hash) {
+                        return Err(ChainFileError::OtherChain { number });
+                    }
+                    progress.known += 1;
+                } else {
+                    let executed = executor
+                        .verify(store, &block)
+                        .map_err(|reason| ChainFileError::Refused { number, reason })?;
+                    store.commit(executed.commit)?;
+                    progress.blocks += 1;
+                }
+                progress.transactions += block.transactions.len() as u64;
+                progress.bytes += bytes;
+                report(progress);
             }
-            progress.known += 1;
-        } else {
-            let executed = executor
-                .verify(store, &block)
-                .map_err(|reason| ChainFileError::Refused { number, reason })?;
-            store.commit(executed.commit)?;
-            progress.blocks += 1;
+            match window.end {
+                None => {}
+                Some(Ok(())) => return Ok(progress),
+                Some(Err(ItemError::File(source))) => return Err(failed(source)),
+                Some(Err(ItemError::Encoding(reason))) => {
+                    return Err(ChainFileError::Encoding {
+                        offset: progress.bytes,
+                        reason,
+                    });
+                }
+            }
         }
-        progress.transactions += block.transactions.len() as u64;
-        progress.bytes += bytes.len() as u64;
-        report(progress);
+        // The reader always sends the end, unless it broke off.
+        Err(failed(std::io::Error::other("reading broke off")))
+    })
+}
+
+/// Blocks that were read ahead, each with its bytes in the file, their senders found.
+struct Window {
+    blocks: Vec<(Block, u64)>,
+    /// Why no more come after them.
+    end: Option<Result<(), ItemError>>,
+}
+
+/// A window is closed at so many transactions, ...
+const WINDOW_TRANSACTIONS: usize = 2_048;
+/// ... so many blocks, ...
+const WINDOW_BLOCKS: usize = 256;
+/// ... or so many bytes.
+const WINDOW_BYTES: u64 = 8 << 20;
+
+/// Reads blocks ahead of their execution and has the senders of each window found as one batch. At
+/// most three windows are held at a time: one in work, one waiting, one being read.
+fn read_ahead(mut file: impl Read, executor: &Executor, known: u64, windows: &SyncSender<Window>) {
+    let mut offset = 0;
+    loop {
+        let mut blocks = Vec::new();
+        let (mut transactions, begun) = (0, offset);
+        let end = loop {
+            let item = next_item(&mut file, offset).and_then(|item| {
+                item.map(|bytes| match decode_block(&bytes) {
+                    Ok(block) => Ok((block, bytes.len() as u64)),
+                    Err(error) => Err(ItemError::Encoding(error.to_string())),
+                })
+                .transpose()
+            });
+            let (block, bytes) = match item {
+                Ok(Some(block)) => block,
+                Ok(None) => break Some(Ok(())),
+                Err(error) => break Some(Err(error)),
+            };
+            offset += bytes;
+            transactions += block.transactions.len();
+            blocks.push((block, bytes));
+            if transactions >= WINDOW_TRANSACTIONS
+                || blocks.len() >= WINDOW_BLOCKS
+                || offset - begun >= WINDOW_BYTES
+            {
+                break None;
+            }
+        };
+        let new = blocks
+            .iter()
+            .filter(|(block, _)| block.header.number > known);
+        executor.senders().foresee(
+            new.flat_map(|(block, _)| &block.transactions),
+            Priority::BlockExecution,
+        );
+        let last = end.is_some();
+        // The receiver is gone when a block was refused.
+        if windows.send(Window { blocks, end }).is_err() || last {
+            return;
+        }
     }
-    Ok(progress)
 }
 
 /// Writes the blocks `from..=to` of the store into the file at `path`, telling `report` after each.

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use pars_engine::{Engine, GpuPolicy};
-use pars_evm::{ChainSpec, Executor};
-use pars_pool::{Guard, Pool, PoolConfig};
+use pars_engine::{EcdsaRecover, Engine, GpuPolicy};
+use pars_evm::{ChainSpec, Executor, ExecutorConfig, SenderRecovery};
+use pars_pool::{Guard, Journal, JournalError, Pool, PoolConfig};
 use pars_precompiles::Registry;
 use pars_rpc::{RpcConfig, RpcContext, RpcError, RpcHandle};
 use pars_store::{Store, StoreError};
@@ -17,8 +17,16 @@ use tokio::task::JoinHandle;
 use crate::monitor::{Monitor, MonitorError};
 use crate::producer::{self, ProducerConfig, ProducerError};
 
+/// Most bytes of the pool's journal, as many as the pool's own.
+const JOURNAL_BYTES: u64 = 128 << 20;
 /// Events that a subscriber may fall behind before its connection is closed.
 const EVENT_BACKLOG: usize = 16_384;
+/// The pool's journal inside the data directory.
+const JOURNAL_FILE: &str = "transactions.journal";
+/// The IPC socket inside the data directory.
+const IPC_FILE: &str = "parsd.ipc";
+/// Bytes of a path that a socket can have everywhere; Linux takes 107, macOS 103.
+const LONGEST_IPC_PATH: usize = 96;
 /// The store's folder inside the data directory.
 const CHAIN_FOLDER: &str = "chain";
 
@@ -36,6 +44,9 @@ pub struct NodeConfig {
     /// Bounds of the transaction pool. By default its guard refuses calls that would publish a secret
     /// key in calldata.
     pub pool: PoolConfig,
+    /// Most bytes of the journal that brings the pool's transactions over a restart; `None` for no
+    /// journal. A node in memory has none.
+    pub journal_bytes: Option<u64>,
     /// The embedded validator.
     pub producer: ProducerConfig,
     /// Where metrics and health are served; `None` for nowhere. Port 0 takes any free port.
@@ -53,11 +64,16 @@ pub struct EngineConfig {
     pub queue_jobs: Option<usize>,
     /// Most bytes of those jobs.
     pub queue_bytes: Option<usize>,
+    /// How the senders of transactions are found.
+    pub sender_recovery: SenderRecovery,
 }
 
 impl EngineConfig {
-    fn build(&self) -> Result<Engine, pars_engine::BuildError> {
-        let mut builder = Engine::builder().gpu(self.gpu.clone());
+    /// The engine of a node: every kernel that its blocks and its pool ask.
+    pub(crate) fn build(&self) -> Result<Engine, pars_engine::BuildError> {
+        let mut builder = Engine::builder()
+            .gpu(self.gpu.clone())
+            .kernel::<EcdsaRecover>();
         if let Some(threads) = self.cpu_threads {
             builder = builder.cpu_threads(threads);
         }
@@ -83,6 +99,7 @@ impl NodeConfig {
                 guard: Some(secret_guard()),
                 ..PoolConfig::default()
             },
+            journal_bytes: Some(JOURNAL_BYTES),
             producer: ProducerConfig::default(),
             metrics: None,
         }
@@ -120,6 +137,9 @@ pub enum NodeError {
     /// The embedded validator cannot go on.
     #[error(transparent)]
     Producer(#[from] ProducerError),
+    /// The pool's journal cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// Metrics cannot be served.
     #[error(transparent)]
     Monitor(#[from] MonitorError),
@@ -157,25 +177,34 @@ impl Node {
             rpc,
             engine,
             pool,
+            journal_bytes,
             producer,
             metrics,
         } = config;
         let spec = Arc::new(spec);
+        let executing = ExecutorConfig {
+            sender_recovery: engine.sender_recovery,
+            ..ExecutorConfig::default()
+        };
+        let journal = data_dir
+            .as_deref()
+            .map(|folder| folder.join(JOURNAL_FILE))
+            .zip(journal_bytes);
         let opening = {
             let spec = Arc::clone(&spec);
             tokio::task::spawn_blocking(move || open(&spec, data_dir, &engine))
         };
-        let (store, engine) = opening
-            .await
-            .map_err(|error| NodeError::Panicked(error.to_string()))??;
+        let (store, engine) = blocking(opening).await??;
 
-        let executor = Arc::new(Executor::new(Arc::clone(&spec), engine.clone()));
+        let executor = Executor::with_config(Arc::clone(&spec), engine.clone(), executing);
+        let executor = Arc::new(executor);
         let (events, _) = broadcast::channel(EVENT_BACKLOG);
         let context = RpcContext {
             spec,
             store,
             executor,
             pool: Arc::new(Mutex::new(Pool::new(pool))),
+            journal: None,
             events,
             work: Arc::new(Notify::new()),
             engine,
@@ -184,6 +213,13 @@ impl Node {
                 Arc::new(move |head| producer::attributes(head, &producer))
             },
             client_version: client_version(),
+        };
+        let context = match journal {
+            Some((path, most)) => {
+                let opening = move || open_journal(context, &path, most);
+                blocking(tokio::task::spawn_blocking(opening)).await??
+            }
+            None => context,
         };
         let monitor = match metrics {
             Some(address) => Some(Monitor::start(address, context.clone())?),
@@ -204,6 +240,11 @@ impl Node {
     /// Where the RPC server listens.
     pub fn rpc_address(&self) -> SocketAddr {
         self.rpc.address()
+    }
+
+    /// The Unix domain socket where the RPC server listens too.
+    pub fn ipc_path(&self) -> Option<&Path> {
+        self.rpc.ipc_path()
     }
 
     /// Where metrics and health are served, if they are.
@@ -251,11 +292,15 @@ impl Node {
                 .map_err(|error| NodeError::Panicked(error.to_string()))??;
         }
         drop(monitor);
-        // Closing the store and the engine waits for their threads.
-        let closing = tokio::task::spawn_blocking(move || drop(context));
-        closing
-            .await
-            .map_err(|error| NodeError::Panicked(error.to_string()))
+        let closing = tokio::task::spawn_blocking(move || {
+            // As it is it serves as well, with more to read at the next start.
+            if let Err(error) = context.tidy_journal(true) {
+                tracing::warn!(%error, "the pool's journal was not tidied");
+            }
+            // Closing the store and the engine waits for their threads.
+            drop(context);
+        });
+        blocking(closing).await
     }
 }
 
@@ -269,6 +314,36 @@ fn secret_guard() -> Guard {
     })
 }
 
+/// The result of work on a blocking thread.
+async fn blocking<T>(work: JoinHandle<T>) -> Result<T, NodeError> {
+    work.await
+        .map_err(|error| NodeError::Panicked(error.to_string()))
+}
+
+/// The same node with its journal, and with what that held in its pool. Blocking.
+fn open_journal(
+    mut context: RpcContext,
+    path: &Path,
+    most: u64,
+) -> Result<RpcContext, JournalError> {
+    let largest = context.pool.lock().config().max_transaction_bytes;
+    let (journal, replay) = Journal::open(path, most, largest)?;
+    let held = replay.transactions.len();
+    let taken = context.replay(replay.transactions);
+    if held + replay.damaged > 0 {
+        tracing::info!(
+            taken,
+            dropped = held - taken,
+            damaged = replay.damaged,
+            "transactions of the journal"
+        );
+    }
+    context.journal = Some(Arc::new(Mutex::new(journal)));
+    // What was dropped need not be read again.
+    context.tidy_journal(true)?;
+    Ok(context)
+}
+
 /// Store and engine. Blocking.
 fn open(
     spec: &ChainSpec,
@@ -277,6 +352,16 @@ fn open(
 ) -> Result<(Arc<Store>, Engine), NodeError> {
     let store = open_store(spec, data_dir.as_deref())?;
     Ok((Arc::new(store), engine.build()?))
+}
+
+/// The IPC socket of a data folder; `None` where its path is too long for a socket.
+pub(crate) fn default_ipc_path(data_dir: &Path) -> Option<PathBuf> {
+    let path = data_dir.join(IPC_FILE);
+    if path.as_os_str().len() <= LONGEST_IPC_PATH {
+        return Some(path);
+    }
+    tracing::warn!(path = %path.display(), "too long a path for an IPC socket; name another with --ipc-path");
+    None
 }
 
 /// The folder of the chain inside a data folder.

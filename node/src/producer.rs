@@ -107,6 +107,9 @@ fn make_block(
     vm.verify(&bytes)?;
     vm.set_preference(meta.id)?;
     vm.accept(meta.id)?;
+    if let Err(error) = context.tidy_journal(false) {
+        tracing::warn!(%error, "the pool's journal grows");
+    }
     let head = context.store.head();
     tracing::info!(
         number = head.number,

@@ -28,7 +28,7 @@ use crate::{
     feeding::{FeedLimits, find_questions},
     header::{HeaderChoice, MAX_BLOCK_RLP_BYTES, check_header, next_header},
     precompiles::Precompiles,
-    senders::recover_senders,
+    senders::{SenderRecovery, Senders},
     spec::{BlockRules, ChainSpec},
     stats::{Counters, ExecutorStats, add},
 };
@@ -86,6 +86,8 @@ pub struct ExecutorConfig {
     /// Let a call straight to a precompile draw on the operating system's randomness where the
     /// caller of [`Executor::call`] allows it (node switch `--precompile-os-rng`).
     pub precompile_os_randomness: bool,
+    /// How senders are found.
+    pub sender_recovery: SenderRecovery,
 }
 
 impl Default for ExecutorConfig {
@@ -97,6 +99,7 @@ impl Default for ExecutorConfig {
             verify_search_time: Duration::from_millis(150),
             memo_bytes: 64 << 20,
             precompile_os_randomness: true,
+            sender_recovery: SenderRecovery::default(),
         }
     }
 }
@@ -109,6 +112,7 @@ pub struct Executor {
     pub(crate) precompiles: Precompiles,
     pub(crate) config: ExecutorConfig,
     pub(crate) counters: Counters,
+    senders: Arc<Senders>,
 }
 
 impl std::fmt::Debug for Executor {
@@ -129,12 +133,14 @@ impl Executor {
     /// An executor with these settings.
     pub fn with_config(spec: Arc<ChainSpec>, engine: Engine, config: ExecutorConfig) -> Self {
         let precompiles = Precompiles::new(spec.precompiles, spec.chain_id, config.memo_bytes);
+        let senders = Arc::new(Senders::new(engine.clone(), config.sender_recovery));
         Self {
             spec,
             engine,
             precompiles,
             config,
             counters: Counters::default(),
+            senders,
         }
     }
 
@@ -148,6 +154,11 @@ impl Executor {
         self.precompiles.registry()
     }
 
+    /// Finds the senders of transactions; what it knows, [`Executor::verify`] need not find again.
+    pub fn senders(&self) -> &Arc<Senders> {
+        &self.senders
+    }
+
     /// Base fee of the block after `parent`, in wei.
     pub fn next_base_fee(&self, parent: &Header) -> u64 {
         self.spec.next_base_fee(parent)
@@ -159,6 +170,7 @@ impl Executor {
         ExecutorStats {
             memo_hits: memo.hits,
             memo_misses: memo.misses,
+            senders: self.senders.stats(),
             ..self.counters.snapshot()
         }
     }
@@ -325,7 +337,7 @@ impl Executor {
             });
         }
         check_lists(block)?;
-        let senders = recover_senders(&block.transactions)?;
+        let senders = self.senders.recover_all(&block.transactions)?;
         if !block.senders.is_empty() {
             let differs = senders
                 .iter()

@@ -66,7 +66,7 @@ pub use error::{BuildError, ExecutionError, VerifyError};
 pub use executor::{Applied, BlockAttributes, Executed, Executor, ExecutorConfig};
 pub use header::{HeaderError, MAX_BLOCK_RLP_BYTES, MAX_EXTRA_DATA_BYTES};
 pub use revert::{RevertReason, revert_message};
-pub use senders::{SenderError, recover_senders};
+pub use senders::{Company, SenderError, SenderRecovery, SenderStats, Senders, recover_senders};
 pub use simulate::{
     BlockCalls, SimulateError, SimulateOptions, SimulatedBlock, SimulatedCall, SimulationBase,
 };

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::senders::SenderStats;
+
 /// What the executor did since it was made; all counts only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -38,6 +40,8 @@ pub struct ExecutorStats {
     pub memo_hits: u64,
     /// Questions asked during execution that were answered then, on the CPU.
     pub memo_misses: u64,
+    /// What was done for the senders of transactions.
+    pub senders: SenderStats,
 }
 
 macro_rules! counters {

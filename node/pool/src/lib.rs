@@ -15,12 +15,15 @@
 //!   sender that must come before it, so what goes is always a sender's last.
 //! - [`Pool::best`] gives the executable transactions by effective tip, each sender's nonces
 //!   in order; at equal tips the older comes first.
+//!
+//! Beside it, [`Journal`] is the file that brings its transactions over a restart.
 
 #![forbid(unsafe_code)]
 
 mod best;
 mod config;
 mod error;
+mod journal;
 mod pool;
 mod rank;
 mod validate;
@@ -28,5 +31,6 @@ mod validate;
 pub use best::Best;
 pub use config::{AccountState, Guard, PoolConfig, PoolEnv};
 pub use error::PoolError;
+pub use journal::{Journal, JournalError, Replay};
 pub use pool::{Added, Content, Pool, Status};
 pub use validate::{floor_data_gas, intrinsic_gas};

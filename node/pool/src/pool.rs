@@ -321,6 +321,15 @@ impl Pool {
         content
     }
 
+    /// Every transaction, each sender's nonces in order.
+    pub fn transactions(&self) -> impl Iterator<Item = &Recovered<TxEnvelope>> {
+        let entries = self
+            .senders
+            .values()
+            .flat_map(|sender| sender.entries.values());
+        entries.map(|entry| &entry.transaction)
+    }
+
     /// Everything of one sender.
     pub fn content_from(&self, address: &Address) -> Content {
         let mut content = Content::default();

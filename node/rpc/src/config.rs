@@ -1,6 +1,7 @@
 //! What the operator may choose about the RPC server.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Largest transaction the pool takes, in bytes (large proofs travel in calldata).
@@ -11,6 +12,8 @@ const LARGEST_TRANSACTION: u32 = 512 * 1024;
 pub struct RpcConfig {
     /// Where to listen, HTTP and WebSocket alike. Port 0 takes any free port.
     pub address: SocketAddr,
+    /// The Unix domain socket to listen at too; `None` for none.
+    pub ipc: Option<PathBuf>,
     /// Which browser origins may call.
     pub cors: Cors,
     /// Names under which browsers may reach this node (the `Host` header), against DNS rebinding.
@@ -28,6 +31,17 @@ pub struct RpcConfig {
     pub max_subscriptions: u32,
     /// Most requests in work on one connection; a WebSocket client may send many without waiting.
     pub max_in_flight: usize,
+    /// Most connections of one client at a time; 0 is no bound. A client is an IPv4 address or the
+    /// 64-bit prefix of an IPv6 address.
+    pub client_connections: usize,
+    /// Requests a second of one client, over all its connections, those in batches counted one by one;
+    /// after a second of rest as many at once. 0 is no bound.
+    pub client_requests_per_second: u32,
+    /// Most requests in work of one client; 0 is no bound.
+    pub client_in_flight: usize,
+    /// Whether programs on the node's own machine are clients like others. Behind a proxy on the same
+    /// machine every client looks like one of those.
+    pub limit_loopback: bool,
     /// Messages that wait for a slow WebSocket reader before senders have to wait.
     pub message_buffer: u32,
     /// How long a subscription waits for a slow reader before the connection is closed.
@@ -58,6 +72,7 @@ impl Default for RpcConfig {
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         Self {
             address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8545),
+            ipc: None,
             cors: Cors::Any,
             hosts: vec!["localhost".to_owned()],
             // A transaction travels as two hex digits a byte; the rest is room for a batch.
@@ -67,6 +82,10 @@ impl Default for RpcConfig {
             max_connections: 1024,
             max_subscriptions: 128,
             max_in_flight: 512,
+            client_connections: 256,
+            client_requests_per_second: 2_000,
+            client_in_flight: 1024,
+            limit_loopback: false,
             message_buffer: 1024,
             slow_subscriber: Duration::from_secs(10),
             request_timeout: Duration::from_secs(60),

@@ -11,7 +11,7 @@ use jsonrpsee::core::JsonRawValue;
 use parking_lot::Mutex;
 use pars_engine::Engine;
 use pars_evm::{BlockAttributes, ChainSpec, Executor};
-use pars_pool::Pool;
+use pars_pool::{Journal, Pool};
 use pars_store::{Block, Head, Store};
 use serde::Serialize;
 use tokio::sync::{Notify, Semaphore, broadcast};
@@ -32,6 +32,8 @@ pub struct RpcContext {
     pub executor: Arc<Executor>,
     /// Waiting transactions.
     pub pool: Arc<Mutex<Pool>>,
+    /// Brings the pool's transactions over a restart; `None` where nothing is kept.
+    pub journal: Option<Arc<Mutex<Journal>>>,
     /// New heads and new pending transactions; subscriptions listen here.
     pub events: broadcast::Sender<ChainEvent>,
     /// Told after every transaction that the pool took, so that a block producer can wake up.

@@ -4,6 +4,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use alloy_primitives::Bytes;
 use jsonrpsee::core::JsonRawValue;
@@ -30,6 +31,20 @@ pub enum RpcError {
     /// Two methods carry one name, or a method table entry is broken.
     #[error("the method table is inconsistent: {0}")]
     Methods(String),
+    /// The IPC socket cannot be made.
+    #[error("cannot make the IPC socket {path}: {source}; choose a shorter path or another folder with --ipc-path, or do without it with --no-ipc", path = path.display())]
+    Ipc {
+        /// Where it should have been.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+    /// Another process listens at the IPC socket.
+    #[error("another program (perhaps another node) listens at the IPC socket {}; stop that one or choose another path with --ipc-path", .0.display())]
+    IpcInUse(PathBuf),
+    /// Something that is no socket is where the IPC socket should be.
+    #[error("{} is there and is no socket; move it away or choose another path with --ipc-path", .0.display())]
+    IpcNoSocket(PathBuf),
     /// A CORS origin of the configuration is not one.
     #[error(
         "`{0}` is not an origin; write it as a browser sends it, for example https://example.org, or `*` for any"

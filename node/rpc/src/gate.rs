@@ -12,7 +12,7 @@ use std::time::Duration;
 use alloy_primitives::bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, header};
 use jsonrpsee::core::http_helpers::{HttpError, read_body};
 use jsonrpsee::core::{BoxError, JsonRawValue};
 use jsonrpsee::server::{HttpBody, HttpRequest, HttpResponse};
@@ -23,13 +23,15 @@ use tower::{Layer, Service};
 
 use crate::config::Cors;
 use crate::connection::Closer;
+use crate::dispatch::{self, Direct};
 use crate::error::code;
+use crate::polite::Polite;
 
 /// How a request came; methods find it in the request's extensions.
 #[derive(Debug, Clone)]
 pub(crate) struct Origin {
-    /// Whether the connection is a WebSocket, so that subscriptions are possible.
-    pub(crate) websocket: bool,
+    /// Whether notifications can reach the client, so that subscriptions are possible.
+    pub(crate) notifies: bool,
     /// Closes the connection.
     pub(crate) closer: Closer,
 }
@@ -41,6 +43,7 @@ pub(crate) struct Rules {
     pub(crate) cors: Cors,
     pub(crate) timeout: Duration,
     pub(crate) max_request_bytes: u32,
+    pub(crate) max_batch: usize,
 }
 
 impl Rules {
@@ -67,10 +70,12 @@ fn host_name(host: &str) -> &str {
 }
 
 /// Puts a [`Gate`] before a service.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct GateLayer {
     pub(crate) rules: Arc<Rules>,
     pub(crate) closer: Closer,
+    /// Answers what is posted.
+    pub(crate) service: Arc<Polite<Direct>>,
 }
 
 impl<S> Layer<S> for GateLayer {
@@ -84,8 +89,8 @@ impl<S> Layer<S> for GateLayer {
     }
 }
 
-/// Checks host and origin, bounds the time of a request, and notes how it came.
-#[derive(Debug, Clone)]
+/// Checks host and origin, answers what is posted within its time, and passes WebSockets on.
+#[derive(Clone)]
 pub(crate) struct Gate<S> {
     inner: S,
     layer: GateLayer,
@@ -93,7 +98,7 @@ pub(crate) struct Gate<S> {
 
 impl<S, B> Service<HttpRequest<B>> for Gate<S>
 where
-    S: Service<HttpRequest, Response = HttpResponse, Error = BoxError> + Clone + Send + 'static,
+    S: Service<HttpRequest<B>, Response = HttpResponse, Error = BoxError>,
     S::Future: Send + 'static,
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
@@ -108,13 +113,13 @@ where
 
     fn call(&mut self, mut request: HttpRequest<B>) -> Self::Future {
         let rules = Arc::clone(&self.layer.rules);
-        let text = |name| {
+        let header_text = |name| {
             request
                 .headers()
                 .get(name)
                 .and_then(|value: &HeaderValue| value.to_str().ok())
         };
-        let host = text(header::HOST).or_else(|| {
+        let host = header_text(header::HOST).or_else(|| {
             request
                 .uri()
                 .authority()
@@ -123,44 +128,90 @@ where
         if !rules.admits_host(host) {
             return refuse(StatusCode::FORBIDDEN, "invalid host specified\n");
         }
-        let websocket =
-            text(header::UPGRADE).is_some_and(|value| value.eq_ignore_ascii_case("websocket"));
-        if websocket && text(header::ORIGIN).is_some_and(|origin| !rules.cors.admits(origin)) {
+        let websocket = header_text(header::UPGRADE)
+            .is_some_and(|value| value.eq_ignore_ascii_case("websocket"));
+        if websocket && header_text(header::ORIGIN).is_some_and(|origin| !rules.cors.admits(origin))
+        {
             return refuse(StatusCode::FORBIDDEN, "origin not allowed\n");
         }
-        request.extensions_mut().insert(Origin {
-            websocket,
+        let origin = Origin {
+            notifies: websocket,
             closer: self.layer.closer.clone(),
-        });
-        let mut inner = self.inner.clone();
-        async move {
-            let whole = async {
-                let (parts, body) = request.into_parts();
-                if parts.method != Method::POST {
-                    return inner
-                        .call(HttpRequest::from_parts(parts, HttpBody::new(body)))
-                        .await;
-                }
-                match whole_body(&parts.headers, body, rules.max_request_bytes).await {
-                    Ok(body) => {
-                        inner
-                            .call(HttpRequest::from_parts(parts, HttpBody::from(body)))
-                            .await
-                    }
-                    Err(response) => Ok(*response),
-                }
-            };
-            match tokio::time::timeout(rules.timeout, whole).await {
-                Ok(answer) => answer,
-                Err(_) => Ok(closing(rpc_error(
-                    StatusCode::REQUEST_TIMEOUT,
-                    code::TIMEOUT,
-                    "request timed out",
-                ))),
+        };
+        if request.method() != Method::POST {
+            request.extensions_mut().insert(origin);
+            let answer = self.inner.call(request);
+            return async move {
+                tokio::time::timeout(rules.timeout, answer)
+                    .await
+                    .unwrap_or_else(|_| Ok(timed_out()))
             }
+            .boxed();
+        }
+        let service = Arc::clone(&self.layer.service);
+        async move {
+            let answer = posted(request, origin, &rules, &service);
+            let answer = tokio::time::timeout(rules.timeout, answer).await;
+            Ok(answer.unwrap_or_else(|_| timed_out()))
         }
         .boxed()
     }
+}
+
+/// The answer to a POST.
+async fn posted<B>(
+    request: HttpRequest<B>,
+    origin: Origin,
+    rules: &Rules,
+    service: &Polite<Direct>,
+) -> HttpResponse
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let (parts, body) = request.into_parts();
+    if !is_json(parts.headers.get(header::CONTENT_TYPE)) {
+        return text(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "the content type of a request is application/json\n",
+        );
+    }
+    let body = match whole_body(&parts.headers, body, rules.max_request_bytes).await {
+        Ok(body) => body,
+        Err(response) => return *response,
+    };
+    let mut extensions = Extensions::new();
+    extensions.insert(origin);
+    let answer = dispatch::answer(service, &body, rules.max_batch, &extensions).await;
+    if answer.is_notification() {
+        return HttpResponse::new(HttpBody::empty());
+    }
+    json(
+        StatusCode::OK,
+        String::from(Box::<str>::from(answer.into_json())),
+    )
+}
+
+/// Whether a content type is one of those JSON-RPC has over HTTP.
+fn is_json(kind: Option<&HeaderValue>) -> bool {
+    let Some(kind) = kind.and_then(|kind| kind.to_str().ok()) else {
+        return false;
+    };
+    let (kind, parameter) = kind.split_once(';').unwrap_or((kind, ""));
+    ["application/json", "application/json-rpc"]
+        .iter()
+        .any(|known| kind.trim_end().eq_ignore_ascii_case(known))
+        && ["", "charset=utf-8"]
+            .iter()
+            .any(|known| parameter.trim().eq_ignore_ascii_case(known))
+}
+
+fn timed_out() -> HttpResponse {
+    closing(rpc_error(
+        StatusCode::REQUEST_TIMEOUT,
+        code::TIMEOUT,
+        "request timed out",
+    ))
 }
 
 /// The body of a request if it is JSON of the right shape, else the answer to it.
@@ -269,7 +320,11 @@ fn rpc_error(status: StatusCode, code: i32, message: &str) -> HttpResponse {
         "error": { "code": code, "message": message },
         "id": Value::Null,
     });
-    let mut response = HttpResponse::new(HttpBody::from(body.to_string()));
+    json(status, body.to_string())
+}
+
+fn json(status: StatusCode, body: String) -> HttpResponse {
+    let mut response = HttpResponse::new(HttpBody::from(body));
     *response.status_mut() = status;
     response.headers_mut().insert(
         header::CONTENT_TYPE,
@@ -288,14 +343,19 @@ fn closing(mut response: HttpResponse) -> HttpResponse {
 
 fn refuse(
     status: StatusCode,
-    text: &'static str,
+    words: &'static str,
 ) -> BoxFuture<'static, Result<HttpResponse, BoxError>> {
-    let mut response = HttpResponse::new(HttpBody::from(text));
+    let response = text(status, words);
+    async move { Ok(response) }.boxed()
+}
+
+fn text(status: StatusCode, words: &'static str) -> HttpResponse {
+    let mut response = HttpResponse::new(HttpBody::from(words));
     *response.status_mut() = status;
     response
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-    async move { Ok(response) }.boxed()
+    response
 }
 
 #[cfg(test)]
@@ -308,6 +368,7 @@ mod tests {
             cors: Cors::Any,
             timeout: Duration::from_secs(1),
             max_request_bytes: 1000,
+            max_batch: 100,
         }
     }
 
@@ -334,6 +395,28 @@ mod tests {
         ] {
             assert!(!rules.admits_host(Some(host)), "{host}");
         }
+    }
+
+    #[test]
+    fn content_types_of_json_rpc() {
+        let is = |kind: &str| is_json(Some(&HeaderValue::from_str(kind).unwrap()));
+        for kind in [
+            "application/json",
+            "Application/JSON; charset=UTF-8",
+            "application/json;charset=utf-8",
+            "application/json-rpc",
+        ] {
+            assert!(is(kind), "{kind}");
+        }
+        for kind in [
+            "text/plain",
+            "application/jsonp",
+            "application/json; charset=latin1",
+            "",
+        ] {
+            assert!(!is(kind), "{kind}");
+        }
+        assert!(!is_json(None));
     }
 
     #[test]

@@ -3,15 +3,16 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use alloy_consensus::transaction::{Recovered, SignerRecoverable};
+use alloy_consensus::transaction::Recovered;
 use alloy_consensus::{Header, Transaction as _, TxEnvelope, TxType};
 use alloy_eips::Decodable2718;
 use alloy_eips::eip2718::Eip2718Error;
-use alloy_primitives::{Address, B256};
-use pars_pool::{AccountState, PoolEnv, PoolError};
+use alloy_primitives::{Address, B256, Bytes};
+use pars_engine::Priority;
+use pars_pool::{AccountState, Journal, JournalError, PoolEnv, PoolError};
 use pars_store::{Account, Block, StoreError};
 
-use crate::context::{ChainEvent, RpcContext, store_fault};
+use crate::context::{ChainEvent, RpcContext, Shared, Weight, store_fault};
 use crate::error::Fault;
 
 /// Why a transaction was not taken. The texts are geth's: tools match on them.
@@ -46,7 +47,7 @@ impl SubmitError {
 }
 
 /// Decodes a signed transaction in its network form (EIP-2718, RLP for type 0).
-fn decode(raw: &[u8]) -> Result<TxEnvelope, SubmitError> {
+pub(crate) fn decode(raw: &[u8]) -> Result<TxEnvelope, SubmitError> {
     match raw {
         [] | [0..0x80] => {
             return Err(SubmitError::Encoding(
@@ -97,30 +98,109 @@ impl RpcContext {
     /// # Errors
     /// What is wrong with the transaction, in geth's words.
     pub fn submit(&self, transaction: TxEnvelope) -> Result<B256, SubmitError> {
-        let sender = transaction
-            .recover_signer()
+        let transaction = self.take(transaction)?;
+        Ok(self.announce(transaction))
+    }
+
+    /// As [`Self::submit`], with the sender found already.
+    fn submit_from(&self, transaction: TxEnvelope, sender: Address) -> Result<B256, SubmitError> {
+        let transaction = Recovered::new_unchecked(transaction, sender);
+        self.add(&transaction)?;
+        Ok(self.announce(transaction))
+    }
+
+    /// Finds the sender and puts the transaction into the pool.
+    fn take(&self, transaction: TxEnvelope) -> Result<Recovered<TxEnvelope>, SubmitError> {
+        let senders = self.executor.senders();
+        let sender = senders
+            .recover(&transaction)
             .map_err(|_| SubmitError::Signature)?;
         let transaction = Recovered::new_unchecked(transaction, sender);
+        self.add(&transaction)?;
+        Ok(transaction)
+    }
+
+    fn add(&self, transaction: &Recovered<TxEnvelope>) -> Result<(), SubmitError> {
+        // The account is read under the pool's lock: a block that is accepted meanwhile tells
+        // the pool afterwards, so the pool never keeps a transaction that was already stale.
+        let mut pool = self.pool.lock();
+        let head = self.store.head();
+        let state = self.store.state(head.number)?;
+        let account = account_state(state.account(transaction.signer_ref())?);
+        pool.add(transaction.clone(), account, &self.pool_env(&head.header))?;
+        Ok(())
+    }
+
+    /// Tells the journal, the subscribers and the block producer of a transaction that the pool took.
+    fn announce(&self, transaction: Recovered<TxEnvelope>) -> B256 {
         let hash = *transaction.tx_hash();
-        {
-            // The account is read under the pool's lock: a block that is accepted meanwhile tells
-            // the pool afterwards, so the pool never keeps a transaction that was already stale.
-            let mut pool = self.pool.lock();
-            let head = self.store.head();
-            let account = self.store.state(head.number)?.account(&sender)?;
-            pool.add(
-                transaction.clone(),
-                account_state(account),
-                &self.pool_env(&head.header),
-            )?;
-        }
-        tracing::debug!(%hash, %sender, nonce = transaction.nonce(), "transaction accepted");
+        // Before the client is told, so that what it knows to be taken is not lost with the process.
+        self.write_down(&transaction);
+        tracing::debug!(%hash, sender = %transaction.signer(), nonce = transaction.nonce(), "transaction accepted");
         // Nobody listening is fine.
         let _ = self
             .events
             .send(ChainEvent::PendingTransaction(Arc::new(transaction)));
         self.work.notify_one();
-        Ok(hash)
+        hash
+    }
+
+    /// Adds a transaction of the pool to the journal. The transaction stays taken if that fails.
+    fn write_down(&self, transaction: &TxEnvelope) {
+        let Some(journal) = &self.journal else { return };
+        let mut journal = journal.lock();
+        let written = match journal.append(transaction) {
+            // It has room again without what is of the past.
+            Ok(false) => self.rewrite(&mut journal),
+            Ok(true) => return,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
+            tracing::warn!(%error, "a transaction would not outlive this process");
+        }
+    }
+
+    /// Writes the journal anew with what is in the pool. The caller does not hold the pool.
+    fn rewrite(&self, journal: &mut Journal) -> Result<(), JournalError> {
+        let transactions: Vec<_> = self.pool.lock().transactions().cloned().collect();
+        journal.rewrite(transactions.iter().map(|transaction| &**transaction))
+    }
+
+    /// Writes the journal anew if most of it is of the past, or if it is to be done now in any case.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn tidy_journal(&self, now: bool) -> Result<(), JournalError> {
+        let Some(journal) = &self.journal else {
+            return Ok(());
+        };
+        let mut journal = journal.lock();
+        if now || journal.is_stale() {
+            self.rewrite(&mut journal)?;
+        }
+        Ok(())
+    }
+
+    /// Hands in again what a journal held; how many transactions the pool took. What became invalid
+    /// meanwhile, in a block or by one, is dropped. Blocking.
+    pub fn replay(&self, mut transactions: Vec<TxEnvelope>) -> usize {
+        let senders = self.executor.senders();
+        senders.foresee(&transactions, Priority::Pool);
+        // In the order of nonces, so that what came before a gap was closed is not bounded as waiting;
+        // the sort is stable, so that replacements come after what they replace.
+        transactions.sort_by_key(|transaction| transaction.nonce());
+        let mut taken = 0;
+        for transaction in transactions {
+            let hash = *transaction.tx_hash();
+            match self.take(transaction) {
+                Ok(_) => taken += 1,
+                Err(error) => tracing::debug!(%hash, %error, "dropped from the journal"),
+            }
+        }
+        if taken > 0 {
+            self.work.notify_one();
+        }
+        taken
     }
 
     /// What the pool measures transactions by: the block after `head`.
@@ -171,6 +251,45 @@ fn account_state(account: Option<Account>) -> AccountState {
         nonce: account.nonce,
         balance: account.balance,
     })
+}
+
+impl Shared {
+    /// Hands a signed transaction in its network form to the pool and returns its hash.
+    ///
+    /// Senders of transactions that come at the same time are recovered together; a lone one is
+    /// recovered on the spot.
+    pub(crate) async fn submit(self: &Arc<Self>, raw: &Bytes) -> Result<B256, Fault> {
+        let transaction = decode(raw).map_err(SubmitError::into_fault)?;
+        let senders = self.node.executor.senders();
+        let company = senders.enter();
+        let known = if company.is_alone() {
+            None
+        } else {
+            let sender = senders.recover_with_others(&transaction).await;
+            Some(sender.map_err(|_| SubmitError::Signature.into_fault())?)
+        };
+        self.blocking(Weight::Read, move |shared| {
+            let node = &shared.node;
+            let submitted = match known {
+                Some(sender) => node.submit_from(transaction, sender),
+                None => node.submit(transaction),
+            };
+            drop(company);
+            submitted.map_err(SubmitError::into_fault)
+        })
+        .await
+    }
+
+    /// Finds the senders of transactions that are about to be handed in one after another, as one
+    /// batch. What is no transaction is passed over.
+    pub(crate) async fn foresee(&self, raw: &[Bytes]) {
+        let transactions: Vec<_> = raw.iter().filter_map(|raw| decode(raw).ok()).collect();
+        self.node
+            .executor
+            .senders()
+            .foresee_pool(&transactions)
+            .await;
+    }
 }
 
 #[cfg(test)]

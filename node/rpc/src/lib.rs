@@ -1,4 +1,4 @@
-//! Ethereum JSON-RPC over HTTP and WebSocket, on one port.
+//! Ethereum JSON-RPC over HTTP and WebSocket on one port, and over a Unix domain socket.
 //!
 //! [`serve`] takes the node's parts ([`RpcContext`]) and answers what wallets, libraries and
 //! explorers ask. The method table is in `methods/mod.rs`, one line a method; what a client sees
@@ -11,14 +11,18 @@
 //!   geth's words because tools match on them;
 //! * a client that stops reading, or stops in the middle of a request, is dropped, not waited for.
 
+mod clients;
 mod config;
 mod connection;
 mod context;
 mod convert;
+mod dispatch;
 mod error;
 mod filter;
+mod framing;
 mod gate;
 mod ingress;
+mod ipc;
 mod methods;
 mod params;
 mod pending;

@@ -1,8 +1,9 @@
 //! The RPC layer in front of the methods: errors in the words tools know.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use alloy_primitives::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use jsonrpsee::MethodResponse;
@@ -10,8 +11,10 @@ use jsonrpsee::core::middleware::{Batch, BatchEntry, Notification, RpcServiceT};
 use jsonrpsee::core::server::{BatchResponseBuilder, Methods};
 use jsonrpsee::types::{ErrorObjectOwned, Request};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::clients::{Guest, Work};
+use crate::context::Shared;
 use crate::error::{Fault, code};
 use crate::gate::Origin;
 
@@ -30,9 +33,24 @@ pub(crate) struct Polite<S> {
     pub(crate) max_response_bytes: usize,
     /// Requests that may still come into work on this connection.
     pub(crate) in_flight: Arc<Semaphore>,
+    pub(crate) shared: Arc<Shared>,
+    /// The client, where it is bounded.
+    pub(crate) guest: Option<Arc<Guest>>,
 }
 
 impl<S> Polite<S> {
+    /// The same bounds around another service.
+    pub(crate) fn around<T>(&self, inner: T) -> Polite<T> {
+        Polite {
+            inner,
+            methods: self.methods.clone(),
+            max_response_bytes: self.max_response_bytes,
+            in_flight: Arc::clone(&self.in_flight),
+            shared: Arc::clone(&self.shared),
+            guest: self.guest.clone(),
+        }
+    }
+
     /// The refusal of `request`, if it is to be refused.
     fn refusal(&self, request: &Request<'_>) -> Option<Fault> {
         let name = request.method_name();
@@ -42,11 +60,11 @@ impl<S> Polite<S> {
             return Some(Fault::new(code::METHOD_NOT_FOUND, text));
         }
         let subscription = matches!(name, "eth_subscribe" | "eth_unsubscribe");
-        let websocket = request
+        let notifies = request
             .extensions()
             .get::<Origin>()
-            .is_some_and(|origin| origin.websocket);
-        if subscription && !websocket {
+            .is_some_and(|origin| origin.notifies);
+        if subscription && !notifies {
             return Some(Fault::new(
                 code::METHOD_NOT_FOUND,
                 "notifications not supported",
@@ -54,6 +72,39 @@ impl<S> Polite<S> {
         }
         None
     }
+}
+
+/// What a request in work holds: a place of its connection, and one of its client.
+type Place = (OwnedSemaphorePermit, Option<Work>);
+
+impl<S> Polite<S> {
+    /// Takes a request into work, if connection and client may have another one.
+    fn admit(&self) -> Result<Place, Fault> {
+        let Ok(place) = Arc::clone(&self.in_flight).try_acquire_owned() else {
+            return Err(Fault::limit(
+                "too many requests at a time on this connection; wait for answers",
+            ));
+        };
+        let work = self.guest.as_ref().map(|guest| guest.admit(Instant::now()));
+        let work = work
+            .transpose()
+            .map_err(|refusal| Fault::limit(refusal.to_string()))?;
+        Ok((place, work))
+    }
+}
+
+/// The transactions that a batch hands in.
+fn raw_transactions(batch: &Batch<'_>) -> Vec<Bytes> {
+    batch
+        .iter()
+        .filter_map(|entry| match entry {
+            Ok(BatchEntry::Call(request)) if request.method_name() == "eth_sendRawTransaction" => {
+                let [raw]: [Bytes; 1] = request.params().parse().ok()?;
+                Some(raw)
+            }
+            _ => None,
+        })
+        .collect()
 }
 
 impl<S> RpcServiceT for Polite<S>
@@ -72,16 +123,13 @@ where
     type BatchResponse = MethodResponse;
 
     fn call<'a>(&self, request: Request<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
-        let refusal = self.refusal(&request);
-        let place = Arc::clone(&self.in_flight).try_acquire_owned().ok();
-        let busy =
-            || Fault::limit("too many requests at a time on this connection; wait for answers");
-        match refusal.or_else(|| place.is_none().then(busy)) {
-            Some(fault) => {
+        let admitted = self.refusal(&request).map_or_else(|| self.admit(), Err);
+        match admitted {
+            Err(fault) => {
                 let response = MethodResponse::error(request.id(), ErrorObjectOwned::from(fault));
                 std::future::ready(response).left_future()
             }
-            None => {
+            Ok(place) => {
                 let again = (request.method_name() == "eth_unsubscribe")
                     .then(|| (self.inner.clone(), request.clone()));
                 let answer = self.inner.call(request);
@@ -107,6 +155,10 @@ where
     fn batch<'a>(&self, batch: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
         let service = self.clone();
         let answer: BoxFuture<'a, MethodResponse> = async move {
+            let transactions = raw_transactions(&batch);
+            if transactions.len() > 1 {
+                service.shared.foresee(&transactions).await;
+            }
             let mut answers = BatchResponseBuilder::new_with_limit(service.max_response_bytes);
             let mut notified = false;
             for entry in batch {

@@ -1,28 +1,32 @@
 //! Listening, accepting, stopping.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::HeaderValue;
-use jsonrpsee::RpcModule;
 use jsonrpsee::core::middleware::RpcServiceBuilder;
 use jsonrpsee::core::server::Methods;
 use jsonrpsee::server::{
     BatchRequestConfig, PingConfig, ServerBuilder, ServerConfig, ServerHandle, StopHandle,
     serve_with_graceful_shutdown, stop_channel,
 };
+use jsonrpsee::{ConnectionId, RpcModule};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tower::ServiceBuilder;
 use tower_http::cors::{Any, CorsLayer};
 
+use crate::clients::{ClientLimits, Clients, Guest};
 use crate::config::{Cors, RpcConfig};
 use crate::connection::{Closer, Patient};
 use crate::context::{ChainEvent, RpcContext, Shared};
+use crate::dispatch::Direct;
 use crate::error::RpcError;
 use crate::gate::{GateLayer, Rules};
+use crate::ipc;
 use crate::methods;
 use crate::polite::Polite;
 use crate::subscribe::{self, HexIds};
@@ -41,6 +45,7 @@ const FULL: &[u8] =
 #[derive(Debug)]
 pub struct RpcHandle {
     address: SocketAddr,
+    ipc: Option<PathBuf>,
     stop: ServerHandle,
     tasks: JoinSet<()>,
 }
@@ -49,6 +54,11 @@ impl RpcHandle {
     /// Where the server listens; with the port it was given by the system if it asked for port 0.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The Unix domain socket where the server listens too.
+    pub fn ipc_path(&self) -> Option<&Path> {
+        self.ipc.as_deref()
     }
 
     /// Takes no more connections, lets requests in work finish for a few seconds, then closes all.
@@ -62,7 +72,7 @@ impl RpcHandle {
 /// Starts the server; it runs on the current tokio runtime until the handle is stopped or dropped.
 ///
 /// # Errors
-/// If it cannot listen at [`RpcConfig::address`], or a configured origin is not one.
+/// If it cannot listen at [`RpcConfig::address`] or [`RpcConfig::ipc`], or a configured origin is not one.
 pub async fn serve(config: RpcConfig, context: RpcContext) -> Result<RpcHandle, RpcError> {
     let cors = cors_layer(&config.cors)?;
     let listener = TcpListener::bind(config.address)
@@ -71,6 +81,8 @@ pub async fn serve(config: RpcConfig, context: RpcContext) -> Result<RpcHandle, 
     let address = listener
         .local_addr()
         .map_err(|error| RpcError::listen(config.address, error))?;
+    let socket = config.ipc.as_deref().map(ipc::Socket::bind).transpose()?;
+    let ipc = socket.as_ref().map(|socket| socket.path().to_owned());
 
     let mut names: Vec<_> = methods::METHODS.iter().map(|(name, _)| *name).collect();
     names.extend(["eth_subscribe", "eth_unsubscribe"]);
@@ -88,17 +100,31 @@ pub async fn serve(config: RpcConfig, context: RpcContext) -> Result<RpcHandle, 
             cors: config.cors.clone(),
             timeout: config.request_timeout,
             max_request_bytes: config.max_request_bytes,
+            max_batch: config.max_batch as usize,
+        }),
+        clients: Clients::new(ClientLimits {
+            connections: config.client_connections,
+            requests_per_second: config.client_requests_per_second,
+            in_work: config.client_in_flight,
+            loopback: config.limit_loopback,
         }),
         cors,
         config,
         methods,
+        shared: Arc::clone(&shared),
         stop: stop_handle.clone(),
     };
     let mut tasks = JoinSet::new();
+    if let Some(socket) = socket {
+        let (config, methods) = (acceptor.config.clone(), acceptor.methods.clone());
+        let (shared, stop) = (Arc::clone(&shared), stop_handle.clone());
+        tasks.spawn(ipc::run(socket, config, methods, shared, stop));
+    }
     tasks.spawn(acceptor.run(listener));
     tasks.spawn(note_pending(shared, events, stop_handle));
     Ok(RpcHandle {
         address,
+        ipc,
         stop: server_handle,
         tasks,
     })
@@ -165,8 +191,10 @@ fn turn_away(stream: &TcpStream) {
 struct Acceptor {
     config: RpcConfig,
     rules: Arc<Rules>,
+    clients: Clients,
     cors: Option<CorsLayer>,
     methods: Methods,
+    shared: Arc<Shared>,
     stop: StopHandle,
 }
 
@@ -183,8 +211,8 @@ impl Acceptor {
                 Some(_) = connections.join_next() => continue,
                 accepted = listener.accept() => accepted,
             };
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_RETRY).await;
@@ -195,8 +223,12 @@ impl Acceptor {
                 turn_away(&stream);
                 continue;
             };
+            let Ok(guest) = self.clients.enter(peer.ip(), Instant::now()) else {
+                turn_away(&stream);
+                continue;
+            };
             next_id = u32::wrapping_add(next_id, 1);
-            connections.spawn(self.connection(stream, next_id, place));
+            connections.spawn(self.connection(stream, next_id, place, guest));
         }
         drop(listener);
         // A WebSocket outlives the task that accepted it, its place does not.
@@ -215,6 +247,7 @@ impl Acceptor {
         stream: TcpStream,
         id: u32,
         place: OwnedSemaphorePermit,
+        guest: Option<Arc<Guest>>,
     ) -> impl Future<Output = ()> + use<> {
         let config = &self.config;
         let closer = Closer::default();
@@ -231,27 +264,34 @@ impl Acceptor {
             )
             .set_id_provider(HexIds::default())
             .build();
-        let methods = self.methods.clone();
-        let max_response_bytes = config.max_response_bytes as usize;
-        let in_flight = Arc::new(Semaphore::new(config.max_in_flight.max(1)));
-        let rpc = RpcServiceBuilder::new().layer_fn(move |inner| Polite {
-            inner,
-            methods: methods.clone(),
-            max_response_bytes,
-            in_flight: Arc::clone(&in_flight),
-        });
-        let http = ServiceBuilder::new()
-            .layer(GateLayer {
-                rules: Arc::clone(&self.rules),
-                closer: closer.clone(),
-            })
-            .option_layer(self.cors.clone());
-        let service = ServerBuilder::with_config(settings)
+        let polite = Polite {
+            inner: Direct {
+                methods: self.methods.clone(),
+                connection: ConnectionId::from(id),
+                max_response_bytes: config.max_response_bytes as usize,
+                feeds: None,
+            },
+            methods: self.methods.clone(),
+            max_response_bytes: config.max_response_bytes as usize,
+            in_flight: Arc::new(Semaphore::new(config.max_in_flight.max(1))),
+            shared: Arc::clone(&self.shared),
+            guest,
+        };
+        let service = Arc::new(polite.clone());
+        let rpc = RpcServiceBuilder::new().layer_fn(move |inner| polite.around(inner));
+        let websocket = ServerBuilder::with_config(settings)
             .set_rpc_middleware(rpc)
-            .set_http_middleware(http)
             .to_service_builder()
             .connection_id(id)
             .build(self.methods.clone(), self.stop.clone());
+        let service = ServiceBuilder::new()
+            .option_layer(self.cors.clone())
+            .layer(GateLayer {
+                rules: Arc::clone(&self.rules),
+                closer: closer.clone(),
+                service,
+            })
+            .service(websocket);
         let stream_of = {
             let (idle, write) = (config.idle_timeout, config.write_timeout);
             move |stream| Patient::new(stream, closer, idle, write).holding(place)

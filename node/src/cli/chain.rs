@@ -8,11 +8,12 @@ use std::time::Duration;
 use alloy_genesis::Genesis;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use pars_engine::{Engine, GpuPolicy};
+use pars_engine::GpuPolicy;
 use pars_evm::{ChainSpec, Executor};
 use pars_store::Store;
 
 use super::logging;
+use crate::EngineConfig;
 use crate::chainfile::{self, Progress};
 use crate::node::open_store;
 
@@ -95,7 +96,11 @@ pub(super) struct Export {
 /// Runs `parsd import`.
 pub(super) fn import(options: Import) -> Result<(), Box<dyn Error>> {
     let (spec, store) = options.chain.open()?;
-    let engine = Engine::builder().gpu(GpuPolicy::Off).build()?;
+    let engine = EngineConfig {
+        gpu: GpuPolicy::Off,
+        ..EngineConfig::default()
+    }
+    .build()?;
     let executor = Executor::new(spec, engine);
     for path in &options.files {
         let length = std::fs::metadata(path).map_or(0, |file| file.len());

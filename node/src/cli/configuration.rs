@@ -35,6 +35,14 @@ pub(super) struct Options {
     #[arg(long, short)]
     pub(super) port: Option<u16>,
 
+    /// Unix domain socket; without it parsd.ipc in the data folder.
+    #[arg(long, value_name = "FILE", alias = "ipcpath")]
+    pub(super) ipc_path: Option<String>,
+
+    /// No Unix domain socket.
+    #[arg(long, alias = "ipcdisable", conflicts_with = "ipc_path")]
+    pub(super) no_ipc: bool,
+
     /// Compute adapters the engine may use: `auto`, `any`, `off`, or part of an adapter's name.
     #[arg(long, value_name = "auto|any|off|NAME")]
     pub(super) gpu: Option<String>,
@@ -100,6 +108,12 @@ impl Options {
                 self.http_addr.map(|address| address.to_string()),
             ),
             ("--port", "rpc.port", text(&self.port)),
+            ("--ipc-path", "rpc.ipc_path", self.ipc_path.clone()),
+            (
+                "--no-ipc",
+                "rpc.ipc",
+                self.no_ipc.then(|| "false".to_owned()),
+            ),
             ("--gpu", "engine.gpu", self.gpu.clone()),
             ("--metrics-port", "metrics.port", text(&self.metrics_port)),
         ];

@@ -17,6 +17,7 @@ use pars_rpc::Cors;
 use super::{banner, logging, serve};
 use crate::accounts::{self, DEV_MNEMONIC};
 use crate::config::gpu_policy;
+use crate::node::default_ipc_path;
 use crate::{NodeConfig, Pace};
 
 /// Options of `parsd dev`.
@@ -44,6 +45,20 @@ pub(super) struct Options {
     /// Port for HTTP and WebSocket; 0 takes any free port.
     #[arg(long, short, default_value_t = 8545, env = "PARS_PORT")]
     port: u16,
+
+    /// Serve a Unix domain socket too, at this path. Without it parsd.ipc in the data folder, if there
+    /// is one.
+    #[arg(
+        long,
+        value_name = "FILE",
+        alias = "ipcpath",
+        env = "PARS_RPC_IPC_PATH"
+    )]
+    ipc_path: Option<PathBuf>,
+
+    /// No Unix domain socket.
+    #[arg(long, alias = "ipcdisable", conflicts_with = "ipc_path")]
+    no_ipc: bool,
 
     /// Funded accounts to make.
     #[arg(long, short, value_name = "COUNT", default_value_t = 10,
@@ -189,6 +204,12 @@ pub(super) fn run(options: Options) -> Result<(), Box<dyn Error>> {
         config.pool.guard = None;
     }
     config.rpc.address = SocketAddr::new(options.http_addr, options.port);
+    config.rpc.ipc = match (&options.ipc_path, &options.data_dir) {
+        _ if options.no_ipc => None,
+        (Some(path), _) => Some(path.clone()),
+        (None, Some(folder)) => default_ipc_path(folder),
+        (None, None) => None,
+    };
     config.rpc.cors = options.cors.clone();
     config.rpc.hosts.extend(options.allow_host.iter().cloned());
     config.producer.pace = match (options.block_time, Pace::default()) {

@@ -142,6 +142,9 @@ pub(super) fn run(options: &RunOptions) -> Result<(), Box<dyn Error>> {
         if public {
             tracing::warn!("the RPC port is open beyond this machine");
         }
+        if let Some(path) = node.ipc_path() {
+            tracing::info!("listening at {}", path.display());
+        }
         tracing::info!("listening on http://{0} and ws://{0}", node.rpc_address());
         Ok(())
     })

@@ -100,6 +100,8 @@ pub struct Config {
 pub struct Rpc {
     pub address: IpAddr,
     pub port: u16,
+    pub ipc: bool,
+    pub ipc_path: String,
     pub cors: Vec<String>,
     pub hosts: Vec<String>,
     pub max_request_bytes: u32,
@@ -108,6 +110,10 @@ pub struct Rpc {
     pub max_connections: usize,
     pub max_subscriptions: u32,
     pub max_in_flight: usize,
+    pub client_connections: usize,
+    pub client_requests_per_second: u32,
+    pub client_in_flight: usize,
+    pub limit_loopback: bool,
     pub request_timeout_seconds: u64,
     pub idle_timeout_seconds: u64,
     pub slow_subscriber_seconds: u64,
@@ -129,6 +135,8 @@ pub struct Pool {
     pub max_transaction_bytes: usize,
     pub min_priority_fee: u64,
     pub replacement_percent: u16,
+    pub journal: bool,
+    pub journal_max_bytes: u64,
 }
 
 /// Keys of `[blocks]`.
@@ -153,6 +161,17 @@ pub struct Engine {
     pub cpu_threads: usize,
     pub queue_jobs: usize,
     pub queue_bytes: usize,
+    pub sender_recovery: SenderRecovery,
+}
+
+/// How senders are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SenderRecovery {
+    /// In batches by the engine.
+    Batched,
+    /// One by one.
+    Single,
 }
 
 /// Keys of `[metrics]`.

@@ -1,7 +1,7 @@
 //! From the keys of a configuration to what the parts of the node are told.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pars_engine::GpuPolicy;
@@ -9,7 +9,8 @@ use pars_evm::ChainSpec;
 use pars_pool::PoolConfig;
 use pars_rpc::{Cors, RpcConfig};
 
-use super::{Blocks, Config, ConfigError, Pool, Rpc};
+use super::{Blocks, Config, ConfigError, Pool, Rpc, SenderRecovery};
+use crate::node::default_ipc_path;
 use crate::{EngineConfig, NodeConfig, Pace, ProducerConfig};
 
 impl Config {
@@ -36,16 +37,26 @@ impl Config {
         let mut node = NodeConfig::new(self.spec()?);
         node.data_dir = Some(self.data_dir()?);
         node.rpc = rpc(&self.rpc);
+        node.rpc.ipc = match (self.rpc.ipc, self.rpc.ipc_path.as_str()) {
+            (false, _) => None,
+            (true, "") => node.data_dir.as_deref().and_then(default_ipc_path),
+            (true, path) => Some(PathBuf::from(path)),
+        };
         node.pool = pool(&self.pool, node.pool);
         if self.rpc.allow_secret_calls {
             node.pool.guard = None;
         }
+        node.journal_bytes = self.pool.journal.then_some(self.pool.journal_max_bytes);
         node.producer = producer(&self.blocks);
         node.engine = EngineConfig {
             gpu: gpu_policy(&self.engine.gpu),
             cpu_threads: (self.engine.cpu_threads > 0).then_some(self.engine.cpu_threads),
             queue_jobs: Some(self.engine.queue_jobs),
             queue_bytes: Some(self.engine.queue_bytes),
+            sender_recovery: match self.engine.sender_recovery {
+                SenderRecovery::Batched => pars_evm::SenderRecovery::Batched,
+                SenderRecovery::Single => pars_evm::SenderRecovery::Single,
+            },
         };
         let metrics = &self.metrics;
         node.metrics = metrics
@@ -96,6 +107,10 @@ fn rpc(keys: &Rpc) -> RpcConfig {
         max_connections: keys.max_connections,
         max_subscriptions: keys.max_subscriptions,
         max_in_flight: keys.max_in_flight,
+        client_connections: keys.client_connections,
+        client_requests_per_second: keys.client_requests_per_second,
+        client_in_flight: keys.client_in_flight,
+        limit_loopback: keys.limit_loopback,
         request_timeout: Duration::from_secs(keys.request_timeout_seconds),
         idle_timeout: Duration::from_secs(keys.idle_timeout_seconds),
         slow_subscriber: Duration::from_secs(keys.slow_subscriber_seconds),
@@ -146,7 +161,7 @@ mod tests {
     use crate::config::{Layers, Origin};
 
     /// The file of defaults and the defaults of the parts are the same, but for what a daemon does
-    /// differently: no browser may call, and a heartbeat.
+    /// differently: no browser may call, a socket for programs here, and a heartbeat.
     #[test]
     fn the_defaults_are_those_of_the_parts() {
         let mut layers = Layers::default();
@@ -157,10 +172,16 @@ mod tests {
         let usual = NodeConfig::new(ChainSpec::pars());
         let rpc = RpcConfig {
             cors: Cors::Off,
+            ipc: Some(PathBuf::from("x/parsd.ipc")),
             ..usual.rpc
         };
         assert_eq!(format!("{:?}", node.rpc), format!("{rpc:?}"));
         assert_eq!(format!("{:?}", node.pool), format!("{:?}", usual.pool));
+        assert_eq!(node.journal_bytes, usual.journal_bytes);
+        assert_eq!(
+            format!("{:?}", node.engine.sender_recovery),
+            format!("{:?}", usual.engine.sender_recovery)
+        );
         assert_eq!(node.producer.time_budget, usual.producer.time_budget);
         assert_eq!(node.producer.beneficiary, usual.producer.beneficiary);
         let Pace::OnWork {

@@ -5,6 +5,7 @@ mod curves;
 mod devices;
 mod kernels;
 mod key;
+mod load;
 mod selftest;
 mod table;
 mod top;
@@ -33,6 +34,8 @@ enum Command {
     /// The compute engine: what it finds, whether it computes rightly, how fast it is.
     #[command(subcommand)]
     Engine(EngineCommand),
+    /// Measure how many calls a second a node answers over HTTP connections that are kept.
+    Load(load::Options),
     /// Keys in encrypted files: accounts (secp256k1) and ML-DSA.
     #[command(subcommand)]
     Key(key::Command),
@@ -120,6 +123,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Engine(EngineCommand::Selftest(options)) => selftest::run(&options, &mut out),
         Command::Engine(EngineCommand::Bench(options)) => bench::run(&options, &mut out),
         Command::Engine(EngineCommand::Top(options)) => top::run(&options, &mut out),
+        Command::Load(options) => load::run(&options, &mut out),
         Command::Key(command) => key::run(&command, &mut out),
     };
     let flushed = out.flush().map_err(CtlError::from);

@@ -62,6 +62,34 @@ const EXECUTOR: &[Count] = &[
         "Questions answered while the EVM waited.",
         |s| s.memo_misses,
     ),
+    (
+        "senders_known",
+        "Senders that were known from before.",
+        |s| s.senders.known,
+    ),
+    (
+        "senders_batched",
+        "Senders recovered by the engine's batches.",
+        |s| s.senders.batched,
+    ),
+    ("senders_single", "Senders recovered one by one.", |s| {
+        s.senders.single
+    }),
+    (
+        "senders_invalid",
+        "Signatures of transactions that name nobody.",
+        |s| s.senders.invalid,
+    ),
+    (
+        "sender_batches",
+        "Batches of signatures handed to the engine.",
+        |s| s.senders.batches,
+    ),
+    (
+        "failed_sender_batches",
+        "Batches of signatures the engine could not answer.",
+        |s| s.senders.failed_batches,
+    ),
 ];
 
 /// A time of the executor: name, help, value in microseconds.
@@ -77,6 +105,11 @@ const TIMES: &[Count] = &[
     ("execute", "Time spent executing blocks.", |s| {
         s.execute_micros
     }),
+    (
+        "senders",
+        "Time spent finding the senders of blocks.",
+        |s| s.senders.micros,
+    ),
 ];
 
 /// Everything that Prometheus may know.

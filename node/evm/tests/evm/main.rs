@@ -9,3 +9,4 @@ mod contracts;
 mod feeding;
 mod genesis;
 mod random;
+mod senders;

@@ -115,7 +115,7 @@ pub(crate) const METHODS: &[(&str, Handler)] = &[
         Read(transaction::raw_by_hash),
     ),
     ("eth_getTransactionReceipt", Read(transaction::receipt)),
-    ("eth_sendRawTransaction", Read(submit::send_raw)),
+    ("eth_sendRawTransaction", Waiting(submit::send_raw)),
     ("eth_sendRawTransactionSync", Waiting(submit::send_raw_sync)),
     ("eth_getLogs", Run(logs::get_logs)),
     ("eth_newFilter", Quick(filters::new_filter)),

@@ -46,6 +46,16 @@ pub(super) fn engine_stats(shared: &Shared, args: &Args<'_>) -> Answer {
             "memoHits": blocks.memo_hits,
             "memoMisses": blocks.memo_misses,
         },
+        "senders": {
+            "known": blocks.senders.known,
+            "batched": blocks.senders.batched,
+            "single": blocks.senders.single,
+            "invalid": blocks.senders.invalid,
+            "batches": blocks.senders.batches,
+            "largestBatch": blocks.senders.largest_batch,
+            "failedBatches": blocks.senders.failed_batches,
+            "cached": blocks.senders.cached,
+        },
     }))
 }
 

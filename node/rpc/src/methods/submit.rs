@@ -21,16 +21,16 @@ const SYNC_DEFAULT: Duration = Duration::from_secs(2);
 const SYNC_MOST: Duration = Duration::from_secs(30);
 
 /// `eth_sendRawTransaction`: the hash, once the pool has taken the transaction.
-pub(super) fn send_raw(shared: &Shared, args: &Args<'_>) -> Answer {
-    args.at_most(1)?;
-    answer(&submit(shared, &args.required(0)?)?)
-}
-
-fn submit(shared: &Shared, raw: &Bytes) -> Result<B256, Fault> {
-    shared
-        .node
-        .submit_raw(raw)
-        .map_err(|error| error.into_fault())
+pub(super) fn send_raw(shared: Arc<Shared>, params: Params<'static>) -> BoxFuture<'static, Answer> {
+    async move {
+        let raw: Bytes = {
+            let args = Args::parse(params.as_str())?;
+            args.at_most(1)?;
+            args.required(0)?
+        };
+        answer(&shared.submit(&raw).await?)
+    }
+    .boxed()
 }
 
 /// `eth_sendRawTransactionSync` (EIP-7966): the receipt, once the transaction is in a block.
@@ -52,9 +52,7 @@ pub(super) fn send_raw_sync(
         };
         // Before the transaction is handed in, so that its block cannot be missed.
         let events = shared.node.events.subscribe();
-        let hash = shared
-            .blocking(Weight::Read, move |shared| submit(shared, &raw))
-            .await?;
+        let hash = shared.submit(&raw).await?;
         let mined = tokio::time::timeout(timeout, wait_for_block(events, hash)).await;
         let receipt = shared
             .blocking(Weight::Read, move |shared| receipt_of(shared, &hash))
