@@ -90,7 +90,7 @@ pub fn verify_batch(jobs: &[&VerifyJob]) -> Vec<bool> {
 /// [`verify_batch`] by the code of one level, for tests and benchmarks; a level that has no code of its own here or that this
 /// processor lacks is replaced by the portable one. Equal verdicts on every level.
 pub fn verify_batch_at(level: Level, jobs: &[&VerifyJob]) -> Vec<bool> {
-    dispatch(level, Verify { jobs })
+    dispatch(level, jobs.len(), Verify { jobs })
 }
 
 struct Verify<'a> {

@@ -181,32 +181,40 @@ impl<L: Lanes> Work<L> for Power<L> {
     }
 }
 
-/// Runs one piece of work at a level. A level without code for this field runs the portable one.
-pub(crate) fn dispatch<O, W>(level: crate::cpu::Level, work: W) -> O
+/// Runs work on so many independent items at a level. A level without code for this field runs the portable one.
+pub(crate) fn dispatch<O, W>(level: crate::cpu::Level, items: usize, work: W) -> O
 where
-    W: Work<Fe, Output = O>,
     W: OnEveryLevel<O>,
 {
-    work.at(level)
+    work.at(level, items)
 }
 
 /// Work that every representation can do.
 pub(crate) trait OnEveryLevel<O> {
-    /// Does it at a level.
-    fn at(self, level: crate::cpu::Level) -> O;
+    /// Does it at a level, on so many independent items.
+    fn at(self, level: crate::cpu::Level, items: usize) -> O;
 }
+
+/// Fewest items for which four lanes of AVX2 are quicker than one after another: an operation over four takes as long as two and a
+/// quarter of one.
+#[cfg(target_arch = "x86_64")]
+const WORTH_FOUR_LANES: usize = 3;
 
 #[cfg(target_arch = "x86_64")]
 impl<O, W> OnEveryLevel<O> for W
 where
-    W: Work<Fe, Output = O> + Work<super::ifma::X8, Output = O>,
+    W: Work<Fe, Output = O> + Work<super::avx2::X4, Output = O> + Work<super::ifma::X8, Output = O>,
 {
-    fn at(self, level: crate::cpu::Level) -> O {
+    fn at(self, level: crate::cpu::Level, items: usize) -> O {
         use crate::cpu::Level;
         match level.available() {
             // SAFETY: the processor was asked for the level and for IFMA.
             Level::Avx512 if crate::cpu::features().avx512_ifma => unsafe {
                 super::ifma::X8::enter(self)
+            },
+            // SAFETY: the processor was asked for the level; one with AVX-512 has AVX2.
+            Level::Avx2 | Level::Avx512 if items >= WORTH_FOUR_LANES => unsafe {
+                super::avx2::X4::enter(self)
             },
             // SAFETY: scalar elements need no instruction set.
             _ => unsafe { Fe::enter(self) },
@@ -219,7 +227,7 @@ impl<O, W> OnEveryLevel<O> for W
 where
     W: Work<Fe, Output = O>,
 {
-    fn at(self, _: crate::cpu::Level) -> O {
+    fn at(self, _: crate::cpu::Level, _: usize) -> O {
         // SAFETY: scalar elements need no instruction set.
         unsafe { Fe::enter(self) }
     }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `fe` | one element modulo 2^255 − 19: five words of radix 2^51 |
 //! | `lanes` | the operations that the rest is written in; sending work to the best level |
+//! | `avx2` | four elements in ten 256-bit words (x86-64 with AVX2) |
 //! | `ifma` | eight elements in five 512-bit registers (x86-64 with AVX-512 IFMA) |
 //! | `constants` | d, sqrt(−1) and the like, computed from their definitions |
 //! | `point` | extended coordinates, complete additions, doublings |
@@ -17,6 +18,8 @@
 //!
 #![doc = include_str!("ACCEPTANCE.md")]
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx2;
 pub(crate) mod codec;
 pub(crate) mod constants;
 pub mod ed25519;

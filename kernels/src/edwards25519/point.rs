@@ -151,17 +151,18 @@ impl<L: Lanes> Point<L> {
     /// # Safety
     /// As [`Lanes`].
     #[inline(always)]
-    pub(crate) unsafe fn add_cached(self, q: Cached<L>) -> Self {
+    pub(crate) unsafe fn add_cached(mut self, q: Cached<L>) -> Self {
         // SAFETY: the caller's promise.
         unsafe {
             let d = self.z.multiply(q.z2);
-            self.finish_addition(q.plus, q.minus, q.t2d, d, true)
+            self.finish_addition(q.plus, q.minus, q.t2d, d, true);
         }
+        self
     }
 
     /// The rest of an addition, from D = 2 Z1 Z2. Without `t` the result lacks T.
     #[inline(always)]
-    unsafe fn finish_addition(self, plus: L, minus: L, t2d: L, d: L, t: bool) -> Self {
+    unsafe fn finish_addition(&mut self, plus: L, minus: L, t2d: L, d: L, t: bool) {
         // SAFETY: the caller's promise.
         unsafe {
             let a = self.y.sub(self.x).multiply(minus);
@@ -171,11 +172,11 @@ impl<L: Lanes> Point<L> {
             let f = d.sub(c);
             let g = d.add(c);
             let h = b.add(a);
-            Self {
-                x: e.multiply(f),
-                y: g.multiply(h),
-                z: f.multiply(g),
-                t: if t { e.multiply(h) } else { self.t },
+            self.x = e.multiply(f);
+            self.y = g.multiply(h);
+            self.z = f.multiply(g);
+            if t {
+                self.t = e.multiply(h);
             }
         }
     }
@@ -188,7 +189,7 @@ impl<L: Lanes> Point<L> {
     /// # Safety
     /// As [`Lanes`].
     #[inline(always)]
-    pub(crate) unsafe fn double(self, t: bool) -> Self {
+    pub(crate) unsafe fn double(&mut self, t: bool) {
         // SAFETY: the caller's promise.
         unsafe {
             let xx = self.x.square();
@@ -199,11 +200,11 @@ impl<L: Lanes> Point<L> {
             let h = xx.add(yy);
             let g = yy.sub(xx);
             let f = zz.plus(zz).plus(xx).minus(yy).settle();
-            Self {
-                x: e.multiply(f),
-                y: g.multiply(h),
-                z: f.multiply(g),
-                t: if t { e.multiply(h) } else { self.t },
+            self.x = e.multiply(f);
+            self.y = g.multiply(h);
+            self.z = f.multiply(g);
+            if t {
+                self.t = e.multiply(h);
             }
         }
     }
@@ -213,17 +214,28 @@ impl<L: Lanes> Point<L> {
     /// # Safety
     /// As [`Lanes`].
     #[inline(always)]
-    pub(crate) unsafe fn doubles(self, n: usize) -> Self {
+    pub(crate) unsafe fn doubles(mut self, n: usize) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { self.double_times(n) };
+        self
+    }
+
+    /// [`Self::doubles`] in place.
+    ///
+    /// # Safety
+    /// As [`Lanes`].
+    #[inline(always)]
+    pub(crate) unsafe fn double_times(&mut self, n: usize) {
         // SAFETY: the caller's promise.
         unsafe { L::enter(Doubles { point: self, n }) }
     }
 
-    /// The sum with a prepared point in memory for each lane, negated in the lanes of `negative`; a function of its own.
+    /// Adds a prepared point in memory for each lane, negated in the lanes of `negative`; a function of its own.
     ///
     /// # Safety
     /// As [`Lanes`]; the pointers are readable.
     #[inline(always)]
-    pub(crate) unsafe fn add_rows(self, from: &Rows<Cached<Fe>>, negative: u8, t: bool) -> Self {
+    pub(crate) unsafe fn add_rows(&mut self, from: &Rows<Cached<Fe>>, negative: u8, t: bool) {
         // SAFETY: the caller's promise.
         unsafe {
             L::enter(AddRows {
@@ -240,7 +252,7 @@ impl<L: Lanes> Point<L> {
     /// # Safety
     /// As [`Lanes`]; the pointers are readable.
     #[inline(always)]
-    pub(crate) unsafe fn add_affine(self, from: &Rows<Affine<Fe>>, negative: u8, t: bool) -> Self {
+    pub(crate) unsafe fn add_affine(&mut self, from: &Rows<Affine<Fe>>, negative: u8, t: bool) {
         // SAFETY: the caller's promise.
         unsafe {
             L::enter(AddAffine {
@@ -309,39 +321,34 @@ impl Affine<Fe> {
 }
 
 /// Repeated doubling.
-struct Doubles<L> {
-    point: Point<L>,
+struct Doubles<'a, L> {
+    point: &'a mut Point<L>,
     n: usize,
 }
 
-impl<L: Lanes> Work<L> for Doubles<L> {
-    type Output = Point<L>;
+impl<L: Lanes> Work<L> for Doubles<'_, L> {
+    type Output = ();
     #[inline(always)]
-    unsafe fn run(self) -> Point<L> {
-        let mut point = self.point;
-        // SAFETY: the caller's promise.
-        unsafe {
-            for i in 0..self.n {
-                // Doubling does not read T, so only the last needs it.
-                point = point.double(i + 1 == self.n);
-            }
+    unsafe fn run(self) {
+        for i in 0..self.n {
+            // SAFETY: the caller's promise. Doubling does not read T, so only the last needs it.
+            unsafe { self.point.double(i + 1 == self.n) };
         }
-        point
     }
 }
 
 /// Adds a row of each lane's table.
 struct AddRows<'a, L> {
-    point: Point<L>,
+    point: &'a mut Point<L>,
     from: &'a Rows<Cached<Fe>>,
     negative: u8,
     t: bool,
 }
 
 impl<L: Lanes> Work<L> for AddRows<'_, L> {
-    type Output = Point<L>;
+    type Output = ();
     #[inline(always)]
-    unsafe fn run(self) -> Point<L> {
+    unsafe fn run(self) {
         // SAFETY: the caller's promise; a prepared point is four elements in a row.
         unsafe {
             let from = self.from.map(|row| row.cast::<Fe>());
@@ -352,23 +359,23 @@ impl<L: Lanes> Work<L> for AddRows<'_, L> {
                 L::select(self.negative, plus, minus),
             );
             let t2d = t2d.negate_where(self.negative);
-            self.point.finish_addition(plus, minus, t2d, d, self.t)
+            self.point.finish_addition(plus, minus, t2d, d, self.t);
         }
     }
 }
 
 /// Adds a row of a fixed table.
 struct AddAffine<'a, L> {
-    point: Point<L>,
+    point: &'a mut Point<L>,
     from: &'a Rows<Affine<Fe>>,
     negative: u8,
     t: bool,
 }
 
 impl<L: Lanes> Work<L> for AddAffine<'_, L> {
-    type Output = Point<L>;
+    type Output = ();
     #[inline(always)]
-    unsafe fn run(self) -> Point<L> {
+    unsafe fn run(self) {
         // SAFETY: the caller's promise; a row is three elements.
         unsafe {
             let from = self.from.map(|row| row.cast::<Fe>());
@@ -379,7 +386,7 @@ impl<L: Lanes> Work<L> for AddAffine<'_, L> {
             );
             let t2d = t2d.negate_where(self.negative);
             let d = self.point.z.add(self.point.z);
-            self.point.finish_addition(plus, minus, t2d, d, self.t)
+            self.point.finish_addition(plus, minus, t2d, d, self.t);
         }
     }
 }

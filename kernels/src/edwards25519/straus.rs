@@ -160,10 +160,10 @@ unsafe fn sum<L: Lanes, const V: usize>(
 ) -> Point<L> {
     // SAFETY: the caller's promise.
     unsafe {
-        let mut sum = Point::identity();
+        let mut sum = Point::<L>::identity();
         for i in (0..DIGITS).rev() {
             if i + 1 != DIGITS {
-                sum = sum.doubles(WINDOW);
+                sum.double_times(WINDOW);
             }
             let with_base = base.filter(|_| i.is_multiple_of(2));
             for v in 0..V {
@@ -178,7 +178,7 @@ unsafe fn sum<L: Lanes, const V: usize>(
                 }
                 // Only another addition reads T.
                 let t = v + 1 < V || with_base.is_some() || i == 0;
-                sum = sum.add_rows(&from, negative, t);
+                sum.add_rows(&from, negative, t);
             }
             if let Some(base) = with_base {
                 let table = BASE.as_ptr();
@@ -189,7 +189,7 @@ unsafe fn sum<L: Lanes, const V: usize>(
                     negative |= u8::from(digit < 0) << lane;
                     from[lane] = table.add(usize::from(digit.unsigned_abs()));
                 }
-                sum = sum.add_affine(&from, negative, i == 0);
+                sum.add_affine(&from, negative, i == 0);
             }
         }
         sum

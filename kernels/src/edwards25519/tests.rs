@@ -23,9 +23,9 @@ where
     O: PartialEq + std::fmt::Debug,
     W: Work<Fe, Output = O> + OnEveryLevel<O>,
 {
-    let yardstick = dispatch(Level::Portable, work());
+    let yardstick = dispatch(Level::Portable, usize::MAX, work());
     for level in Level::ALL {
-        assert_eq!(dispatch(level, work()), yardstick, "{level}");
+        assert_eq!(dispatch(level, usize::MAX, work()), yardstick, "{level}");
     }
     yardstick
 }

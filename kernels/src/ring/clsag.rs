@@ -139,6 +139,7 @@ pub fn verify_batch_at(level: Level, jobs: &[&ClsagJob], members: &ClsagMembers)
         let hashes = keccak256(level, missing.iter().map(|[key, _]| [&key[..], &[]]));
         dispatch(
             level,
+            missing.len(),
             Prepare {
                 members: missing,
                 hashes: &hashes,
@@ -168,6 +169,7 @@ pub fn verify_batch_at(level: Level, jobs: &[&ClsagJob], members: &ClsagMembers)
     rings.sort_by_key(|ring| ring.members.len());
     let valid = dispatch(
         level,
+        rings.len(),
         Verify {
             level,
             rings: &rings,

@@ -217,7 +217,9 @@ pub fn verify_batch(jobs: &[&Job], members: &LsagMembers) -> Vec<bool> {
 /// processor lacks is replaced by the portable one. Equal verdicts on every level.
 pub fn verify_batch_at(level: Level, jobs: &[&Job], members: &LsagMembers) -> Vec<bool> {
     let keys: Vec<_> = jobs.iter().flat_map(|job| job.ring()).copied().collect();
-    let prepared = members.get(&keys, |missing| dispatch(level, Prepare(missing)));
+    let prepared = members.get(&keys, |missing| {
+        dispatch(level, missing.len(), Prepare(missing))
+    });
     let mut prepared = prepared.into_iter();
     let mut verdicts = vec![false; jobs.len()];
     let mut rings = Vec::with_capacity(jobs.len());
@@ -241,7 +243,7 @@ pub fn verify_batch_at(level: Level, jobs: &[&Job], members: &LsagMembers) -> Ve
     }
     // Rings of like size share lanes.
     rings.sort_by_key(|ring| ring.members.len());
-    let valid = dispatch(level, Verify(&rings));
+    let valid = dispatch(level, rings.len(), Verify(&rings));
     for (ring, valid) in rings.iter().zip(valid) {
         verdicts[ring.index] = valid;
     }

@@ -6,7 +6,7 @@
 //! | `ecdsa`, `schnorr` | verification (SEC 1; BIP-340) |
 //! | `hash_to_curve` | secp256k1_XMD:SHA-256_SSWU_RO_ (RFC 9380) |
 //! | `batch` | tables, sums of multiples and square roots of lists, by the code of each level |
-//! | `single`, `ifma` | the base field one element at a time, and in AVX-512 IFMA eight side by side |
+//! | `single`, `avx2`, `ifma` | the base field one element at a time, in AVX2 four and in AVX-512 IFMA eight side by side |
 //! | `chains`, `endomorphism` | powers in the base field; factors of 128 bits instead of 256 |
 //! | `gpu` | recovery and verification as shaders |
 //! | `known_answers` | embedded questions for self-tests |
@@ -15,6 +15,8 @@
 //! A batch is cut into groups of as many items as the level has lanes; the verdict of an item depends on nothing but the item, and
 //! every level gives equal answers. All inputs are public and all code is variable time.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 pub(crate) mod batch;
 mod chains;
 pub mod ecdsa;
