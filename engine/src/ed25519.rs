@@ -52,4 +52,12 @@ impl Kernel for Ed25519Verify {
     fn must_confirm(valid: &bool) -> bool {
         !valid
     }
+
+    #[cfg(feature = "gpu")]
+    fn open_gpu(
+        context: &crate::GpuContext<'_>,
+        (): &(),
+    ) -> Result<Option<Box<dyn crate::Accelerator<Self>>>, crate::DeviceError> {
+        crate::edwards25519::open::<Self, pars_kernels::edwards25519::gpu::Ed25519>(context)
+    }
 }

@@ -38,6 +38,8 @@ mod crew;
 mod desk;
 mod device;
 mod ed25519;
+#[cfg(feature = "gpu")]
+mod edwards25519;
 mod engine;
 mod error;
 pub mod fault;

@@ -67,6 +67,15 @@ impl Kernel for ClsagVerify {
     fn must_confirm(valid: &bool) -> bool {
         !valid
     }
+
+    /// The device prepares members itself, so it has no use for those that are kept.
+    #[cfg(feature = "gpu")]
+    fn open_gpu(
+        context: &crate::GpuContext<'_>,
+        _: &ClsagMembers,
+    ) -> Result<Option<Box<dyn crate::Accelerator<Self>>>, crate::DeviceError> {
+        crate::edwards25519::open::<Self, clsag::Clsag>(context)
+    }
 }
 
 /// LSAG verification on ristretto255: job
@@ -124,6 +133,15 @@ impl Kernel for LsagRistretto255Verify {
 
     fn must_confirm(valid: &bool) -> bool {
         !valid
+    }
+
+    /// The device prepares members itself, so it has no use for those that are kept.
+    #[cfg(feature = "gpu")]
+    fn open_gpu(
+        context: &crate::GpuContext<'_>,
+        _: &LsagMembers,
+    ) -> Result<Option<Box<dyn crate::Accelerator<Self>>>, crate::DeviceError> {
+        crate::edwards25519::open::<Self, lsag_ristretto255::LsagRistretto255>(context)
     }
 }
 

@@ -1,6 +1,9 @@
-//! CLSAG against signatures of Monero and of the crate `monero-clsag`, on every level.
+//! CLSAG against signatures of Monero and of the crate `monero-clsag`, on every level and every GPU.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[cfg(feature = "gpu")]
+#[path = "common/devices.rs"]
+mod devices;
 #[path = "common/vectors.rs"]
 mod vectors;
 
@@ -52,6 +55,57 @@ fn parts(test: &Value) -> Parts {
     }
 }
 
+/// All of them as one batch on every GPU.
+#[cfg(feature = "gpu")]
+fn check_gpu(jobs: &[ClsagJob], valid: &[bool]) {
+    use pars_kernels::edwards25519::gpu::BatchVerifier;
+    devices::each(|device| {
+        let mut verifier = BatchVerifier::<clsag::Clsag>::new(device).unwrap();
+        let verdicts = verifier.verify(&jobs.iter().collect::<Vec<_>>()).unwrap();
+        assert_eq!(verdicts.len(), jobs.len());
+        for (at, (verdict, valid)) in verdicts.iter().zip(valid).enumerate() {
+            assert_eq!(*verdict, Some(*valid), "GPU {at} {:?}", jobs[at]);
+        }
+    });
+}
+
+/// Rings of two, and the known answers, in batches around the size of a workgroup and in every shape.
+#[cfg(feature = "gpu")]
+#[test]
+fn devices_give_the_known_answers_in_every_shape() {
+    use pars_kernels::edwards25519::gpu::{BatchVerifier, Tuning};
+    use pars_kernels::gpu::ShaderChecks;
+    let known = clsag::known_answers();
+    devices::each(|device| {
+        let base = Tuning::of(device);
+        let mut small = base;
+        small.threads = 32;
+        small.reverse = true;
+        small.max_batch = 21;
+        let mut narrow = base;
+        narrow.wide = false;
+        let mut checked = base;
+        checked.checks = ShaderChecks::Checked;
+        for (tuning, counts) in [
+            (base, vec![0, 1, 3, 65]),
+            (small, vec![40]),
+            (narrow, vec![9]),
+            (checked, vec![9]),
+        ] {
+            let mut verifier = BatchVerifier::<clsag::Clsag>::with_tuning(device, tuning).unwrap();
+            for count in counts {
+                let (jobs, valid): (Vec<_>, Vec<_>) = known
+                    .iter()
+                    .cycle()
+                    .take(count)
+                    .map(|(job, valid)| (job, Some(*valid)))
+                    .unzip();
+                assert_eq!(verifier.verify(&jobs), Ok(valid), "{tuning:?}");
+            }
+        }
+    });
+}
+
 fn tests() -> Vec<Value> {
     json("ring", "clsag_monero.json").map_or_else(Vec::new, |file| {
         list(&file["testGroups"])
@@ -93,6 +147,14 @@ fn answers_of_the_monero_crate() {
             assert_eq!(clsag::verify_batch_at(level, &batch, &members), valid);
         }
         assert!(members.stats().hits > 8 * members.stats().misses / 2);
+    }
+    #[cfg(feature = "gpu")]
+    {
+        let (jobs, valid): (Vec<_>, Vec<_>) = jobs
+            .iter()
+            .map(|(_, job, valid)| (job.clone(), *valid))
+            .unzip();
+        check_gpu(&jobs, &valid);
     }
 }
 
@@ -153,6 +215,16 @@ fn no_change_is_accepted() {
         for ((name, _), verdict) in bad.iter().zip(verdicts) {
             assert!(!verdict, "{level}: {name}");
         }
+    }
+    #[cfg(feature = "gpu")]
+    {
+        // A good one between bad ones.
+        let good = good.job().unwrap();
+        let (jobs, valid): (Vec<_>, Vec<_>) = bad
+            .iter()
+            .flat_map(|(_, parts)| [(parts.job().unwrap(), false), (good.clone(), true)])
+            .unzip();
+        check_gpu(&jobs, &valid);
     }
     let mut large = good.clone();
     large.ring = vec![good.ring[0]; 129];

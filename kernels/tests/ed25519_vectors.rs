@@ -1,6 +1,9 @@
-//! Ed25519 against official vectors, edge cases, and the rule written out with `curve25519-dalek`, on every level.
+//! Ed25519 against official vectors, edge cases, and the rule written out with `curve25519-dalek`, on every level and every GPU.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[cfg(feature = "gpu")]
+#[path = "common/devices.rs"]
+mod devices;
 #[path = "common/vectors.rs"]
 mod vectors;
 
@@ -33,7 +36,7 @@ fn rule(key: &[u8], message: &[u8], signature: &[u8]) -> bool {
     }
 }
 
-/// All verdicts on every level, in batches of every small length.
+/// All verdicts on every level, in batches of every small length, and on every GPU as one batch.
 fn check(jobs: &[VerifyJob], valid: &[bool]) {
     for level in Level::ALL {
         let all: Vec<_> = jobs.iter().collect();
@@ -47,6 +50,15 @@ fn check(jobs: &[VerifyJob], valid: &[bool]) {
             }
         }
     }
+    #[cfg(feature = "gpu")]
+    devices::each(|device| {
+        use pars_kernels::edwards25519::gpu::{BatchVerifier, Ed25519};
+        let mut verifier = BatchVerifier::<Ed25519>::new(device).unwrap();
+        let verdicts = verifier.verify(&jobs.iter().collect::<Vec<_>>()).unwrap();
+        for ((job, verdict), valid) in jobs.iter().zip(verdicts).zip(valid) {
+            assert_eq!(verdict, Some(*valid), "GPU {job:?}");
+        }
+    });
 }
 
 #[test]

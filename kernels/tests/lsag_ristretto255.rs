@@ -1,6 +1,10 @@
 //! LSAG on ristretto255: the definition written out with `curve25519-dalek`, linkability, and everything that must be refused, on every
-//! level.
+//! level and every GPU.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+#[cfg(feature = "gpu")]
+#[path = "common/devices.rs"]
+mod devices;
 
 use curve25519_dalek::Scalar;
 use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoPoint};
@@ -72,6 +76,58 @@ fn definition(ring: &[[u8; 32]], message: &[u8], signature: &[u8]) -> bool {
     c == scalars[0]
 }
 
+/// All of them as one batch on every GPU.
+#[cfg(feature = "gpu")]
+fn check_gpu(jobs: &[Job], valid: &[bool]) {
+    use pars_kernels::edwards25519::gpu::BatchVerifier;
+    devices::each(|device| {
+        let mut verifier = BatchVerifier::<lsag::LsagRistretto255>::new(device).unwrap();
+        let verdicts = verifier.verify(&jobs.iter().collect::<Vec<_>>()).unwrap();
+        assert_eq!(verdicts.len(), jobs.len());
+        for (at, (verdict, valid)) in verdicts.iter().zip(valid).enumerate() {
+            assert_eq!(*verdict, Some(*valid), "GPU {at} {:?}", jobs[at]);
+        }
+    });
+}
+
+/// The known answers in batches around the size of a workgroup and in every shape.
+#[cfg(feature = "gpu")]
+#[test]
+fn devices_give_the_known_answers_in_every_shape() {
+    use pars_kernels::edwards25519::gpu::{BatchVerifier, Tuning};
+    use pars_kernels::gpu::ShaderChecks;
+    let known = lsag::known_answers().unwrap();
+    devices::each(|device| {
+        let base = Tuning::of(device);
+        let mut small = base;
+        small.threads = 32;
+        small.reverse = true;
+        small.max_batch = 21;
+        let mut narrow = base;
+        narrow.wide = false;
+        let mut checked = base;
+        checked.checks = ShaderChecks::Checked;
+        for (tuning, counts) in [
+            (base, vec![0, 1, 3, 65]),
+            (small, vec![40]),
+            (narrow, vec![9]),
+            (checked, vec![9]),
+        ] {
+            let mut verifier =
+                BatchVerifier::<lsag::LsagRistretto255>::with_tuning(device, tuning).unwrap();
+            for count in counts {
+                let (jobs, valid): (Vec<_>, Vec<_>) = known
+                    .iter()
+                    .cycle()
+                    .take(count)
+                    .map(|(job, valid)| (job, Some(*valid)))
+                    .unzip();
+                assert_eq!(verifier.verify(&jobs), Ok(valid), "{tuning:?}");
+            }
+        }
+    });
+}
+
 #[test]
 fn signatures_of_every_member_are_accepted() {
     let mut rng = StdRng::seed_from_u64(1);
@@ -100,6 +156,8 @@ fn signatures_of_every_member_are_accepted() {
         );
         assert_eq!(verify_batch_at(level, &all[..3], &members), [true; 3]);
     }
+    #[cfg(feature = "gpu")]
+    check_gpu(&jobs, &vec![true; jobs.len()]);
 }
 
 /// Name, ring, message and signature.
@@ -194,6 +252,18 @@ fn no_change_is_accepted() {
         {
             assert_eq!(verdict, i % 2 == 1, "{level}");
         }
+    }
+    #[cfg(feature = "gpu")]
+    {
+        let good = Job::new(&ring, b"message", &good).unwrap();
+        let (jobs, valid): (Vec<_>, Vec<_>) = cases
+            .iter()
+            .flat_map(|(_, ring, message, signature)| {
+                let bad = Job::new(ring, message, signature).unwrap();
+                [(bad, false), (good.clone(), true)]
+            })
+            .unzip();
+        check_gpu(&jobs, &valid);
     }
     assert_eq!(
         Job::new(&ring[..1], b"", &good[..96]),

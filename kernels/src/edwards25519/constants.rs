@@ -22,6 +22,9 @@ pub(crate) struct Constants {
     pub(crate) one_minus_d_sq: Fe,
     /// (d − 1)² (RFC 9496 §4.1).
     pub(crate) d_minus_one_sq: Fe,
+    /// 1 / d.
+    #[cfg(feature = "gpu")]
+    pub(crate) d_inverse: Fe,
     /// A = 486662 of Curve25519.
     pub(crate) montgomery_a: Fe,
     /// A².
@@ -64,6 +67,8 @@ pub(crate) static CONSTANTS: LazyLock<Constants> = LazyLock::new(|| {
             invsqrt_a_minus_d: root(one.negate().sub(d)).invert().absolute(),
             one_minus_d_sq: one.sub(d.square()),
             d_minus_one_sq: d.sub(one).square(),
+            #[cfg(feature = "gpu")]
+            d_inverse: d.invert(),
             montgomery_a: a,
             a_squared: a.square(),
             sqrt_2a_a2: root(a_a2.add(a_a2)),

@@ -123,12 +123,7 @@ unsafe fn equation<L: Lanes>(jobs: &[&VerifyJob], tables: &mut Tables) -> u8 {
     for (lane, job) in jobs.iter().enumerate() {
         keys[lane] = job.key;
         rs[lane] = job.r;
-        let hash = Sha512::new()
-            .chain_update(job.r)
-            .chain_update(job.key)
-            .chain_update(&job.message)
-            .finalize();
-        k[lane] = straus::digits(&Scalar::from_bytes_mod_order_wide(&hash.into()).to_bytes());
+        k[lane] = straus::digits(&challenge(job));
         if is_below_order(&job.s) {
             below_order |= 1 << lane;
             s[lane] = straus::base_digits(&job.s);
@@ -143,6 +138,16 @@ unsafe fn equation<L: Lanes>(jobs: &[&VerifyJob], tables: &mut Tables) -> u8 {
         let difference = sum.add_cached(r.negate().cached());
         below_order & is_a & is_r & difference.doubles(3).is_identity()
     }
+}
+
+/// k = SHA-512(R ‖ A ‖ M) modulo L.
+pub(crate) fn challenge(job: &VerifyJob) -> [u8; 32] {
+    let hash = Sha512::new()
+        .chain_update(job.r)
+        .chain_update(job.key)
+        .chain_update(&job.message)
+        .finalize();
+    Scalar::from_bytes_mod_order_wide(&hash.into()).to_bytes()
 }
 
 /// Whether 32 bytes are a number below the order L of the base point.

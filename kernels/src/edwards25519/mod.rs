@@ -13,6 +13,7 @@
 //! | `ristretto` | ristretto255 (RFC 9496) |
 //! | `monero` | Monero's hash to a point |
 //! | [`ed25519`] | Ed25519 verification |
+//! | `gpu` | signatures on a GPU (feature `gpu`) |
 //!
 //! Everything here is variable time: it verifies, so all values are public. What signs uses `curve25519-dalek`.
 //!
@@ -24,6 +25,8 @@ pub(crate) mod codec;
 pub(crate) mod constants;
 pub mod ed25519;
 pub(crate) mod fe;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod ifma;
 pub(crate) mod lanes;

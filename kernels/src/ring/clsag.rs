@@ -21,7 +21,12 @@
 //! Variable time: everything is public.
 #![allow(unsafe_code)]
 
+#[cfg(feature = "gpu")]
+mod gpu;
 mod known_answers;
+
+#[cfg(feature = "gpu")]
+pub use gpu::Clsag;
 
 use std::sync::Arc;
 

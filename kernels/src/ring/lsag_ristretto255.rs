@@ -13,6 +13,12 @@
 //! 4. c_n = c_0.
 #![allow(unsafe_code)]
 
+#[cfg(feature = "gpu")]
+mod gpu;
+
+#[cfg(feature = "gpu")]
+pub use gpu::LsagRistretto255;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 

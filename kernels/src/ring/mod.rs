@@ -6,6 +6,7 @@
 //! | `transcript` | the hashes of LSAG: context D, challenges, nonces |
 //! | [`lsag_ristretto255`], [`lsag_secp256k1`] | LSAG on either curve: sign, verify |
 //! | [`clsag`] | CLSAG as Monero defines it: verify |
+//! | `clsag/gpu`, `lsag_ristretto255/gpu` | both on a GPU (feature `gpu`) |
 //! | `members` | [`Members`]: a bounded store of prepared ring members |
 //! | `expand` | `expand_message_xmd` (RFC 9380 §5.3.1), the first half of hashing to a point |
 

@@ -40,13 +40,23 @@ impl Transcript {
         image: &[u8; POINT],
         message: &[u8],
     ) -> Self {
+        let mut context = Sha512::new();
+        Digest::update(&mut context, Self::context(scheme, ring, image, message));
+        Self { context }
+    }
+
+    /// D itself.
+    pub fn context<const POINT: usize>(
+        scheme: Scheme,
+        ring: &[[u8; POINT]],
+        image: &[u8; POINT],
+        message: &[u8],
+    ) -> [u8; 64] {
         let mut inner = Sha512::new();
         input(scheme, ring, image, message, |part| {
             Digest::update(&mut inner, part);
         });
-        let mut context = Sha512::new();
-        Digest::update(&mut context, inner.finalize());
-        Self { context }
+        inner.finalize().into()
     }
 
     /// The 64 bytes that, reduced, are c_{i+1}: `left` is enc(s_i·G + c_i·P_i), `right` enc(s_i·Hp(P_i) + c_i·I).
