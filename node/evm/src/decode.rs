@@ -27,7 +27,16 @@ pub fn decode_block(rlp: &[u8]) -> Result<Block, alloy_rlp::Error> {
 /// # Errors
 /// As [`decode_block`].
 pub fn decode_block_from(rest: &mut &[u8]) -> Result<Block, alloy_rlp::Error> {
+    let begin = *rest;
     let block = alloy_consensus::Block::<BlockTransaction>::decode(rest)?;
+    // The string around a typed transaction may claim another length than it has and still be
+    // read; such a block has no encoding of its own.
+    let used = begin.len().saturating_sub(rest.len());
+    if begin.get(..used) != Some(&alloy_rlp::encode(&block)[..]) {
+        return Err(alloy_rlp::Error::Custom(
+            "this is not the one encoding of a block",
+        ));
+    }
     let alloy_consensus::Block { header, body } = block;
     Ok(Block {
         hash: header.hash_slow(),
