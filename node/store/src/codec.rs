@@ -9,7 +9,7 @@ use alloy_primitives::{Address, B256, U256};
 use alloy_trie::{Nibbles, TrieAccount};
 
 /// Version of the tables' form, raised with every change that an older program cannot read.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// Keys of [`Table::Meta`].
 pub mod meta {
@@ -23,6 +23,10 @@ pub mod meta {
     pub const GENESIS_HASH: &[u8] = b"genesis_hash";
     /// Number (8) ‖ hash (32) of the last accepted block.
     pub const HEAD: &[u8] = b"head";
+    /// Number (8) of the oldest block whose state is kept.
+    pub const OLDEST_STATE: &[u8] = b"oldest_state";
+    /// Number (8) of the oldest block whose trie nodes are kept.
+    pub const OLDEST_PROOF: &[u8] = b"oldest_proof";
 }
 
 /// Reads a value of a fixed size.
@@ -56,6 +60,11 @@ pub fn meta_record<const N: usize>(
         .get(Table::Meta, key)?
         .ok_or_else(|| StoreError::corrupt(Table::Meta, key, "the record is missing"))?;
     fixed(Table::Meta, key, &value)
+}
+
+/// Reads a block number out of [`Table::Meta`].
+pub fn meta_number(snapshot: &dyn Snapshot, key: &[u8]) -> Result<u64, StoreError> {
+    meta_record(snapshot, key).map(u64::from_be_bytes)
 }
 
 /// Key of a block's records.

@@ -23,6 +23,15 @@ pub enum StoreError {
         /// How long this process waited for it.
         waited: Duration,
     },
+    /// A folder that should hold a chain does not.
+    #[error(
+        "there is no chain in {path}; name another folder with --data-dir, or make one with `parsd init`",
+        path = path.display()
+    )]
+    NoChain {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A file or folder operation failed.
     #[error("cannot {doing} {path}: {source}", path = path.display())]
     Io {
@@ -151,11 +160,43 @@ pub enum StoreError {
         /// The newest block there is.
         head: u64,
     },
+    /// The state after a block was asked for that fell out of the window of what is kept.
+    #[error(
+        "the state of block {number} is not kept any more, the oldest one is that of block {oldest}: ask a node that keeps everything (`history.archive = true`)"
+    )]
+    StateNotKept {
+        /// The block asked for.
+        number: u64,
+        /// Its state root.
+        root: B256,
+        /// The oldest block whose state is there.
+        oldest: u64,
+    },
+    /// A proof was asked for in a block whose trie nodes are not kept.
+    #[error(
+        "no proofs for block {number}: this node keeps the tries of blocks {oldest} to {head} only"
+    )]
+    ProofNotKept {
+        /// The block asked for.
+        number: u64,
+        /// The oldest block whose tries are there.
+        oldest: u64,
+        /// The newest one.
+        head: u64,
+    },
     /// Code that an account refers to is missing.
     #[error("code {code_hash} is not in the store")]
     MissingCode {
         /// Keccak-256 of the code.
         code_hash: B256,
+    },
+    /// The check of blocks or history found a contradiction.
+    #[error("block {number} is not whole: {reason}")]
+    InconsistentBlock {
+        /// The block that was checked.
+        number: u64,
+        /// What contradicts what.
+        reason: String,
     },
     /// The check of the whole state found a contradiction.
     #[error("the state of block {number} contradicts itself: {reason}")]

@@ -30,6 +30,9 @@
 //! - For each change the value before it is kept under subject ‖ block number. The state
 //!   after block `n` is then, for each account or slot, the value before its first change
 //!   after `n`, which one range read finds, or else the flat value.
+//! - Trie nodes have a history of the same form, for a window of recent blocks: proofs in those
+//!   need it. For each block there is a list of what it changed, by which its history is found
+//!   again when it falls out of the window ([`Retention`]).
 //! - Accepting a block is one batch over all tables, synced before [`Store::commit`] returns.
 //!   After a crash at any point the store opens at the last accepted block with everything
 //!   that belongs to it; there are no repair steps. The store never reorganises.
@@ -44,11 +47,14 @@ pub mod codec;
 mod commit;
 mod error;
 mod genesis;
+mod inspect;
 mod lock;
+mod retention;
 mod state;
 mod store;
 mod tip;
 pub mod trie;
+mod upkeep;
 
 #[cfg(test)]
 mod test_util;
@@ -57,8 +63,11 @@ pub use backend::fjall::FjallOptions;
 pub use block::{Block, BlockCommit, Head};
 pub use error::StoreError;
 pub use genesis::{Genesis, GenesisAccount};
+pub use inspect::{BlocksReport, TableStats};
+pub use retention::{Kept, PruneProgress, Retention};
 pub use state::{
-    Account, AccountProof, EmptyAccounts, SlotProof, StateReport, StateView, TrieUpdates,
+    Account, AccountProof, EmptyAccounts, HistoryReport, SlotProof, StateReport, StateView,
+    TrieUpdates,
 };
 pub use store::{Store, StoreOptions};
 pub use tip::{Overlay, Tip};

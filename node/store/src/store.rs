@@ -1,9 +1,10 @@
 //! The store as the node uses it.
 
 use crate::{
-    Block, BlockCommit, Genesis, Head, StateView, StoreError,
+    Block, BlockCommit, Genesis, Head, Kept, Retention, StateView, StoreError,
     backend::{
         Backend, Batch, Snapshot, Table,
+        cached::Cached,
         fjall::{Fjall, FjallOptions, OpenError},
         memory::Memory,
     },
@@ -11,11 +12,12 @@ use crate::{
     codec::{self, SCHEMA_VERSION, meta},
     commit,
     lock::{FolderLock, in_use},
-    state::{self, CodeCache, EmptyAccounts, StateReport, TrieUpdates},
+    retention,
+    state::{self, AccountProof, CodeCache, EmptyAccounts, TrieUpdates},
     tip::{Overlay, Tip},
 };
 use alloy_consensus::{Header, ReceiptEnvelope, TxEnvelope};
-use alloy_primitives::{B256, keccak256};
+use alloy_primitives::{Address, B256, U256, keccak256};
 use parking_lot::{Mutex, RwLock};
 use revm::database::BundleState;
 use std::{
@@ -37,6 +39,10 @@ pub struct StoreOptions {
     pub lock_wait: Duration,
     /// Sizes of the storage engine.
     pub engine: FjallOptions,
+    /// Bytes of accounts, slots and trie nodes of the newest state kept in memory.
+    pub state_cache_bytes: usize,
+    /// How much of the past is kept.
+    pub retention: Retention,
 }
 
 impl Default for StoreOptions {
@@ -44,6 +50,8 @@ impl Default for StoreOptions {
         Self {
             lock_wait: Duration::from_secs(5),
             engine: FjallOptions::default(),
+            state_cache_bytes: 96 << 20,
+            retention: Retention::default(),
         }
     }
 }
@@ -52,11 +60,12 @@ impl Default for StoreOptions {
 /// the other.
 #[derive(Debug)]
 pub struct Store {
-    backend: Arc<dyn Backend>,
+    pub(crate) backend: Arc<dyn Backend>,
     chain_id: u64,
-    genesis_hash: B256,
+    pub(crate) genesis_hash: B256,
     head: RwLock<Arc<Head>>,
-    committing: Mutex<()>,
+    pub(crate) committing: Mutex<()>,
+    retention: Retention,
     codes: Arc<CodeCache>,
     // Last, so that it is given back after the engine has closed its files.
     _lock: Option<FolderLock>,
@@ -110,7 +119,32 @@ impl Store {
             sync_folder(dir)?;
         }
         let backend = open_engine(dir, &chain, options, deadline)?;
-        Self::opened(Arc::new(backend), genesis, Some(lock))
+        Self::opened(
+            Arc::new(backend),
+            Some(genesis),
+            options.retention,
+            Some(lock),
+        )
+    }
+
+    /// Opens the store in the data folder `dir` whatever chain it holds, to look at it or to look
+    /// after it; makes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoChain`], and as [`Self::open`] but for the checks of the chain.
+    pub fn open_existing(dir: &Path, options: &StoreOptions) -> Result<Self, StoreError> {
+        let chain = dir.join(CHAIN_FOLDER);
+        if !chain.is_dir() {
+            return Err(StoreError::NoChain {
+                path: dir.to_owned(),
+            });
+        }
+        let deadline = Instant::now() + options.lock_wait;
+        let lock = FolderLock::acquire(dir, options.lock_wait)?;
+        let backend = open_engine(dir, &chain, options, deadline)?;
+        let backend = Cached::new(backend, options.state_cache_bytes);
+        Self::opened(Arc::new(backend), None, options.retention, Some(lock))
     }
 
     /// A store that keeps everything in memory and forgets it when dropped.
@@ -119,7 +153,7 @@ impl Store {
     ///
     /// [`StoreError::InvalidGenesis`].
     pub fn in_memory(genesis: &Genesis) -> Result<Self, StoreError> {
-        Self::with_backend(Arc::new(Memory::new()), genesis)
+        Self::with_backend(Arc::new(Memory::new()), genesis, Retention::default())
     }
 
     /// A store on an engine of the caller's: checked against `genesis` where there is a chain
@@ -128,7 +162,11 @@ impl Store {
     /// # Errors
     ///
     /// As [`Self::open`].
-    pub fn with_backend(backend: Arc<dyn Backend>, genesis: &Genesis) -> Result<Self, StoreError> {
+    pub fn with_backend(
+        backend: Arc<dyn Backend>,
+        genesis: &Genesis,
+        retention: Retention,
+    ) -> Result<Self, StoreError> {
         let empty = backend
             .snapshot()
             .range(Table::Meta, &[], None)
@@ -138,13 +176,14 @@ impl Store {
         if empty {
             write_genesis(&*backend, genesis)?;
         }
-        Self::opened(backend, genesis, None)
+        Self::opened(backend, Some(genesis), retention, None)
     }
 
-    /// Checks what is in the engine and takes the head from it.
+    /// Checks what is in the engine, where it is said what should be, and takes the head from it.
     fn opened(
         backend: Arc<dyn Backend>,
-        genesis: &Genesis,
+        wanted: Option<&Genesis>,
+        retention: Retention,
         lock: Option<FolderLock>,
     ) -> Result<Self, StoreError> {
         let snapshot = backend.snapshot();
@@ -158,33 +197,39 @@ impl Store {
             std::cmp::Ordering::Less => return Err(StoreError::OlderSchema { found, supported }),
             std::cmp::Ordering::Equal => {}
         }
-        let found = u64::from_be_bytes(codec::meta_record(snapshot, meta::CHAIN_ID)?);
-        if found != genesis.chain_id {
-            return Err(StoreError::WrongChain {
-                found,
-                wanted: genesis.chain_id,
-            });
-        }
-        let found = B256::from(codec::meta_record(snapshot, meta::SPEC_HASH)?);
-        if found != genesis.spec_hash {
-            return Err(StoreError::WrongSpec {
-                found,
-                wanted: genesis.spec_hash,
-            });
-        }
-        let found = B256::from(codec::meta_record(snapshot, meta::GENESIS_HASH)?);
-        let wanted = genesis.header.hash_slow();
-        if found != wanted {
-            return Err(StoreError::WrongGenesis { found, wanted });
+        let chain_id = codec::meta_number(snapshot, meta::CHAIN_ID)?;
+        let spec_hash = B256::from(codec::meta_record(snapshot, meta::SPEC_HASH)?);
+        let genesis_hash = B256::from(codec::meta_record(snapshot, meta::GENESIS_HASH)?);
+        if let Some(genesis) = wanted {
+            if chain_id != genesis.chain_id {
+                return Err(StoreError::WrongChain {
+                    found: chain_id,
+                    wanted: genesis.chain_id,
+                });
+            }
+            if spec_hash != genesis.spec_hash {
+                return Err(StoreError::WrongSpec {
+                    found: spec_hash,
+                    wanted: genesis.spec_hash,
+                });
+            }
+            let wanted = genesis.header.hash_slow();
+            if genesis_hash != wanted {
+                return Err(StoreError::WrongGenesis {
+                    found: genesis_hash,
+                    wanted,
+                });
+            }
         }
         let head = read_head(snapshot)?;
         state::check_root(snapshot, head.header.state_root)?;
         Ok(Self {
             backend,
-            chain_id: genesis.chain_id,
-            genesis_hash: wanted,
+            chain_id,
+            genesis_hash,
             head: RwLock::new(Arc::new(head)),
             committing: Mutex::new(()),
+            retention,
             codes: Arc::default(),
             _lock: lock,
         })
@@ -304,12 +349,24 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError::UnknownBlock`] where it is newer than the head, and as [`Self::header`].
+    /// [`StoreError::UnknownBlock`] where it is newer than the head,
+    /// [`StoreError::StateNotKept`] where it is too old, and as [`Self::header`].
     pub fn state(&self, number: u64) -> Result<StateView, StoreError> {
         let snapshot = self.backend.snapshot();
         let (head, _) = read_head_record(&*snapshot)?;
         if number > head {
             return Err(StoreError::UnknownBlock { number, head });
+        }
+        if number < head {
+            let oldest = codec::meta_number(&*snapshot, meta::OLDEST_STATE)?;
+            if number < oldest {
+                let root = read_known_header(&*snapshot, number)?.state_root;
+                return Err(StoreError::StateNotKept {
+                    number,
+                    root,
+                    oldest,
+                });
+            }
         }
         Ok(StateView::new(
             snapshot,
@@ -417,24 +474,45 @@ impl Store {
         self.write_accepted(overlay.writes().to_batch(), accepted.clone())
     }
 
-    fn write_accepted(&self, batch: Batch, head: Head) -> Result<(), StoreError> {
+    fn write_accepted(&self, mut batch: Batch, head: Head) -> Result<(), StoreError> {
+        let snapshot = self.backend.snapshot();
+        retention::fall_out(&*snapshot, self.retention, head.number, &mut batch)?;
+        drop(snapshot);
         self.backend.commit(batch)?;
         tracing::debug!(number = head.number, hash = %head.hash, "block stored");
         *self.head.write() = Arc::new(head);
         Ok(())
     }
 
-    /// Recomputes every root of the head's state from the flat records, without using the
-    /// stored tries, and then walks those too. It takes time and memory in proportion to the
-    /// state; commits may go on meanwhile.
+    /// The proof of an account and some of its slots against the state root of block `number`, the
+    /// head or one of a window before it.
     ///
     /// # Errors
     ///
-    /// [`StoreError::InconsistentState`] and [`StoreError::Corrupt`] say what is wrong.
-    pub fn verify_state(&self) -> Result<StateReport, StoreError> {
+    /// [`StoreError::UnknownBlock`] where it is newer than the head,
+    /// [`StoreError::ProofNotKept`] where it is too old, and as [`Self::header`].
+    pub fn prove(
+        &self,
+        number: u64,
+        address: &Address,
+        slots: &[U256],
+    ) -> Result<AccountProof, StoreError> {
         let snapshot = self.backend.snapshot();
-        let head = read_head(&*snapshot)?;
-        state::verify(&snapshot, &head)
+        let (head, _) = read_head_record(&*snapshot)?;
+        if number > head {
+            return Err(StoreError::UnknownBlock { number, head });
+        }
+        let oldest = codec::meta_number(&*snapshot, meta::OLDEST_PROOF)?;
+        if number < oldest {
+            return Err(StoreError::ProofNotKept {
+                number,
+                oldest,
+                head,
+            });
+        }
+        let root = read_known_header(&*snapshot, number)?.state_root;
+        let view = StateView::new(snapshot, number, head, Arc::clone(&self.codes));
+        state::prove(&view, root, address, slots)
     }
 }
 
@@ -511,6 +589,11 @@ fn write_genesis(backend: &dyn Backend, genesis: &Genesis) -> Result<(), StoreEr
     let block = Block::seal(header.clone(), Vec::new(), Vec::new());
     block::write_block(&mut batch, &block, &[]);
     write_head(&mut batch, 0, &block.hash);
+    let kept = Kept {
+        oldest_state: 0,
+        oldest_proof: 0,
+    };
+    kept.write(&mut batch);
     batch.put(Table::Meta, meta::SCHEMA, SCHEMA_VERSION.to_be_bytes());
     batch.put(Table::Meta, meta::CHAIN_ID, genesis.chain_id.to_be_bytes());
     batch.put(Table::Meta, meta::SPEC_HASH, *genesis.spec_hash);
@@ -549,7 +632,17 @@ fn read_head_record(snapshot: &dyn Snapshot) -> Result<(u64, B256), StoreError> 
     Ok((u64::from_be_bytes(number), B256::from_slice(&record[8..])))
 }
 
-fn read_head(snapshot: &dyn Snapshot) -> Result<Head, StoreError> {
+/// The header of a block up to the head.
+fn read_known_header(snapshot: &dyn Snapshot, number: u64) -> Result<Header, StoreError> {
+    let missing = || {
+        let key = codec::block_key(number);
+        StoreError::corrupt(Table::Headers, &key, "the header is missing")
+    };
+    let (_, header) = block::read_header(snapshot, number)?.ok_or_else(missing)?;
+    Ok(header)
+}
+
+pub(crate) fn read_head(snapshot: &dyn Snapshot) -> Result<Head, StoreError> {
     let (number, hash) = read_head_record(snapshot)?;
     let key = codec::block_key(number);
     let (stored, header) = block::read_header(snapshot, number)?

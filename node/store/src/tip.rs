@@ -81,7 +81,7 @@ impl Tip {
     ///
     /// As [`Self::state_root`].
     pub fn prove(&self, address: &Address, slots: &[U256]) -> Result<AccountProof, StoreError> {
-        state::prove(&*self.snapshot, self.head.header.state_root, address, slots)
+        state::prove(&self.state(), self.head.header.state_root, address, slots)
     }
 
     /// The block of `commit` on top of this one, in memory: nothing is written until

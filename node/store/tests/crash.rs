@@ -5,30 +5,56 @@
 
 mod common;
 
-use common::*;
-use pars_store::{FjallOptions, Store, StoreOptions};
+use common::{redb::Redb, *};
+use pars_store::{FjallOptions, Retention, Store, StoreOptions};
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use std::{
     io::{BufRead, BufReader},
     path::Path,
     process::{Command, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
 const CHILD: &str = "PARS_STORE_TEST_CRASH";
+const ENGINE: &str = "PARS_STORE_TEST_CRASH_ENGINE";
+/// How often a process is killed; `PARS_TEST_KILLS` asks for more.
 const KILLS: u64 = 20;
+/// The same with the engine that is only compared with ours.
+const PEER_KILLS: u64 = 5;
 
-/// Small buffers: the engine writes out tables, compacts them and changes journals all the
-/// time, so that kills come in the middle of that too.
-fn open(dir: &Path) -> Store {
-    let options = StoreOptions {
-        engine: FjallOptions {
-            table_buffer_bytes: 16 << 10,
+/// Small windows: each block removes something too.
+const RETENTION: Retention = Retention {
+    states: Some(40),
+    proofs: 8,
+};
+
+/// The storage engines that are killed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Engine {
+    Fjall,
+    Redb,
+}
+
+impl Engine {
+    fn open(self, dir: &Path) -> Store {
+        let genesis = genesis_of(&genesis_model());
+        if self == Self::Redb {
+            let engine = Redb::open(&dir.join("chain.redb"), 16 << 20).unwrap();
+            return Store::with_backend(Arc::new(engine), &genesis, RETENTION).unwrap();
+        }
+        // Small buffers: the engine writes out tables, compacts them and changes journals all the
+        // time, so that kills come in the middle of that too.
+        let options = StoreOptions {
+            engine: FjallOptions {
+                table_buffer_bytes: 16 << 10,
+                ..Default::default()
+            },
+            retention: RETENTION,
             ..Default::default()
-        },
-        ..Default::default()
-    };
-    Store::open_with(dir, &genesis_of(&genesis_model()), &options).unwrap()
+        };
+        Store::open_with(dir, &genesis, &options).unwrap()
+    }
 }
 
 /// The operations of block `number`: a function of the number, so that whoever knows the
@@ -57,7 +83,11 @@ fn child_that_commits_for_ever() {
     let Some(dir) = std::env::var_os(CHILD) else {
         return;
     };
-    let store = open(Path::new(&dir));
+    let engine = match std::env::var(ENGINE).unwrap().as_str() {
+        "redb" => Engine::Redb,
+        _ => Engine::Fjall,
+    };
+    let store = engine.open(Path::new(&dir));
     let mut model = genesis_model();
     for number in 1..=store.head().number {
         advance(&mut model, number);
@@ -81,15 +111,26 @@ fn advance(model: &mut Model, number: u64) {
 
 #[test]
 fn nothing_accepted_is_lost_when_the_process_is_killed() {
+    kill_and_look(Engine::Fjall, KILLS);
+}
+
+#[test]
+fn nothing_accepted_is_lost_by_the_other_engine_either() {
+    kill_and_look(Engine::Redb, PEER_KILLS);
+}
+
+fn kill_and_look(engine: Engine, kills: u64) {
     let dir = tempfile::tempdir().unwrap();
     let mut rng = StdRng::seed_from_u64(20);
     let mut model = genesis_model();
     let mut checked = 0;
-    let mut reported = vec![open(dir.path()).head().hash];
-    for kill in 0..KILLS {
+    let mut reported = vec![engine.open(dir.path()).head().hash];
+    let kills = std::env::var("PARS_TEST_KILLS").map_or(kills, |text| text.parse().unwrap());
+    for kill in 0..kills {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "child_that_commits_for_ever", "--nocapture"])
             .env(CHILD, dir.path())
+            .env(ENGINE, format!("{engine:?}").to_lowercase())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -114,7 +155,7 @@ fn nothing_accepted_is_lost_when_the_process_is_killed() {
         std::thread::sleep(pause);
         child.kill().unwrap();
         // The next process starts at once, while this one may still be dying.
-        let store = open(dir.path());
+        let store = engine.open(dir.path());
         child.wait().unwrap();
         let lines = reader.join().unwrap();
         for (number, hash) in lines {
@@ -142,6 +183,8 @@ fn nothing_accepted_is_lost_when_the_process_is_killed() {
         }
         let report = store.verify_state().unwrap();
         assert_eq!(report.root, head.header.state_root);
+        store.verify_blocks(|_| {}).unwrap();
+        store.verify_history(|_| {}).unwrap();
         while checked < head.number {
             checked += 1;
             advance(&mut model, checked);
@@ -152,9 +195,9 @@ fn nothing_accepted_is_lost_when_the_process_is_killed() {
         }
         check_state(&store, head.number, &model);
     }
-    println!("{KILLS} kills, {checked} blocks, none lost");
+    println!("{engine:?}: {kills} kills, {checked} blocks, none lost");
     assert!(
-        checked >= KILLS,
+        checked >= kills,
         "the child hardly got to commit: {checked} blocks"
     );
 }

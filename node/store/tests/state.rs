@@ -4,41 +4,20 @@
 
 mod common;
 
-use alloy_primitives::{Address, B256, U256, keccak256};
-use alloy_trie::{EMPTY_ROOT_HASH, Nibbles, proof::verify_proof};
+use alloy_primitives::{B256, U256};
 use common::*;
 use pars_store::{EmptyAccounts, Store, StoreError, Tip};
 use proptest::prelude::*;
 use revm::{DatabaseRef, database::BundleState, state::AccountInfo};
 
-/// Every account and slot of the model, and some that are not there, by value and by proof against
-/// the state root.
+/// The tip by value and by proof.
 fn check_tip(tip: &Tip, model: &Model) {
+    assert_eq!(tip.head().header.state_root, model_root(model));
     let state = tip.state();
-    let root = tip.head().header.state_root;
-    let nobody = Address::repeat_byte(0xee);
-    for address in model.keys().copied().chain([nobody]) {
-        let plain = model.get(&address);
-        let account = plain.map(Plain::trie_account);
-        assert_eq!(state.account(&address).unwrap(), account);
-        let slots: Vec<U256> = plain
-            .into_iter()
-            .flat_map(|plain| plain.storage.keys().copied())
-            .chain([U256::MAX])
-            .collect();
-        let proof = tip.prove(&address, &slots).unwrap();
-        assert_eq!(proof.account, account);
-        let key = Nibbles::unpack(keccak256(address));
-        verify_proof(root, key, account.map(alloy_rlp::encode), &proof.nodes).unwrap();
-        let storage_root = account.map_or(EMPTY_ROOT_HASH, |account| account.storage_root);
-        for (slot, proven) in slots.iter().zip(&proof.slots) {
-            let value = state.storage(&address, slot).unwrap();
-            assert_eq!((proven.slot, proven.value), (*slot, value));
-            let key = Nibbles::unpack(keccak256(slot.to_be_bytes::<32>()));
-            let expected = (!value.is_zero()).then(|| alloy_rlp::encode(value));
-            verify_proof(storage_root, key, expected, &proven.nodes).unwrap();
-        }
+    for (address, plain) in model {
+        assert_eq!(state.account(address).unwrap(), Some(plain.trie_account()));
     }
+    check_proofs(model, |address, slots| tip.prove(address, slots).unwrap());
 }
 
 /// Commits the blocks and checks everything after each and at the end.
@@ -114,8 +93,15 @@ fn run(mut store: Store, blocks: &[Vec<Op>], mut reopen: impl FnMut(Store) -> St
         );
     }
     for (number, model) in models.iter().enumerate() {
-        check_state(&store, number as u64, model);
+        let number = number as u64;
+        check_state(&store, number, model);
+        check_proofs(model, |address, slots| {
+            store.prove(number, address, slots).unwrap()
+        });
     }
+    store.verify_blocks(|_| {}).unwrap();
+    let report = store.verify_history(|_| {}).unwrap();
+    assert_eq!(report.blocks, blocks.len() as u64);
     let head = blocks.len() as u64;
     assert!(matches!(
         store.state(head + 1),

@@ -80,7 +80,7 @@ fn check(test: &Value, key_of: impl Fn(&[u8]) -> Vec<u8>) -> Result<(), String> 
         .map_err(|error| error.to_string())?;
     }
     let root: B256 = test["root"].as_str().unwrap().parse().unwrap();
-    let (found, _) = trie.finish();
+    let (found, _) = trie.finish().unwrap();
     (found == root)
         .then_some(())
         .ok_or_else(|| format!("root {found}, not {root}"))

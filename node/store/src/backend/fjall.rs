@@ -2,7 +2,7 @@
 //! several keyspaces. A batch is one checksummed journal entry; recovery drops an unfinished
 //! one, so no repair step exists.
 
-use super::{Backend, Batch, Records, Snapshot, Table};
+use super::{Backend, Batch, Records, Snapshot, Table, manifest};
 use crate::StoreError;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
 use std::{
@@ -17,7 +17,7 @@ use std::{
 pub struct FjallOptions {
     /// Bytes of blocks kept in memory for reading.
     pub cache_bytes: u64,
-    /// Bytes a table may collect in memory before it is written out as a file.
+    /// Bytes a group of tables may collect in memory before it is written out as a file.
     pub table_buffer_bytes: u64,
 }
 
@@ -30,7 +30,43 @@ impl Default for FjallOptions {
     }
 }
 
-/// An open database with a keyspace per [`Table`].
+/// Keyspaces: tables that are written and read alike share one, each under a byte of its own. A
+/// keyspace costs files that must be synced one by one when a chain is made, so there are few.
+const KEYSPACES: [&str; 6] = ["meta", "blocks", "indexes", "state", "tries", "history"];
+
+/// Keyspace of a table, as an index of [`KEYSPACES`], and the first byte of its keys there.
+const fn place(table: Table) -> (usize, u8) {
+    match table {
+        Table::Meta => (0, 0),
+        Table::Headers => (1, 0),
+        Table::Bodies => (1, 1),
+        Table::Receipts => (1, 2),
+        Table::StateChanges => (1, 3),
+        Table::TrieChanges => (1, 4),
+        Table::BlockNumbers => (2, 0),
+        Table::TxLookup => (2, 1),
+        Table::Code => (2, 2),
+        Table::Accounts => (3, 0),
+        Table::Storage => (3, 1),
+        Table::AccountTrie => (4, 0),
+        Table::StorageTrie => (4, 1),
+        Table::AccountHistory => (5, 0),
+        Table::StorageHistory => (5, 1),
+        Table::AccountTrieHistory => (5, 2),
+        Table::StorageTrieHistory => (5, 3),
+    }
+}
+
+/// A table's key in its keyspace.
+fn placed(table: Table, key: &[u8]) -> (usize, Vec<u8>) {
+    let (keyspace, first) = place(table);
+    let mut out = Vec::with_capacity(key.len() + 1);
+    out.push(first);
+    out.extend_from_slice(key);
+    (keyspace, out)
+}
+
+/// An open database.
 #[derive(Clone)]
 pub struct Fjall {
     database: Database,
@@ -70,6 +106,7 @@ impl Fjall {
     /// [`OpenError::Locked`] where another handle has it open; [`OpenError::Failed`] where
     /// its files cannot be read or are damaged.
     pub fn open(path: &Path, options: &FjallOptions) -> Result<Self, OpenError> {
+        manifest::check(path).map_err(OpenError::Failed)?;
         // Damaged files can trip an assertion inside the engine; to the node that is an
         // error about the folder, not a reason to unwind through it.
         catch_unwind(AssertUnwindSafe(|| Self::open_unguarded(path, options))).unwrap_or_else(
@@ -91,10 +128,10 @@ impl Fjall {
         let database = Database::builder(path)
             .cache_size(options.cache_bytes)
             .open()?;
-        let keyspaces = Table::ALL
+        let keyspaces = KEYSPACES
             .iter()
-            .map(|table| {
-                database.keyspace(table.name(), || {
+            .map(|name| {
+                database.keyspace(name, || {
                     KeyspaceCreateOptions::default().max_memtable_size(options.table_buffer_bytes)
                 })
             })
@@ -146,7 +183,8 @@ impl Backend for Fjall {
         writes.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
         writes.dedup_by(|later, earlier| later.0 == earlier.0 && later.1 == earlier.1);
         for (table, key, value) in writes {
-            let keyspace = &self.keyspaces[table.index()];
+            let (keyspace, key) = placed(table, &key);
+            let keyspace = &self.keyspaces[keyspace];
             match value {
                 Some(value) => out.insert(keyspace, key, value),
                 None => out.remove(keyspace, key),
@@ -154,6 +192,22 @@ impl Backend for Fjall {
         }
         out.commit()
             .map_err(|error| engine_error("write a block", error))
+    }
+
+    fn disk_bytes(&self) -> Vec<(String, u64)> {
+        KEYSPACES
+            .iter()
+            .zip(self.keyspaces.iter())
+            .map(|(name, keyspace)| ((*name).to_owned(), keyspace.disk_space()))
+            .collect()
+    }
+
+    fn compact(&self, table: Table) -> Result<(), StoreError> {
+        let keyspace = &self.keyspaces[place(table).0];
+        keyspace
+            .rotate_memtable_and_wait()
+            .and_then(|()| keyspace.major_compact())
+            .map_err(|error| engine_error("compact a table", error))
     }
 }
 
@@ -164,26 +218,45 @@ struct View {
 
 impl Snapshot for View {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let (keyspace, key) = placed(table, key);
         self.snapshot
-            .get(&self.keyspaces[table.index()], key)
+            .get(&self.keyspaces[keyspace], key)
             .map(|value| value.map(|value| value.to_vec()))
             .map_err(|error| engine_error("read a record", error))
     }
 
     fn range<'a>(&'a self, table: Table, start: &[u8], end: Option<&[u8]>) -> Records<'a> {
-        let keyspace = &self.keyspaces[table.index()];
         if end.is_some_and(|end| end <= start) {
             return Box::new(std::iter::empty());
         }
-        let records = match end {
-            Some(end) => self.snapshot.range(keyspace, start..end),
-            None => self.snapshot.range(keyspace, start..),
+        let (keyspace, start) = placed(table, start);
+        // The table ends where the next one of its keyspace begins; there are far fewer than 255.
+        let end = match end {
+            Some(end) => placed(table, end).1,
+            None => vec![place(table).1.saturating_add(1)],
         };
+        let records = self.snapshot.range(&self.keyspaces[keyspace], start..end);
         Box::new(records.map(|record| {
             record
                 .into_inner()
-                .map(|(key, value)| (key.to_vec(), value.to_vec()))
+                .map(|(key, value)| (key.get(1..).unwrap_or_default().to_vec(), value.to_vec()))
                 .map_err(|error| engine_error("read a range", error))
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_tables_share_a_place() {
+        let places: std::collections::BTreeSet<_> = Table::ALL.map(place).into();
+        assert_eq!(places.len(), Table::ALL.len());
+        assert!(
+            places
+                .iter()
+                .all(|(keyspace, _)| *keyspace < KEYSPACES.len())
+        );
     }
 }

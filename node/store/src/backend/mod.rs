@@ -1,8 +1,10 @@
 //! The small trait behind which the storage engine lives: ordered tables, point and range
 //! reads on a consistent snapshot, and one atomic, durable batch.
 
+pub mod cached;
 pub mod fjall;
 pub mod layer;
+mod manifest;
 pub mod memory;
 
 use crate::StoreError;
@@ -38,11 +40,19 @@ pub enum Table {
     AccountTrie,
     /// Address (20) ‖ path -> RLP of the node of the account's storage trie.
     StorageTrie,
+    /// Path ‖ block number (8) -> node of the account trie before that block; empty: none.
+    AccountTrieHistory,
+    /// Address (20) ‖ path ‖ block number (8) -> node of its storage trie before that block.
+    StorageTrieHistory,
+    /// Block number (8) -> which accounts and slots it changed: the keys of its history.
+    StateChanges,
+    /// Block number (8) -> which trie nodes it changed: the keys of their history.
+    TrieChanges,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 17] = [
         Self::Meta,
         Self::Headers,
         Self::Bodies,
@@ -56,6 +66,10 @@ impl Table {
         Self::StorageHistory,
         Self::AccountTrie,
         Self::StorageTrie,
+        Self::AccountTrieHistory,
+        Self::StorageTrieHistory,
+        Self::StateChanges,
+        Self::TrieChanges,
     ];
 
     /// The table's name on disk.
@@ -74,6 +88,10 @@ impl Table {
             Self::StorageHistory => "storage_history",
             Self::AccountTrie => "trie_accounts",
             Self::StorageTrie => "trie_storage",
+            Self::AccountTrieHistory => "trie_accounts_history",
+            Self::StorageTrieHistory => "trie_storage_history",
+            Self::StateChanges => "state_changes",
+            Self::TrieChanges => "trie_changes",
         }
     }
 
@@ -166,6 +184,21 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// [`StoreError::DiskFull`], [`StoreError::Engine`]. After an error the engine may refuse
     /// further batches until it is opened anew.
     fn commit(&self, batch: Batch) -> Result<(), StoreError>;
+
+    /// Bytes of the engine's files, by the names of its parts; nothing for an engine without files.
+    fn disk_bytes(&self) -> Vec<(String, u64)> {
+        Vec::new()
+    }
+
+    /// Gives room back that removed records still take, as far as the engine can.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::commit`].
+    fn compact(&self, table: Table) -> Result<(), StoreError> {
+        let _ = table;
+        Ok(())
+    }
 }
 
 /// The least key greater than every key with this prefix; `None` where there is none.
@@ -279,6 +312,14 @@ mod tests {
         #[test]
         fn memory_is_an_ordered_map_with_snapshots(script in script()) {
             run(&memory::Memory::new(), script);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn a_cache_changes_nothing(script in script()) {
+            run(&cached::Cached::new(memory::Memory::new(), 20_000), script);
         }
     }
 

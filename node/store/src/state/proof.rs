@@ -1,17 +1,15 @@
 //! Merkle proofs of accounts and slots (EIP-1186).
 
-use super::{Account, StoredNodes, read_account, read_slot};
+use super::{Account, StateView, StoredNodes};
 use crate::{
     StoreError,
-    backend::Snapshot,
-    trie::{NodeSource, node::Node},
+    trie::{
+        NodeSource,
+        node::{HASHED_FROM, Node},
+    },
 };
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_trie::{EMPTY_ROOT_HASH, Nibbles};
-
-/// Shortest encoding of a node that its parent names by hash; shorter ones stand in the parent
-/// itself (yellow paper, appendix D).
-const HASHED_FROM: usize = 32;
 
 /// An account, or that there is none, with the nodes that show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,28 +33,31 @@ pub struct SlotProof {
     pub nodes: Vec<Bytes>,
 }
 
-/// The proof of an account and some of its slots in the state with this root.
+/// The proof of an account and some of its slots in the state of `view`, which has this root. The
+/// nodes of the view's block must be kept.
 pub(crate) fn prove(
-    snapshot: &dyn Snapshot,
+    view: &StateView,
     root: B256,
     address: &Address,
     slots: &[U256],
 ) -> Result<AccountProof, StoreError> {
-    let account = read_account(snapshot, address)?;
+    let (snapshot, past) = (view.snapshot(), view.past());
+    let account = view.account(address)?;
     let nodes = walk(
-        StoredNodes::accounts(snapshot),
+        StoredNodes::accounts(snapshot).after(past),
         root,
         &Nibbles::unpack(keccak256(address)),
     )?;
     let storage_root = account.map_or(EMPTY_ROOT_HASH, |account| account.storage_root);
+    let storage = StoredNodes::storage(snapshot, address).after(past);
     let slots = slots
         .iter()
         .map(|slot| {
             let key = Nibbles::unpack(keccak256(slot.to_be_bytes::<32>()));
             Ok(SlotProof {
                 slot: *slot,
-                value: read_slot(snapshot, address, slot)?,
-                nodes: walk(StoredNodes::storage(snapshot, address), storage_root, &key)?,
+                value: view.storage(address, slot)?,
+                nodes: walk(storage, storage_root, &key)?,
             })
         })
         .collect::<Result<_, StoreError>>()?;

@@ -1,14 +1,15 @@
 //! From what execution changed to the state root and the records to write.
 
-use super::{StoredNodes, read_account, read_slot};
+use super::{StateChanges, StoredNodes, TrieChanges, read_account, read_slot};
 use crate::{
     StoreError,
     backend::{Backend, Batch, Snapshot, Table, memory::Memory},
     codec,
-    trie::{NodeChanges, Trie},
+    trie::{NodeChanges, Trie, finish_many},
 };
-use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256, keccak256};
+use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
 use alloy_trie::{EMPTY_ROOT_HASH, Nibbles, TrieAccount};
+use pars_kernels::keccak::Sponge;
 use revm::{
     database::{BundleAccount, BundleState},
     state::AccountInfo,
@@ -93,30 +94,49 @@ impl TrieUpdates {
         parent_root: B256,
         mut accounts: Vec<AccountDelta>,
     ) -> Result<Self, StoreError> {
-        let mut storage_nodes = Vec::new();
-        let mut trie = Trie::open(StoredNodes::accounts(snapshot), parent_root);
-        for delta in &mut accounts {
-            let before = delta
+        let before = |delta: &AccountDelta| {
+            delta
                 .before
-                .map_or(EMPTY_ROOT_HASH, |account| account.storage_root);
-            let root = if delta.slots.is_empty() {
-                before
-            } else {
-                let nodes = StoredNodes::storage(snapshot, &delta.address);
-                let mut storage = Trie::open(nodes, before);
-                for slot in &delta.slots {
-                    let key = Nibbles::unpack(keccak256(slot.slot.to_be_bytes::<32>()));
-                    if slot.after.is_zero() {
-                        storage.remove(key)?;
-                    } else {
-                        storage.insert(key, alloy_rlp::encode(slot.after))?;
-                    }
+                .map_or(EMPTY_ROOT_HASH, |account| account.storage_root)
+        };
+        // The storage tries first, all of them together.
+        let slots = accounts
+            .iter()
+            .flat_map(|delta| delta.slots.iter().map(|slot| slot.slot.to_be_bytes::<32>()));
+        let mut keys = hashed_keys(&slots.collect::<Vec<_>>()).into_iter();
+        let mut changed = Vec::new();
+        let mut tries = Vec::new();
+        for delta in accounts.iter().filter(|delta| !delta.slots.is_empty()) {
+            let nodes = StoredNodes::storage(snapshot, &delta.address);
+            let mut trie = Trie::open(nodes, before(delta));
+            for (slot, key) in delta.slots.iter().zip(&mut keys) {
+                if slot.after.is_zero() {
+                    trie.remove(key)?;
+                } else {
+                    trie.insert(key, alloy_rlp::encode(slot.after))?;
                 }
-                let (root, nodes) = storage.finish();
-                storage_nodes.push((delta.address, nodes));
-                root
+            }
+            changed.push(delta.address);
+            tries.push(trie);
+        }
+        let finished = finish_many(tries)?;
+        let mut roots = Vec::with_capacity(finished.len());
+        let mut storage_nodes = Vec::with_capacity(finished.len());
+        for (address, (root, nodes)) in changed.into_iter().zip(finished) {
+            roots.push(root);
+            storage_nodes.push((address, nodes));
+        }
+
+        let addresses: Vec<_> = accounts.iter().map(|delta| delta.address).collect();
+        let keys = hashed_keys(&addresses);
+        let mut roots = roots.into_iter();
+        let mut trie = Trie::open(StoredNodes::accounts(snapshot), parent_root);
+        for (delta, key) in accounts.iter_mut().zip(keys) {
+            let root = if delta.slots.is_empty() {
+                before(delta)
+            } else {
+                roots.next().unwrap_or_default()
             };
-            let key = Nibbles::unpack(keccak256(delta.address));
             match &mut delta.after {
                 Some(account) => {
                     account.storage_root = root;
@@ -130,7 +150,7 @@ impl TrieUpdates {
                 }
             }
         }
-        let (root, account_nodes) = trie.finish();
+        let (root, account_nodes) = trie.finish()?;
         Ok(Self {
             parent,
             root,
@@ -145,6 +165,14 @@ impl TrieUpdates {
         let nothing = Memory::new().snapshot();
         Self::compute(&*nothing, B256::ZERO, EMPTY_ROOT_HASH, accounts)
     }
+}
+
+/// The paths of keys in their trie.
+fn hashed_keys<K: AsRef<[u8]>>(keys: &[K]) -> Vec<Nibbles> {
+    let messages: Vec<[&[u8]; 2]> = keys.iter().map(|key| [key.as_ref(), &[]]).collect();
+    let mut hashes = vec![0; keys.len() * 32];
+    Sponge::KECCAK256.hash_many(&messages, &mut hashes);
+    hashes.chunks_exact(32).map(Nibbles::unpack).collect()
 }
 
 /// What `bundle` changes on top of the state in `snapshot`, which must be the state that it
@@ -268,13 +296,27 @@ pub(crate) fn write_state(batch: &mut Batch, number: u64, updates: &TrieUpdates)
             }
         }
     }
-    for (path, node) in &updates.account_nodes {
-        batch.set(Table::AccountTrie, codec::path_key(&[], path), node.clone());
-    }
-    for (address, nodes) in &updates.storage_nodes {
-        for (path, node) in nodes {
-            let key = codec::path_key(address.as_slice(), path);
-            batch.set(Table::StorageTrie, key, node.clone());
+    let mut nodes = |table, log, prefix: &[u8], changes: &NodeChanges| {
+        for (path, change) in changes {
+            let key = codec::path_key(prefix, path);
+            if history {
+                let before = change.before.clone().unwrap_or_default();
+                batch.put(log, codec::history_key(&key, number), before);
+            }
+            batch.set(table, key, change.after.clone());
         }
+    };
+    let (table, log) = (Table::AccountTrie, Table::AccountTrieHistory);
+    nodes(table, log, &[], &updates.account_nodes);
+    let (table, log) = (Table::StorageTrie, Table::StorageTrieHistory);
+    for (address, changes) in &updates.storage_nodes {
+        nodes(table, log, address.as_slice(), changes);
+    }
+    if history {
+        let key = codec::block_key(number);
+        let changes = StateChanges::of(&updates.accounts);
+        batch.put(Table::StateChanges, key, alloy_rlp::encode(changes));
+        let changes = TrieChanges::of(&updates.account_nodes, &updates.storage_nodes);
+        batch.put(Table::TrieChanges, key, alloy_rlp::encode(changes));
     }
 }

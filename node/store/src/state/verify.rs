@@ -31,8 +31,13 @@ pub struct StateReport {
 }
 
 /// Recomputes every storage root and the state root from flat state by an implementation
-/// that shares nothing with the incremental one, and walks every stored trie.
-pub(crate) fn verify(snapshot: &Arc<dyn Snapshot>, head: &Head) -> Result<StateReport, StoreError> {
+/// that shares nothing with the incremental one, and walks every stored trie. `progress` gets the
+/// number of accounts behind it.
+pub(crate) fn verify(
+    snapshot: &Arc<dyn Snapshot>,
+    head: &Head,
+    progress: &mut dyn FnMut(u64),
+) -> Result<StateReport, StoreError> {
     let number = head.number;
     let wrong = |reason: String| StoreError::InconsistentState { number, reason };
     let view = StateView::new(Arc::clone(snapshot), number, number, Arc::default());
@@ -66,6 +71,7 @@ pub(crate) fn verify(snapshot: &Arc<dyn Snapshot>, head: &Head) -> Result<StateR
         report.slots += slots;
         report.trie_nodes += walk(StoredNodes::storage(snapshot, &address), root)?;
         leaves.push((keccak256(address), value));
+        progress(report.accounts);
     }
     leaves.sort_unstable();
     let root = root_of(&leaves);

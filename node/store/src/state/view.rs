@@ -1,6 +1,6 @@
 //! The state after one block, consistent for as long as the view lives.
 
-use super::{CodeCache, read_account, read_slot};
+use super::{CodeCache, changed_after, read_account, read_slot};
 use crate::{
     StoreError,
     backend::{Record, Snapshot, Table},
@@ -128,16 +128,20 @@ impl StateView {
     /// The first change of `subject` after this view's block: its key, and the value before
     /// it, which is the value of this view. `None`: it is still what the flat state says.
     fn changed_later(&self, table: Table, subject: &[u8]) -> Result<Option<Record>, StoreError> {
-        if self.number >= self.head {
-            return Ok(None);
+        match self.past() {
+            Some(number) => changed_after(&*self.snapshot, table, subject, number),
+            None => Ok(None),
         }
-        // The head is the greater number, so one more is still a number.
-        let start = codec::history_key(subject, self.number + 1);
-        let end = codec::history_key(subject, u64::MAX);
-        self.snapshot
-            .range(table, &start, Some(&end))
-            .next()
-            .transpose()
+    }
+
+    /// This view's block, where it is not the last one of the snapshot.
+    pub(crate) fn past(&self) -> Option<u64> {
+        (self.number < self.head).then_some(self.number)
+    }
+
+    /// What the view reads from.
+    pub(crate) fn snapshot(&self) -> &dyn Snapshot {
+        &*self.snapshot
     }
 }
 

@@ -1,17 +1,19 @@
 //! An incremental Merkle-Patricia trie over nodes stored by path.
 //!
 //! [`Trie`] holds the part of a trie that an update touches: nodes are read from a
-//! [`NodeSource`] when a key leads to them, changed in memory, and hashed once at the end.
-//! [`Trie::finish`] compares what it has with what it read, so the list of changes is right
+//! [`NodeSource`] when a key leads to them, changed in memory, and hashed once at the end, those of
+//! many tries side by side ([`finish_many`]). [`Trie::finish`] compares what it has with what it read, so the list of changes is right
 //! whatever splits, merges and moves happened in between.
 
+mod finish;
 pub mod node;
 
 use crate::StoreError;
 use alloy_primitives::B256;
 use alloy_trie::{EMPTY_ROOT_HASH, Nibbles};
+pub use finish::finish_many;
 use node::{Node, NodeRef};
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::collections::BTreeMap;
 
 /// Where the nodes of one trie are read.
 pub trait NodeSource {
@@ -26,16 +28,33 @@ pub trait NodeSource {
     fn damaged(&self, path: &Nibbles, reason: String) -> StoreError;
 }
 
-/// New encodings of nodes by path; `None` removes the node.
-pub type NodeChanges = BTreeMap<Nibbles, Option<Vec<u8>>>;
+/// What an update does to the node at one path; `None` where there is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeChange {
+    /// The encoding before the update.
+    pub before: Option<Vec<u8>>,
+    /// The encoding after it.
+    pub after: Option<Vec<u8>>,
+}
+
+/// The changed nodes of one trie by path; each differs before and after.
+pub type NodeChanges = BTreeMap<Nibbles, NodeChange>;
 
 /// A trie in the middle of an update.
 #[derive(Debug)]
 pub struct Trie<S> {
     source: S,
     root: Slot,
-    /// Encodings as read, by path.
-    read: BTreeMap<Nibbles, Vec<u8>>,
+    /// Nodes as read, by path.
+    read: BTreeMap<Nibbles, Read>,
+}
+
+/// A node as it was read.
+#[derive(Debug)]
+struct Read {
+    encoded: Vec<u8>,
+    /// What its parent says it is.
+    named: Stored,
 }
 
 /// A place for a node.
@@ -48,7 +67,7 @@ enum Slot {
     Loaded(Box<Loaded>),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Stored {
     Root(B256),
     Child(NodeRef),
@@ -153,43 +172,13 @@ impl<S: NodeSource> Trie<S> {
     }
 
     /// The root hash and the changed nodes.
-    pub fn finish(self) -> (B256, NodeChanges) {
-        let mut nodes = BTreeMap::new();
-        let root = match self.root {
-            Slot::Empty => EMPTY_ROOT_HASH,
-            Slot::Stored(Stored::Root(root)) => root,
-            // A loaded root, or a child that has moved up and become the root: it was loaded
-            // for that, so it is among `nodes`.
-            slot => {
-                let reference = hash(slot, Nibbles::new(), &mut nodes);
-                nodes
-                    .get(&Nibbles::new())
-                    .map(|encoded| node::root_hash(encoded))
-                    .or_else(|| reference.as_hash())
-                    .unwrap_or(EMPTY_ROOT_HASH)
-            }
-        };
-        let mut changes: NodeChanges = BTreeMap::new();
-        for (path, encoded) in nodes {
-            if self.read.get(&path) != Some(&encoded) {
-                changes.insert(path, Some(encoded));
-            } else {
-                changes.insert(path, None);
-            }
-        }
-        for path in self.read.into_keys() {
-            match changes.entry(path) {
-                // Read and still the same: marked above.
-                Entry::Occupied(entry) if entry.get().is_none() => {
-                    entry.remove();
-                }
-                Entry::Occupied(_) => {}
-                Entry::Vacant(entry) => {
-                    entry.insert(None);
-                }
-            }
-        }
-        (root, changes)
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where a node that was read is not the one its parent names.
+    pub fn finish(self) -> Result<(B256, NodeChanges), StoreError> {
+        let finished = finish_many(vec![self])?.pop();
+        Ok(finished.unwrap_or((EMPTY_ROOT_HASH, NodeChanges::new())))
     }
 
     /// Reads the node of `slot`, where it is only referred to.
@@ -197,19 +186,11 @@ impl<S: NodeSource> Trie<S> {
         let Slot::Stored(stored) = slot else {
             return Ok(());
         };
+        let named = stored.clone();
         let encoded = self
             .source
             .node(at)?
             .ok_or_else(|| self.source.damaged(at, "the node is missing".to_owned()))?;
-        let named = match stored {
-            Stored::Root(root) => node::root_hash(&encoded) == *root,
-            Stored::Child(child) => node::reference(&encoded) == *child,
-        };
-        if !named {
-            return Err(self
-                .source
-                .damaged(at, "the node is not the one its parent names".to_owned()));
-        }
         let node =
             Node::decode(&encoded).map_err(|error| self.source.damaged(at, error.to_string()))?;
         let child = |reference| Slot::Stored(Stored::Child(reference));
@@ -227,7 +208,8 @@ impl<S: NodeSource> Trie<S> {
                 value,
             })),
         }));
-        self.read.insert(*at, encoded);
+        // Whether it is the one that is named is found out at the end, for all at once.
+        self.read.insert(*at, Read { encoded, named });
         Ok(())
     }
 
@@ -364,40 +346,6 @@ fn prepend(path: &Nibbles, child: Slot) -> Slot {
         },
         stored @ Slot::Stored(_) => Slot::extension(*path, stored),
     }
-}
-
-/// Encodes every loaded node from the leaves up; the reference to the topmost.
-fn hash(slot: Slot, at: Nibbles, nodes: &mut BTreeMap<Nibbles, Vec<u8>>) -> NodeRef {
-    let node = match slot {
-        Slot::Empty => return NodeRef::default(),
-        Slot::Stored(Stored::Child(reference)) => return reference,
-        Slot::Stored(Stored::Root(root)) => return NodeRef::word_rlp(&root),
-        Slot::Loaded(node) => match *node {
-            Loaded::Leaf { path, value } => Node::Leaf { path, value },
-            Loaded::Extension { path, child } => Node::Extension {
-                child: hash(child, at.join(&path), nodes),
-                path,
-            },
-            Loaded::Branch(branch) => {
-                let branch = *branch;
-                let mut nibbles = 0u8..;
-                Node::Branch {
-                    children: Box::new(branch.children.map(|child| {
-                        let nibble = nibbles.next().unwrap_or_default();
-                        match child {
-                            Slot::Empty => None,
-                            child => Some(hash(child, join(&at, nibble), nodes)),
-                        }
-                    })),
-                    value: branch.value,
-                }
-            }
-        },
-    };
-    let encoded = node.encode();
-    let reference = node::reference(&encoded);
-    nodes.insert(at, encoded);
-    reference
 }
 
 #[cfg(test)]

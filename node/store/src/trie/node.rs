@@ -126,6 +126,10 @@ impl Node {
     }
 }
 
+/// Shortest encoding of a node that its parent names by hash; shorter ones stand in the parent
+/// itself (yellow paper, appendix D).
+pub const HASHED_FROM: usize = 32;
+
 /// The reference to a node with this encoding.
 pub fn reference(encoded: &[u8]) -> NodeRef {
     NodeRef::from_rlp(encoded)

@@ -3,15 +3,22 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod redb;
+
 use alloy_consensus::{
     Eip658Value, Header, Receipt, ReceiptEnvelope, SignableTransaction, TxEip1559, TxEnvelope,
-    TxLegacy, TxType,
+    TxLegacy, TxReceipt as _, TxType,
+    proofs::{calculate_receipt_root, calculate_transaction_root},
 };
 use alloy_primitives::{
-    Address, B256, Bytes, KECCAK256_EMPTY, Log, LogData, Signature, TxKind, U256, keccak256,
+    Address, B256, Bloom, Bytes, KECCAK256_EMPTY, Log, LogData, Signature, TxKind, U256, keccak256,
 };
-use alloy_trie::{TrieAccount, root::state_root_unhashed, root::storage_root_unhashed};
-use pars_store::{Block, BlockCommit, Genesis, GenesisAccount, Store};
+use alloy_trie::{
+    EMPTY_ROOT_HASH, Nibbles, TrieAccount,
+    proof::verify_proof,
+    root::{state_root_unhashed, storage_root_unhashed},
+};
+use pars_store::{AccountProof, Block, BlockCommit, Genesis, GenesisAccount, Store};
 use proptest::prelude::*;
 use revm::{
     Database, DatabaseCommit,
@@ -297,6 +304,12 @@ pub fn commit_of(store: &Store, state: BundleState, count: usize) -> BlockCommit
         parent_hash: head.hash,
         number,
         state_root: root,
+        transactions_root: calculate_transaction_root(&transactions),
+        receipts_root: calculate_receipt_root(&receipts),
+        logs_bloom: receipts
+            .iter()
+            .fold(Bloom::ZERO, |bloom, receipt| bloom | receipt.bloom()),
+        gas_used: 21_000 * count as u64,
         timestamp: number,
         gas_limit: 15_000_000,
         base_fee_per_gas: Some(7),
@@ -392,6 +405,31 @@ pub fn check_state(store: &Store, number: u64, model: &Model) {
                 wanted.unwrap_or_default(),
                 "{address} {at} after {number}"
             );
+        }
+    }
+}
+
+/// Proves every account and slot of the model, and some that are not there, and checks the proofs
+/// against the root of the model, which owes nothing to the store.
+pub fn check_proofs(model: &Model, prove: impl Fn(&Address, &[U256]) -> AccountProof) {
+    let root = model_root(model);
+    let nobody = Address::repeat_byte(0xee);
+    for address in model.keys().copied().chain([nobody]) {
+        let plain = model.get(&address);
+        let account = plain.map(Plain::trie_account);
+        let storage = plain.map(|plain| plain.storage.clone()).unwrap_or_default();
+        let slots: Vec<U256> = storage.keys().copied().chain([U256::MAX]).collect();
+        let proof = prove(&address, &slots);
+        assert_eq!(proof.account, account);
+        let key = Nibbles::unpack(keccak256(address));
+        verify_proof(root, key, account.map(alloy_rlp::encode), &proof.nodes).unwrap();
+        let storage_root = account.map_or(EMPTY_ROOT_HASH, |account| account.storage_root);
+        for (slot, proven) in slots.iter().zip(&proof.slots) {
+            let value = storage.get(slot).copied().unwrap_or_default();
+            assert_eq!((proven.slot, proven.value), (*slot, value));
+            let key = Nibbles::unpack(keccak256(slot.to_be_bytes::<32>()));
+            let expected = (!value.is_zero()).then(|| alloy_rlp::encode(value));
+            verify_proof(storage_root, key, expected, &proven.nodes).unwrap();
         }
     }
 }
