@@ -10,7 +10,7 @@ use pars_evm::{ChainSpec, Executor, ExecutorConfig, SenderRecovery};
 use pars_pool::{Guard, Journal, JournalError, Pool, PoolConfig};
 use pars_precompiles::Registry;
 use pars_rpc::{RpcConfig, RpcContext, RpcError, RpcHandle};
-use pars_store::{Store, StoreError};
+use pars_store::{Retention, Store, StoreError, StoreOptions, backend::memory::Memory};
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::task::JoinHandle;
 
@@ -37,6 +37,8 @@ pub struct NodeConfig {
     pub spec: ChainSpec,
     /// Where blocks and state are kept; `None` keeps them in memory and forgets them at the end.
     pub data_dir: Option<PathBuf>,
+    /// How much of the past is kept.
+    pub retention: Retention,
     /// The RPC server.
     pub rpc: RpcConfig,
     /// The compute engine.
@@ -93,6 +95,7 @@ impl NodeConfig {
         Self {
             spec,
             data_dir: None,
+            retention: Retention::default(),
             rpc: RpcConfig::default(),
             engine: EngineConfig::default(),
             pool: PoolConfig {
@@ -174,6 +177,7 @@ impl Node {
         let NodeConfig {
             spec,
             data_dir,
+            retention,
             rpc,
             engine,
             pool,
@@ -192,7 +196,7 @@ impl Node {
             .zip(journal_bytes);
         let opening = {
             let spec = Arc::clone(&spec);
-            tokio::task::spawn_blocking(move || open(&spec, data_dir, &engine))
+            tokio::task::spawn_blocking(move || open(&spec, data_dir, retention, &engine))
         };
         let (store, engine) = blocking(opening).await??;
 
@@ -348,9 +352,10 @@ fn open_journal(
 fn open(
     spec: &ChainSpec,
     data_dir: Option<PathBuf>,
+    retention: Retention,
     engine: &EngineConfig,
 ) -> Result<(Arc<Store>, Engine), NodeError> {
-    let store = open_store(spec, data_dir.as_deref())?;
+    let store = open_store(spec, data_dir.as_deref(), retention)?;
     Ok((Arc::new(store), engine.build()?))
 }
 
@@ -370,17 +375,26 @@ pub(crate) fn chain_folder(data_dir: &Path) -> PathBuf {
 }
 
 /// The store of a data folder, or one in memory. Blocking.
-pub(crate) fn open_store(spec: &ChainSpec, data_dir: Option<&Path>) -> Result<Store, NodeError> {
+pub(crate) fn open_store(
+    spec: &ChainSpec,
+    data_dir: Option<&Path>,
+    retention: Retention,
+) -> Result<Store, NodeError> {
     let genesis = spec.genesis();
     let Some(path) = data_dir else {
-        return Ok(Store::in_memory(&genesis)?);
+        let memory = Arc::new(Memory::new());
+        return Ok(Store::with_backend(memory, &genesis, retention)?);
+    };
+    let options = StoreOptions {
+        retention,
+        ..StoreOptions::default()
     };
     let chain = chain_folder(path);
     std::fs::create_dir_all(&chain).map_err(|source| NodeError::DataDir {
         path: path.to_owned(),
         source,
     })?;
-    Store::open(&chain, &genesis).map_err(|source| match source {
+    Store::open_with(&chain, &genesis, &options).map_err(|source| match source {
         // These name the folder or file themselves.
         StoreError::FolderInUse { .. } | StoreError::Io { .. } => source.into(),
         source => NodeError::Chain {

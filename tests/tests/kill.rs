@@ -7,6 +7,8 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    path::Path,
+    process::Command,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -21,6 +23,7 @@ use alloy_consensus::{
 };
 use alloy_primitives::{Address, B256, U256};
 use pars_tests::{
+    binaries,
     node::{DevNode, data_dir},
     official::{Case, MLDSA},
     rng::Rng,
@@ -67,6 +70,10 @@ fn nothing_accepted_is_lost() {
             .map(|sender| sender.join().expect("a sender"))
             .sum();
 
+        // Before any node has touched the folder again: the state root from the flat state, every
+        // trie node, block, receipt, index and former state.
+        verify(&data);
+
         let begin = Instant::now();
         node = node.restart(&data);
         let up = begin.elapsed();
@@ -112,6 +119,21 @@ fn nothing_accepted_is_lost() {
             "{hash} moved to another block"
         );
     }
+}
+
+/// `parsd db verify` finds everything whole.
+fn verify(data: &Path) {
+    let output = Command::new(binaries::parsd())
+        .args(["db", "verify", "--silent", "--data-dir"])
+        .arg(data)
+        .output()
+        .expect("parsd starts");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.matches(" ok: ").count() == 3,
+        "{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 /// Sends transactions of every kind until the node is gone, and notes the receipts that it sees.

@@ -12,12 +12,12 @@ use parking_lot::Mutex;
 use pars_engine::Engine;
 use pars_evm::{BlockAttributes, ChainSpec, Executor};
 use pars_pool::{Journal, Pool};
-use pars_store::{Block, Head, Store};
+use pars_store::{Block, Head, Store, StoreError};
 use serde::Serialize;
 use tokio::sync::{Notify, Semaphore, broadcast};
 
 use crate::config::RpcConfig;
-use crate::error::Fault;
+use crate::error::{Fault, code};
 use crate::filter::Filters;
 use crate::pending::{PendingBlock, StateAt};
 
@@ -221,6 +221,13 @@ impl Shared {
 }
 
 /// The fault a client sees when the store cannot answer.
-pub(crate) fn store_fault(error: pars_store::StoreError) -> Fault {
-    Fault::internal(error)
+pub(crate) fn store_fault(error: StoreError) -> Fault {
+    match error {
+        // Geth's words for a state that it does not keep.
+        StoreError::StateNotKept { root, .. } => {
+            Fault::server(format!("historical state {root:x} is not available"))
+        }
+        StoreError::ProofNotKept { .. } => Fault::new(code::NOT_KEPT, error.to_string()),
+        error => Fault::internal(error),
+    }
 }

@@ -3,16 +3,15 @@
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use alloy_genesis::Genesis;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use pars_engine::GpuPolicy;
 use pars_evm::{ChainSpec, Executor};
-use pars_store::Store;
+use pars_store::{Retention, Store};
 
 use super::logging;
+use super::progress::{self, Unit};
 use crate::EngineConfig;
 use crate::chainfile::{self, Progress};
 use crate::node::open_store;
@@ -35,7 +34,7 @@ struct Chain {
 }
 
 impl Chain {
-    fn open(&self) -> Result<(Arc<ChainSpec>, Store), Box<dyn Error>> {
+    fn open(&self, retention: Retention) -> Result<(Arc<ChainSpec>, Store), Box<dyn Error>> {
         logging::start(self.silent, 0);
         let name = self.genesis.display();
         let text = std::fs::read(&self.genesis)
@@ -43,23 +42,8 @@ impl Chain {
         let genesis: Genesis = serde_json::from_slice(&text)
             .map_err(|error| format!("{name} is no genesis file: {error}"))?;
         let spec = ChainSpec::from_genesis(&genesis).map_err(|error| format!("{name}: {error}"))?;
-        let store = open_store(&spec, Some(&self.data_dir))?;
+        let store = open_store(&spec, Some(&self.data_dir), retention)?;
         Ok((Arc::new(spec), store))
-    }
-
-    /// A bar over so many units, with their rate and the time left.
-    fn bar(&self, length: u64, unit: &str) -> Result<ProgressBar, Box<dyn Error>> {
-        if self.silent {
-            return Ok(ProgressBar::hidden());
-        }
-        let rate = match unit {
-            "bytes" => "{bytes}/{total_bytes} ({binary_bytes_per_sec})",
-            _ => "{human_pos}/{human_len} ({per_sec})",
-        };
-        let template = format!("{{msg}} {{wide_bar}} {rate}, {{elapsed}} elapsed, {{eta}} left");
-        let bar = ProgressBar::new(length).with_style(ProgressStyle::with_template(&template)?);
-        bar.enable_steady_tick(Duration::from_millis(250));
-        Ok(bar)
     }
 }
 
@@ -68,6 +52,10 @@ impl Chain {
 pub(super) struct Import {
     #[command(flatten)]
     chain: Chain,
+
+    /// Keep the state after every block, not only those of the usual window before the newest.
+    #[arg(long)]
+    archive: bool,
 
     /// Files of blocks in RLP, in order, as geth's `export` writes them.
     #[arg(required = true, value_name = "FILE")]
@@ -95,7 +83,12 @@ pub(super) struct Export {
 
 /// Runs `parsd import`.
 pub(super) fn import(options: Import) -> Result<(), Box<dyn Error>> {
-    let (spec, store) = options.chain.open()?;
+    let retention = if options.archive {
+        Retention::ARCHIVE
+    } else {
+        Retention::default()
+    };
+    let (spec, store) = options.chain.open(retention)?;
     let engine = EngineConfig {
         gpu: GpuPolicy::Off,
         ..EngineConfig::default()
@@ -104,7 +97,7 @@ pub(super) fn import(options: Import) -> Result<(), Box<dyn Error>> {
     let executor = Executor::new(spec, engine);
     for path in &options.files {
         let length = std::fs::metadata(path).map_or(0, |file| file.len());
-        let bar = options.chain.bar(length, "bytes")?;
+        let bar = progress::bar(options.chain.silent, length, Unit::Bytes)?;
         let done = chainfile::import(path, &executor, &store, |progress| {
             bar.set_position(progress.bytes);
             bar.set_message(format!("block {}", store.head_number()));
@@ -131,13 +124,13 @@ pub(super) fn import(options: Import) -> Result<(), Box<dyn Error>> {
 
 /// Runs `parsd export`.
 pub(super) fn export(options: Export) -> Result<(), Box<dyn Error>> {
-    let (_, store) = options.chain.open()?;
+    let (_, store) = options.chain.open(Retention::ARCHIVE)?;
     let to = options.to.unwrap_or_else(|| store.head_number());
     if options.from > to {
         return Err(format!("--from {} lies after the last block {to}", options.from).into());
     }
     let count = to - options.from + 1;
-    let bar = options.chain.bar(count, "blocks")?;
+    let bar = progress::bar(options.chain.silent, count, Unit::Count)?;
     let done = chainfile::export(&options.file, &store, options.from, to, |progress| {
         bar.set_position(progress.blocks);
     });

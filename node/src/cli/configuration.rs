@@ -27,6 +27,10 @@ pub(super) struct Options {
     #[arg(long, value_name = "DIR")]
     pub(super) data_dir: Option<String>,
 
+    /// Keep the state after every block, not only those of a window before the newest.
+    #[arg(long)]
+    pub(super) archive: bool,
+
     /// Address of HTTP and WebSocket.
     #[arg(long, value_name = "IP")]
     pub(super) http_addr: Option<IpAddr>,
@@ -102,6 +106,11 @@ impl Options {
             ("--network", "network", self.network.clone()),
             ("--genesis", "genesis", self.genesis.clone()),
             ("--data-dir", "data_dir", self.data_dir.clone()),
+            (
+                "--archive",
+                "history.archive",
+                self.archive.then(|| true.to_string()),
+            ),
             (
                 "--http-addr",
                 "rpc.address",

@@ -3,8 +3,10 @@
 mod banner;
 mod chain;
 mod configuration;
+mod db;
 mod dev;
 mod logging;
+mod progress;
 mod run;
 mod serve;
 mod signals;
@@ -30,6 +32,9 @@ enum Command {
     Import(chain::Import),
     /// Write stored blocks into a file.
     Export(chain::Export),
+    /// Look at the chain in a data folder, check it, or make it smaller.
+    #[command(subcommand)]
+    Db(Box<db::Command>),
     /// Make a data folder: a configuration file and the chain's first state.
     Init(Box<run::InitOptions>),
     /// Run a node in its data folder, by its configuration.
@@ -50,6 +55,7 @@ pub fn main() -> ExitCode {
         Command::Dev(options) => finish(dev::run(options)),
         Command::Import(options) => finish(chain::import(options)),
         Command::Export(options) => finish(chain::export(options)),
+        Command::Db(command) => finish(db::run(*command)),
         Command::Init(options) => finish(run::init(&options)),
         Command::Run(options) => finish(run::run(&options)),
         Command::Config(command) => finish(configuration::run(command)),

@@ -41,7 +41,7 @@ pub(super) fn init(options: &InitOptions) -> Result<(), Box<dyn Error>> {
         .into());
     }
     // The chain first: a wrong folder is found before anything is written.
-    let store = open_store(&spec, Some(&folder))?;
+    let store = open_store(&spec, Some(&folder), config.history.retention())?;
     let genesis = store.genesis_hash();
     let height = store.head_number();
     drop(store);
@@ -75,7 +75,9 @@ fn configuration_text(config: &Config) -> String {
         )
     };
     let genesis = toml::Value::from(genesis);
+    let archive = format!("archive = {}", config.history.archive);
     config::DEFAULT
+        .replacen("archive = false", &archive, 1)
         .replacen("network = \"pars\"", &format!("network = {network}"), 1)
         .replacen("genesis = \"\"", &format!("genesis = {genesis}"), 1)
 }
@@ -160,6 +162,7 @@ mod tests {
         let mut layers = Layers::default();
         let flag = || Origin::Flag("test".to_owned());
         layers.set("network", "dev", flag()).unwrap();
+        layers.set("history.archive", "true", flag()).unwrap();
         layers.set("genesis", "/a \"b\"/c.json", flag()).unwrap();
         let config = layers.finish().unwrap();
         let written: Config = toml::from_str(&configuration_text(&config)).unwrap();

@@ -85,12 +85,23 @@ pub struct Config {
     pub network: String,
     pub genesis: String,
     pub data_dir: String,
+    pub history: History,
     pub rpc: Rpc,
     pub pool: Pool,
     pub blocks: Blocks,
     pub engine: Engine,
     pub metrics: Metrics,
     pub log: Log,
+}
+
+/// Keys of `[history]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml says what each key means")]
+pub struct History {
+    pub archive: bool,
+    pub states: u64,
+    pub proofs: u64,
 }
 
 /// Keys of `[rpc]`.

@@ -8,8 +8,9 @@ use pars_engine::GpuPolicy;
 use pars_evm::ChainSpec;
 use pars_pool::PoolConfig;
 use pars_rpc::{Cors, RpcConfig};
+use pars_store::Retention;
 
-use super::{Blocks, Config, ConfigError, Pool, Rpc, SenderRecovery};
+use super::{Blocks, Config, ConfigError, History, Pool, Rpc, SenderRecovery};
 use crate::node::default_ipc_path;
 use crate::{EngineConfig, NodeConfig, Pace, ProducerConfig};
 
@@ -36,6 +37,7 @@ impl Config {
     pub fn node(&self) -> Result<NodeConfig, ConfigError> {
         let mut node = NodeConfig::new(self.spec()?);
         node.data_dir = Some(self.data_dir()?);
+        node.retention = self.history.retention();
         node.rpc = rpc(&self.rpc);
         node.rpc.ipc = match (self.rpc.ipc, self.rpc.ipc_path.as_str()) {
             (false, _) => None,
@@ -63,6 +65,16 @@ impl Config {
             .enabled
             .then(|| SocketAddr::new(metrics.address, metrics.port));
         Ok(node)
+    }
+}
+
+impl History {
+    /// What the store is told to keep.
+    pub fn retention(&self) -> Retention {
+        Retention {
+            states: (!self.archive).then_some(self.states),
+            proofs: self.proofs,
+        }
     }
 }
 
@@ -182,6 +194,7 @@ mod tests {
             format!("{:?}", node.engine.sender_recovery),
             format!("{:?}", usual.engine.sender_recovery)
         );
+        assert_eq!(node.retention, usual.retention);
         assert_eq!(node.producer.time_budget, usual.producer.time_budget);
         assert_eq!(node.producer.beneficiary, usual.producer.beneficiary);
         let Pace::OnWork {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use super::block::block_id;
 use crate::context::{Answer, Shared, answer, store_fault};
-use crate::error::{Fault, code};
+use crate::error::Fault;
 use crate::params::Args;
 
 /// `eth_getBalance`
@@ -82,7 +82,7 @@ pub(super) fn storage_values(shared: &Shared, args: &Args<'_>) -> Answer {
     answer(&values)
 }
 
-/// `eth_getProof` (EIP-1186), for the newest block.
+/// `eth_getProof` (EIP-1186), for the blocks whose tries are kept.
 pub(super) fn proof(shared: &Shared, args: &Args<'_>) -> Answer {
     args.at_most(3)?;
     let address = args.required::<Address>(0)?;
@@ -92,16 +92,9 @@ pub(super) fn proof(shared: &Shared, args: &Args<'_>) -> Answer {
     let number = shared
         .number_of(id)?
         .ok_or_else(|| Fault::server("header not found"))?;
-    let tip = shared.node.store.tip().map_err(store_fault)?;
-    let head = tip.head().number;
-    if number != head {
-        let text = format!(
-            "no proofs for block {number}: this node keeps the tries of its newest block, {head}, only"
-        );
-        return Err(Fault::new(code::NOT_KEPT, text));
-    }
     let slots: Vec<_> = keys.iter().map(slot_of).collect();
-    let proof = tip.prove(&address, &slots).map_err(store_fault)?;
+    let store = &shared.node.store;
+    let proof = store.prove(number, &address, &slots).map_err(store_fault)?;
     let (balance, nonce, code_hash, storage_hash) = proof.account.map_or(
         (U256::ZERO, 0, KECCAK256_EMPTY, EMPTY_ROOT_HASH),
         |account| {
