@@ -1,0 +1,133 @@
+//! Blocks of 15 M gas, of three kinds.
+
+use std::sync::Arc;
+
+use alloy_consensus::{SignableTransaction as _, TxEip1559, TxEnvelope, transaction::Recovered};
+use alloy_genesis::GenesisAccount;
+use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, keccak256};
+use pars_engine::{Engine, GpuPolicy};
+use pars_evm::{BlockAttributes, ChainSpec, Executor, ExecutorConfig};
+
+use crate::Size;
+
+/// Gas of a block.
+pub const GAS: u64 = 15_000_000;
+/// Most a transaction pays for gas.
+pub const FEE: u128 = 100_000_000_000;
+
+/// What a block is full of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Plain transfers between accounts that are there.
+    Transfers,
+    /// Calls that count in two slots each, one of the sender and one of another, as a token does.
+    Tokens,
+    /// One call that hashes until its gas is gone.
+    Hashing,
+}
+
+impl Kind {
+    pub const ALL: [Self; 3] = [Self::Transfers, Self::Tokens, Self::Hashing];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Transfers => "transfers-15Mgas",
+            Self::Tokens => "tokens-15Mgas",
+            Self::Hashing => "hashing-15Mgas",
+        }
+    }
+}
+
+const TOKEN: Address = Address::repeat_byte(0xc0);
+const HASHER: Address = Address::repeat_byte(0xc1);
+
+/// slot[caller] += 1; slot[word 0 of the input] += 1.
+const TOKEN_CODE: [u8; 18] = [
+    0x33, 0x54, 0x60, 1, 0x01, 0x33, 0x55, 0x60, 0, 0x35, 0x54, 0x60, 1, 0x01, 0x60, 0, 0x35, 0x55,
+];
+/// Hashes a word of memory over and over.
+const HASHER_CODE: [u8; 11] = [0x5b, 0x60, 32, 0x60, 0, 0x20, 0x60, 0, 0x52, 0x5f, 0x56];
+
+/// The account with this number.
+pub fn account(number: u64) -> Address {
+    Address::from_word(keccak256(number.to_be_bytes()))
+}
+
+/// Its genesis.
+pub fn funded() -> GenesisAccount {
+    GenesisAccount::default().with_balance(U256::from(10).pow(U256::from(24)))
+}
+
+pub fn spec(size: Size) -> Arc<ChainSpec> {
+    let code = |code: &[u8]| {
+        GenesisAccount::default()
+            .with_nonce(Some(1))
+            .with_code(Some(Bytes::copy_from_slice(code)))
+    };
+    let mut spec = ChainSpec::dev()
+        .with_alloc((0..size.accounts).map(|number| (account(number), funded())))
+        .with_alloc([(TOKEN, code(&TOKEN_CODE)), (HASHER, code(&HASHER_CODE))]);
+    spec.gas_limit = GAS;
+    Arc::new(spec)
+}
+
+/// Executes one transaction after another, nothing ahead.
+pub fn executor(spec: &Arc<ChainSpec>) -> Executor {
+    let engine = Engine::builder()
+        .gpu(GpuPolicy::Off)
+        .build()
+        .expect("an engine");
+    let config = ExecutorConfig {
+        feed_engine: false,
+        ..ExecutorConfig::default()
+    };
+    Executor::with_config(Arc::clone(spec), engine, config)
+}
+
+pub fn attributes(number: u64) -> BlockAttributes {
+    BlockAttributes {
+        timestamp: 2_000_000_000 + number,
+        beneficiary: Address::repeat_byte(0xfe),
+        prev_randao: B256::ZERO,
+        parent_beacon_block_root: B256::ZERO,
+        extra_data: Bytes::new(),
+        withdrawals: Default::default(),
+        time_budget: std::time::Duration::from_secs(600),
+    }
+}
+
+/// Transactions of block `number`, whose signatures nobody looks at.
+pub fn candidates(kind: Kind, size: Size, number: u64) -> Vec<Recovered<TxEnvelope>> {
+    let count = match kind {
+        Kind::Transfers => GAS / 21_000,
+        // New slots cost the most, so these fill a block.
+        Kind::Tokens => 225,
+        Kind::Hashing => 1,
+    };
+    (0..count)
+        .map(|index| {
+            // Everyone sends at most once a block, in turn.
+            let turn = (number - 1) * count + index;
+            let sender = account(turn % size.accounts);
+            let other = account(turn.wrapping_mul(7919) % size.accounts);
+            let (to, gas_limit, input) = match kind {
+                Kind::Transfers => (other, 21_000, Bytes::new()),
+                Kind::Tokens => (TOKEN, 100_000, Bytes::from(other.into_word().to_vec())),
+                Kind::Hashing => (HASHER, 14_900_000, Bytes::new()),
+            };
+            let transaction = TxEip1559 {
+                chain_id: 6133,
+                nonce: turn / size.accounts,
+                gas_limit,
+                max_fee_per_gas: FEE,
+                max_priority_fee_per_gas: 0,
+                to: TxKind::Call(to),
+                value: U256::from(u64::from(kind == Kind::Transfers)),
+                input,
+                ..TxEip1559::default()
+            };
+            let signed = transaction.into_signed(Signature::test_signature());
+            Recovered::new_unchecked(signed.into(), sender)
+        })
+        .collect()
+}

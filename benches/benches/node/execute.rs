@@ -1,0 +1,143 @@
+//! A block's execution: bare revm over a map, the node over its store in memory, and the node with roots
+//! and the durable write on disk.
+
+use std::{sync::Arc, time::Instant};
+
+use alloy_consensus::{Transaction as _, TxEnvelope, transaction::Recovered};
+use pars_store::{Retention, Store, StoreOptions, backend::memory::Memory};
+use revm::{
+    Context, ExecuteCommitEvm as _, MainBuilder as _, MainContext as _,
+    context::TxEnv,
+    database::{CacheDB, EmptyDB},
+    primitives::hardfork::SpecId,
+    state::{AccountInfo, Bytecode},
+};
+
+use crate::{
+    Size, Turns,
+    blocks::{GAS, Kind, attributes, candidates, executor, spec},
+    folder,
+};
+
+pub fn run(size: Size) {
+    for kind in Kind::ALL {
+        one(kind, size);
+    }
+}
+
+fn tx_env(transaction: &Recovered<TxEnvelope>) -> TxEnv {
+    TxEnv {
+        tx_type: 2,
+        caller: transaction.signer(),
+        gas_limit: transaction.gas_limit(),
+        gas_price: transaction.max_fee_per_gas(),
+        kind: transaction.kind(),
+        value: transaction.value(),
+        data: transaction.input().clone(),
+        nonce: transaction.nonce(),
+        chain_id: transaction.chain_id(),
+        gas_priority_fee: transaction.max_priority_fee_per_gas(),
+        ..TxEnv::default()
+    }
+}
+
+fn one(kind: Kind, size: Size) {
+    let spec = spec(size);
+    let genesis = spec.genesis();
+    let mut bare = CacheDB::new(EmptyDB::default());
+    for (address, account) in &genesis.accounts {
+        let code = Bytecode::new_raw(account.code.clone());
+        let info = AccountInfo::new(account.balance, account.nonce, code.hash_slow(), code);
+        bare.insert_account_info(*address, info);
+    }
+    let in_memory =
+        Store::with_backend(Arc::new(Memory::new()), &genesis, Retention::ARCHIVE).unwrap();
+    let dir = folder();
+    let stored = Store::open_with(dir.path(), &genesis, &StoreOptions::default()).unwrap();
+    let executor = executor(&spec);
+
+    let mut turns: [Turns; 7] = Default::default();
+    let mut elements = 0;
+    for number in 1..=size.blocks {
+        let candidates = candidates(kind, size, number);
+        let parent = in_memory.head().header;
+        let environments: Vec<_> = candidates.iter().map(tx_env).collect();
+
+        let started = Instant::now();
+        let mut evm = Context::mainnet()
+            .with_db(&mut bare)
+            .modify_cfg_chained(|config| {
+                config.chain_id = 6133;
+                config.set_spec_and_mainnet_gas_params(SpecId::OSAKA);
+            })
+            .modify_block_chained(|block| {
+                block.number = alloy_primitives::U256::from(number);
+                block.timestamp = alloy_primitives::U256::from(attributes(number).timestamp);
+                block.gas_limit = GAS;
+                block.basefee = spec.next_base_fee(&parent);
+                block.prevrandao = Some(Default::default());
+            })
+            .build_mainnet();
+        let mut gas = 0;
+        for environment in environments {
+            gas += evm.transact_commit(environment).unwrap().tx_gas_used();
+        }
+        turns[0].push(started.elapsed());
+
+        // Only the run itself: the node counts that time.
+        let before = executor.stats().execute_micros;
+        let built = executor
+            .build(&in_memory, candidates.clone(), attributes(number))
+            .unwrap();
+        let run = executor.stats().execute_micros - before;
+        turns[1].push(std::time::Duration::from_micros(run));
+        assert!(built.skipped.is_empty(), "{:?}", built.skipped);
+        assert_eq!(built.commit.block.transactions.len(), candidates.len());
+        assert_eq!(built.commit.block.header.gas_used, gas, "the same work");
+        elements = candidates.len();
+        let block = built.commit.block.clone();
+        in_memory.commit(built.commit).unwrap();
+
+        let before = executor.stats().execute_micros;
+        let started = Instant::now();
+        let built = executor
+            .build(&stored, candidates, attributes(number))
+            .unwrap();
+        let with_roots = started.elapsed();
+        let run = executor.stats().execute_micros - before;
+        assert_eq!(built.commit.block.hash, block.hash);
+        stored.commit(built.commit).unwrap();
+        let whole = started.elapsed();
+        turns[2].push(std::time::Duration::from_micros(run));
+        turns[3].push(with_roots);
+        turns[4].push(whole);
+        turns[5].push(with_roots - std::time::Duration::from_micros(run));
+        turns[6].push(whole - with_roots);
+    }
+    let name = kind.name();
+    #[allow(clippy::cast_precision_loss)]
+    let elements = elements as f64;
+    for (who, turns) in [
+        "execute/bare-revm",
+        "execute/pars-memory",
+        "execute/pars-disk",
+        "execute-roots/pars-disk",
+        "execute-roots-commit/pars-disk",
+        "roots/pars-disk",
+        "commit/pars-disk",
+    ]
+    .iter()
+    .zip(&turns)
+    {
+        turns.print(&format!("node/{who}/{name}"), elements);
+    }
+    let ratio = |turns: &Turns, base: &Turns| {
+        turns.quantile(10).as_secs_f64() / base.quantile(10).as_secs_f64()
+    };
+    println!(
+        "  {name}: in memory {:.2} of bare revm; with storage and roots {:.2}, with the durable write {:.2}",
+        ratio(&turns[1], &turns[0]),
+        ratio(&turns[3], &turns[0]),
+        ratio(&turns[4], &turns[0])
+    );
+}
