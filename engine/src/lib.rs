@@ -88,6 +88,7 @@ pub use pars_kernels::mldsa::{InputError, Message, ParameterSet, PreparedKey, Ve
 pub use pedersen::{PedersenCommit, PedersenOpening};
 pub use poseidon::{
     PoseidonCompress, PoseidonHash, PoseidonList, PoseidonPair, PoseidonPath, PoseidonVerifyPath,
+    SmallCompress, SmallHash, SmallPair, SmallRow,
 };
 pub use report::{
     AdapterKind, AdapterReport, AdapterSummary, Cost, CpuReport, DeviceReport, DeviceState,

@@ -6,6 +6,7 @@
 mod answers;
 #[cfg(feature = "gpu")]
 mod gpu;
+mod small;
 
 use std::hash::{Hash, Hasher};
 
@@ -14,6 +15,8 @@ use pars_kernels::poseidon::{InputError, Instance, MerklePath};
 
 use crate::builder::EngineBuilder;
 use crate::kernel::Kernel;
+
+pub use small::{SmallCompress, SmallHash, SmallPair, SmallRow};
 
 /// Jobs that fill the vector lanes of a core several times over.
 const CHUNK: usize = 64;

@@ -23,7 +23,7 @@ fn permute(instance: Instance, level: Level, states: &[u64]) -> Vec<u64> {
         narrow.into_iter().map(u64::from).collect()
     } else {
         let mut wide = states.to_vec();
-        instance.permute_many_wide(&mut wide).unwrap();
+        instance.permute_many_at(level, &mut wide).unwrap();
         wide
     }
 }
@@ -153,11 +153,11 @@ fn bad_input_is_an_error() {
                 assert_eq!(states, before);
             }
             assert!(matches!(
-                instance.permute_many(&mut vec![0; width + 1]),
+                instance.permute_many(&mut vec![0u32; width + 1]),
                 Err(StateError::Ragged { .. })
             ));
             assert!(matches!(
-                instance.permute_many_wide(&mut vec![0; width]),
+                instance.permute_many(&mut vec![0u64; width]),
                 Err(StateError::WordSize { bits: 32, .. })
             ));
         } else {
@@ -165,16 +165,16 @@ fn bad_input_is_an_error() {
                 let mut states = vec![1u64; 2 * width];
                 states[3] = word;
                 assert!(matches!(
-                    instance.permute_many_wide(&mut states),
+                    instance.permute_many(&mut states),
                     Err(StateError::NotCanonical { at: 3, .. })
                 ));
             }
             assert!(matches!(
-                instance.permute_many_wide(&mut vec![0; width - 1]),
+                instance.permute_many(&mut vec![0u64; width - 1]),
                 Err(StateError::Ragged { .. })
             ));
             assert!(matches!(
-                instance.permute_many(&mut vec![0; width]),
+                instance.permute_many(&mut vec![0u32; width]),
                 Err(StateError::WordSize { bits: 64, .. })
             ));
         }

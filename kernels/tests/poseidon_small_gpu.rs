@@ -7,7 +7,10 @@ mod common;
 use common::{devices, vectors, zk};
 use pars_kernels::{
     gpu::{Device, ShaderChecks},
-    poseidon::gpu::{GOLDILOCKS, HashError, SmallError, SmallHasher, SmallPoseidon2, Tuning},
+    poseidon::{
+        gpu::{GOLDILOCKS, HashError, SmallError, SmallHasher, SmallPoseidon2, Tuning},
+        small::{Instance, Path, Tree, Word},
+    },
 };
 use serde_json::Value;
 
@@ -176,7 +179,7 @@ impl Case {
     /// Compares a device with the definition.
     fn compare(&self, device: &Device, tuning: Tuning, count: usize) {
         let mut hasher = SmallHasher::with_tuning(device, self.parameters(), tuning).unwrap();
-        let states = self.states(count);
+        let mut states = self.states(count);
         let t = self.diagonal.len();
         let mut expected = states.clone();
         expected.chunks_mut(t).for_each(|state| self.permute(state));
@@ -186,11 +189,16 @@ impl Case {
             "{}, {count} states, {tuning:?}",
             self.name
         );
-        let halves: Vec<u64> = expected
-            .chunks(t)
-            .flat_map(|state| state[..t / 2].to_vec())
-            .collect();
-        assert_eq!(hasher.compress_many(&states), Ok(halves));
+        let digest = hasher.parameters().digest_words();
+        let mut pairs = Vec::new();
+        let mut nodes = Vec::new();
+        for state in states.chunks_exact_mut(t) {
+            pairs.extend_from_slice(&state[..2 * digest]);
+            state[2 * digest..].fill(0);
+            self.permute(state);
+            nodes.extend_from_slice(&state[..digest]);
+        }
+        assert_eq!(hasher.compress_many(&pairs), Ok(nodes));
         for (at, [input, output]) in self.tests.iter().enumerate() {
             let found = hasher.permute_many(input);
             assert_eq!(found.as_ref(), Ok(output), "{}, test {at}", self.name);
@@ -225,6 +233,159 @@ fn every_shape_gives_the_same_bits() {
             own(GOLDILOCKS, 5, 8).compare(device, tuning, 120);
         }
     });
+}
+
+/// Words of an instance that look random.
+fn words(instance: Instance, count: usize) -> Vec<u64> {
+    let p = u128::from(instance.modulus());
+    let mut value = 9;
+    (0..count as u128)
+        .map(|at| {
+            value = (value * value + at) % p;
+            u64::try_from(value).unwrap()
+        })
+        .collect()
+}
+
+/// The CPU's digests of rows, its pairs and its trees, in words of 64 bits.
+struct OnCpu<W>(Instance, fn(u64) -> W);
+
+impl<W: Word> OnCpu<W> {
+    fn narrow(&self, words: &[u64]) -> Vec<W> {
+        words.iter().map(|word| (self.1)(*word)).collect()
+    }
+
+    fn wide(words: &[W]) -> Vec<u64> {
+        words.iter().map(|word| word.number()).collect()
+    }
+
+    fn compare(&self, hasher: &mut SmallHasher) {
+        let instance = self.0;
+        let digest = instance.digest_words();
+        assert_eq!(hasher.parameters().digest_words(), digest);
+        for row in [1, instance.rate(), instance.rate() + 1, 3 * instance.rate()] {
+            let rows = words(instance, 37 * row);
+            let expected = instance.hash_rows(row, &self.narrow(&rows)).unwrap();
+            let found = hasher.hash_rows(row, &rows).unwrap();
+            assert_eq!(found, Self::wide(&expected), "{instance:?}, {row} words");
+        }
+        let pairs = words(instance, 66 * digest);
+        let expected = instance.compress_many(&self.narrow(&pairs)).unwrap();
+        assert_eq!(hasher.compress_many(&pairs), Ok(Self::wide(&expected)));
+
+        for leaves in [1, 2, 64] {
+            let rows = words(instance, leaves * 5);
+            let tree = Tree::of_rows(instance, 5, &self.narrow(&rows)).unwrap();
+            let levels = hasher.merkle_tree(5, &rows).unwrap();
+            assert_eq!(levels.len(), tree.depth() + 1);
+            let root = Self::wide(tree.root());
+            assert_eq!(levels.last(), Some(&root), "{instance:?}, {leaves} leaves");
+            assert_eq!(hasher.merkle_root(&levels[0]), Ok(root.clone()));
+            let below = instance.merkle_root(&self.narrow(&levels[tree.depth() / 2]));
+            assert_eq!(Self::wide(&below.unwrap()), root);
+
+            // Right paths, then each part of one damaged, and an index outside the tree.
+            let mut claims: Vec<[Vec<u64>; 3]> = Vec::new();
+            let mut indices = Vec::new();
+            for index in 0..leaves.min(9) {
+                let leaf = Self::wide(tree.leaf(index).unwrap());
+                let siblings = Self::wide(&tree.siblings(index).unwrap());
+                claims.push([root.clone(), leaf, siblings]);
+                indices.push(index as u64);
+            }
+            let good = claims[0].clone();
+            for part in 0..3 {
+                let mut bad = good.clone();
+                if let Some(word) = bad[part].last_mut() {
+                    *word = (*word + 1) % instance.modulus();
+                    claims.push(bad);
+                    indices.push(0);
+                }
+            }
+            claims.push(good);
+            indices.push(leaves as u64);
+            let paths: Vec<Path<'_, u64>> = claims
+                .iter()
+                .zip(&indices)
+                .map(|([root, leaf, siblings], index)| Path {
+                    root,
+                    leaf,
+                    index: *index,
+                    siblings,
+                })
+                .collect();
+            let verdicts = hasher.verify_paths(&paths).unwrap();
+            let right = leaves.min(9);
+            let expected: Vec<bool> = (0..paths.len()).map(|at| at < right).collect();
+            assert_eq!(verdicts, expected, "{instance:?}, {leaves} leaves");
+        }
+    }
+}
+
+#[test]
+fn rows_trees_and_paths_are_those_of_the_cpu() {
+    devices::each(|device| {
+        let mut few = Tuning::of(device);
+        few.threads = 32;
+        few.reverse = true;
+        few.max_batch = 10;
+        for (instance, tuning) in [
+            (Instance::KoalaBear16, Tuning::of(device)),
+            (Instance::Mersenne31Width16, few),
+            (Instance::Goldilocks8, few),
+            (Instance::Goldilocks12, Tuning::of(device)),
+        ] {
+            let parameters = SmallPoseidon2::of(instance);
+            let mut hasher = match SmallHasher::with_tuning(device, parameters, tuning) {
+                Err(HashError::Small(SmallError::NeedsInt64)) => continue,
+                hasher => hasher.unwrap(),
+            };
+            if instance.modulus() >> 32 == 0 {
+                OnCpu(instance, |word| u32::try_from(word).unwrap()).compare(&mut hasher);
+            } else {
+                OnCpu(instance, |word| word).compare(&mut hasher);
+            }
+        }
+    });
+}
+
+#[test]
+fn bad_trees_and_paths_are_errors() {
+    let device = Device::noop().unwrap();
+    let parameters = SmallPoseidon2::of(Instance::BabyBear16);
+    let mut hasher = SmallHasher::new(&device, parameters).unwrap();
+    let leaves = SmallError::Leaves { given: 3 };
+    assert_eq!(hasher.merkle_root(&[0; 24]), Err(leaves.into()));
+    let empty = SmallError::States { words: 8, width: 0 };
+    assert_eq!(hasher.hash_rows(0, &[0; 8]), Err(empty.into()));
+    let path = |leaf, siblings| Path {
+        root: &[0; 8],
+        leaf,
+        index: 0,
+        siblings,
+    };
+    for (bad, error) in [
+        (
+            path(&[0; 7], &[]),
+            SmallError::States { words: 7, width: 8 },
+        ),
+        (
+            path(&[0; 8], &[0; 9]),
+            SmallError::States { words: 9, width: 8 },
+        ),
+        (path(&[0; 8], &[0; 512]), SmallError::Depth { given: 64 }),
+    ] {
+        assert_eq!(hasher.verify_paths(&[bad]), Err(error.into()));
+    }
+    // A device that does nothing gives no verdict, no root and no tree.
+    let good = path(&[0; 8], &[0; 16]);
+    for error in [
+        hasher.verify_paths(&[good]).unwrap_err(),
+        hasher.merkle_root(&[0; 32]).unwrap_err(),
+        hasher.merkle_tree(3, &[0; 12]).unwrap_err(),
+    ] {
+        assert!(matches!(error, HashError::Unfinished { .. }), "{error}");
+    }
 }
 
 #[test]

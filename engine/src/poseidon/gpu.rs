@@ -194,7 +194,7 @@ impl<K: OnDevice> Accelerator<K> for Hashing<K> {
     }
 }
 
-fn failure(error: HashError) -> DeviceError {
+pub(super) fn failure(error: HashError) -> DeviceError {
     match error {
         HashError::Gpu(error) => error.into(),
         HashError::Unfinished {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use pars_engine::{
     ClsagVerify, EcdsaRecover, EcdsaVerify, Ed25519Verify, Engine, EngineBuilder, Kernel,
     LsagRistretto255Verify, LsagSecp256k1Verify, MlDsaVerify, PoseidonCompress, PoseidonHash,
-    PoseidonVerifyPath, SchnorrVerify,
+    PoseidonVerifyPath, SchnorrVerify, SmallCompress, SmallHash,
 };
 
 use super::CtlError;
@@ -36,7 +36,7 @@ const fn row<K: Kernel<Job: Clone>>() -> AnyKernel {
 }
 
 /// Every kernel of the engine.
-pub(super) const ALL: [AnyKernel; 11] = [
+pub(super) const ALL: [AnyKernel; 13] = [
     row::<MlDsaVerify>(),
     row::<EcdsaRecover>(),
     row::<EcdsaVerify>(),
@@ -48,6 +48,8 @@ pub(super) const ALL: [AnyKernel; 11] = [
     row::<PoseidonHash>(),
     row::<PoseidonCompress>(),
     row::<PoseidonVerifyPath>(),
+    row::<SmallHash>(),
+    row::<SmallCompress>(),
 ];
 
 /// An engine of the given kernels beside the usual ones.

@@ -8,23 +8,29 @@
 //! |---|---|
 //! | `portable` | every instance in clear form: the definition, one state after another |
 //! | `packed` | the 31-bit fields over vectors of 32-bit words, a lane a state |
-//! | `avx2`, `avx512` | eight and sixteen words |
-//!
-//! Goldilocks runs in portable code on every level.
+//! | `goldilocks` | Goldilocks over vectors of 64-bit words, a lane a state |
+//! | `x86` | vectors of AVX2 and AVX-512 |
+//! | `word` | `u32` and `u64` as words of a state |
+//! | `hash` | Plonky3's modes: sponge, compression, Merkle trees and paths |
 
 #[cfg(target_arch = "x86_64")]
-mod avx2;
-#[cfg(target_arch = "x86_64")]
-mod avx512;
+mod goldilocks;
+mod hash;
 #[cfg(target_arch = "x86_64")]
 mod packed;
 mod portable;
 #[cfg(test)]
 mod tests;
+mod word;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 use super::grain::Grain;
 use crate::cpu::{Level, level};
 use std::sync::OnceLock;
+
+pub use hash::{MAX_DEPTH, Path, Tree};
+pub use word::Word;
 
 /// Width of the 31-bit instances.
 pub const WIDTH_31: usize = 16;
@@ -46,16 +52,18 @@ pub enum Instance {
     Goldilocks12,
 }
 
-/// Why states were not permuted.
+/// Why nothing was computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateError {
-    /// The words are not whole states.
-    #[error("{words} words are not whole states of {width}: give a multiple of the width")]
+    /// The words are not whole states, rows or digests.
+    #[error(
+        "{words} words are not whole states, rows or digests of {width}: give a multiple of that"
+    )]
     Ragged {
         /// Words given.
         words: usize,
-        /// The instance's width.
+        /// Words of each.
         width: usize,
     },
     /// A word is not below the modulus.
@@ -69,12 +77,26 @@ pub enum StateError {
         modulus: u64,
     },
     /// The instance has words of another size.
-    #[error("{instance:?} has words of {bits} bits: call the function of that size")]
+    #[error("{instance:?} has words of {bits} bits: give it u{bits}")]
     WordSize {
         /// The instance asked.
         instance: Instance,
         /// Bits of its words.
         bits: u32,
+    },
+    /// A Merkle tree has a power of two of leaves.
+    #[error(
+        "a Merkle tree has 1, 2, 4, 8 … leaves, not {given}: pad the list with a leaf that means nothing"
+    )]
+    Leaves {
+        /// Leaves given.
+        given: usize,
+    },
+    /// A path is longer than any tree is deep.
+    #[error("a path has at most {MAX_DEPTH} siblings, not {given}")]
+    Depth {
+        /// Siblings given.
+        given: usize,
     },
 }
 
@@ -261,27 +283,42 @@ impl Instance {
         list.iter().map(|entry| number(*entry)).collect()
     }
 
-    fn check(self, words: usize, first_bad: Option<usize>) -> Result<(), StateError> {
-        if !words.is_multiple_of(self.width()) {
-            return Err(StateError::Ragged {
-                words,
-                width: self.width(),
-            });
-        }
-        match first_bad {
-            Some(at) => Err(StateError::NotCanonical {
-                at,
-                modulus: self.modulus(),
-            }),
-            None => Ok(()),
-        }
+    /// Bits of the words in memory.
+    const fn word_bits(self) -> u32 {
+        if self.bits() > 32 { 64 } else { 32 }
     }
 
-    /// Permutes states of a 31-bit field, sixteen words each, one after another.
+    /// That `words` are whole pieces of `width` words below p, of this instance's size.
+    fn check<W: Word>(self, width: usize, words: &[W]) -> Result<(), StateError> {
+        if W::BITS != self.word_bits() {
+            return Err(StateError::WordSize {
+                instance: self,
+                bits: self.word_bits(),
+            });
+        }
+        if width == 0 || !words.len().is_multiple_of(width) {
+            return Err(StateError::Ragged {
+                words: words.len(),
+                width,
+            });
+        }
+        let modulus = self.modulus();
+        // No branch for a word: the compiler compares several at once.
+        if W::all_below(words, modulus) {
+            return Ok(());
+        }
+        let at = words.iter().position(|word| word.number() >= modulus);
+        Err(StateError::NotCanonical {
+            at: at.unwrap_or_default(),
+            modulus,
+        })
+    }
+
+    /// Permutes states of [`Self::width`] words, one after another.
     ///
     /// # Errors
-    /// [`StateError`] if the instance is not of a 31-bit field, the states are not whole or a word is p or more; nothing is changed.
-    pub fn permute_many(self, states: &mut [u32]) -> Result<(), StateError> {
+    /// [`StateError`] if the instance has words of another size, the states are not whole or a word is p or more; nothing is changed.
+    pub fn permute_many<W: Word>(self, states: &mut [W]) -> Result<(), StateError> {
         self.permute_many_at(level(), states)
     }
 
@@ -290,68 +327,13 @@ impl Instance {
     ///
     /// # Errors
     /// As [`Self::permute_many`].
-    pub fn permute_many_at(self, level: Level, states: &mut [u32]) -> Result<(), StateError> {
-        if self.bits() > 32 {
-            return Err(StateError::WordSize {
-                instance: self,
-                bits: 64,
-            });
-        }
-        let bad = states
-            .iter()
-            .position(|word| u64::from(*word) >= self.modulus());
-        self.check(states.len(), bad)?;
-        let rest = match level.available() {
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => avx512::permute_many(self, states),
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => avx2::permute_many(self, states),
-            _ => states,
-        };
-        for state in rest.chunks_exact_mut(WIDTH_31) {
-            let mut wide = [0u64; WIDTH_31];
-            for (to, from) in wide.iter_mut().zip(state.iter()) {
-                *to = u64::from(*from);
-            }
-            portable::permute(self, &mut wide);
-            for (to, from) in state.iter_mut().zip(wide) {
-                // Below a modulus of 31 bits.
-                *to = from as u32;
-            }
-        }
+    pub fn permute_many_at<W: Word>(
+        self,
+        level: Level,
+        states: &mut [W],
+    ) -> Result<(), StateError> {
+        self.check(self.width(), states)?;
+        W::permute(self, level, states);
         Ok(())
-    }
-
-    /// Permutes states of Goldilocks, 8 or 12 words each, one after another.
-    ///
-    /// # Errors
-    /// [`StateError`] if the instance is not of Goldilocks, the states are not whole or a word is p or more; nothing is changed.
-    pub fn permute_many_wide(self, states: &mut [u64]) -> Result<(), StateError> {
-        if self.bits() <= 32 {
-            return Err(StateError::WordSize {
-                instance: self,
-                bits: 32,
-            });
-        }
-        let bad = states.iter().position(|word| *word >= self.modulus());
-        self.check(states.len(), bad)?;
-        for state in states.chunks_exact_mut(self.width()) {
-            portable::permute(self, state);
-        }
-        Ok(())
-    }
-
-    /// The compression of two digests of half a state: the first half of the permutation of both. `pairs` holds left and right of each
-    /// pair, sixteen words; the answer eight words a pair.
-    ///
-    /// # Errors
-    /// As [`Self::permute_many`].
-    pub fn compress_many(self, pairs: &[u32]) -> Result<Vec<u32>, StateError> {
-        let mut states = pairs.to_vec();
-        self.permute_many(&mut states)?;
-        Ok(states
-            .chunks_exact(WIDTH_31)
-            .flat_map(|state| state[..WIDTH_31 / 2].to_vec())
-            .collect())
     }
 }

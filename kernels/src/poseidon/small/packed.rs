@@ -1,6 +1,6 @@
 //! The 31-bit instances over vectors of 32-bit words, a lane a state.
 //!
-//! A word is below p between operations. KoalaBear and BabyBear are in Montgomery form to R = 2^32; Mersenne31 is in plain form. A
+//! A word is below p between operations, or p for 0 in Mersenne31. KoalaBear and BabyBear are in Montgomery form to R = 2^32; Mersenne31 is in plain form. A
 //! product needs 64-bit words, so words at even and at odd places are multiplied apart; inside an S-box they stay apart.
 #![allow(unsafe_code)]
 // Plain loops over words: closures of iterators are not compiled for the instruction set of their caller.
@@ -10,6 +10,8 @@ use super::{FULL_ROUNDS, Instance, WIDTH_31};
 use std::sync::OnceLock;
 
 const HALF: usize = FULL_ROUNDS / 2;
+/// S-boxes of a full round that are computed step by step side by side.
+const BOXES: usize = 4;
 
 /// A vector of 32-bit words.
 ///
@@ -27,19 +29,25 @@ pub(super) unsafe trait Vector: Copy {
     /// The smaller unsigned word.
     unsafe fn least(self, b: Self) -> Self;
     unsafe fn and(self, b: Self) -> Self;
+    /// The bits of `self` that `b` has not.
+    unsafe fn without(self, b: Self) -> Self;
     unsafe fn or(self, b: Self) -> Self;
     /// Words shifted left by a constant.
     unsafe fn left(self, bits: i32) -> Self;
     /// Words shifted right by a constant, zeros in.
     unsafe fn right(self, bits: i32) -> Self;
-    /// 64-bit words shifted right by 32: odd words, or the high halves of products.
+    /// Odd words, or the high halves of products, at even places; what is at odd places means nothing.
     unsafe fn odd(self) -> Self;
+    /// 64-bit words shifted right by 31, zeros in.
+    unsafe fn right_31(self) -> Self;
     /// Products of the even words as signed numbers, 64 bits.
     unsafe fn signed_product(self, b: Self) -> Self;
-    /// Products of the even words, 64 bits.
-    unsafe fn product(self, b: Self) -> Self;
+    /// Sums of 64-bit words.
+    unsafe fn plus_wide(self, b: Self) -> Self;
     /// Differences of 64-bit words.
     unsafe fn minus_wide(self, b: Self) -> Self;
+    /// The even words of `self` and the odd ones of `odd`.
+    unsafe fn mixed(self, odd: Self) -> Self;
     /// The high words of both, those of `self` at even places.
     unsafe fn high(self, odd: Self) -> Self;
     /// The low words of both, those of `self` at even places.
@@ -60,7 +68,9 @@ trait Field {
     fn number(value: u64) -> u32;
     unsafe fn enter<V: Vector>(x: V) -> V;
     unsafe fn leave<V: Vector>(x: V) -> V;
-    unsafe fn sbox<V: Vector>(x: V) -> V;
+    /// The S-box of words with their constants, from -p to below p: step by step, so that the processor finds the products of one step
+    /// side by side.
+    unsafe fn sboxes<V: Vector, const K: usize>(x: &mut [V; K]);
     /// The internal layer for all but the first word: `x_i = sum + diagonal_i x_i`.
     unsafe fn inner<V: Vector>(state: &mut [V; WIDTH_31], sum: V);
 
@@ -137,17 +147,28 @@ impl<const K: i32, const M: i32> Montgomery<K, M> {
 
     /// The S-box of the even words, in the high halves.
     #[inline(always)]
-    unsafe fn half_sbox<V: Vector>(x: V) -> V {
+    unsafe fn half_sboxes<V: Vector, const N: usize>(x: &[V; N]) -> [V; N] {
         // SAFETY: the caller's promise.
         unsafe {
-            let square = Self::half(x, x).odd();
-            if K == 7 {
-                Self::half(square, x)
-            } else {
-                let cube = Self::half(square, x).odd();
-                let fourth = Self::half(square, square).odd();
-                Self::half(cube, fourth)
+            let mut out = *x;
+            let mut square = *x;
+            for i in 0..N {
+                square[i] = Self::half(x[i], x[i]).odd();
             }
+            if K == 7 {
+                for i in 0..N {
+                    out[i] = Self::half(square[i], x[i]);
+                }
+            } else {
+                for i in 0..N {
+                    out[i] = Self::half(square[i], x[i]).odd();
+                    square[i] = Self::half(square[i], square[i]).odd();
+                }
+                for i in 0..N {
+                    out[i] = Self::half(out[i], square[i]);
+                }
+            }
+            out
         }
     }
 
@@ -186,12 +207,17 @@ impl<const K: i32, const M: i32> Field for Montgomery<K, M> {
         unsafe { Self::times(x, V::splat(1)) }
     }
     #[inline(always)]
-    unsafe fn sbox<V: Vector>(x: V) -> V {
+    unsafe fn sboxes<V: Vector, const N: usize>(x: &mut [V; N]) {
         // SAFETY: the caller's promise.
         unsafe {
-            let even = Self::half_sbox(x);
-            let odd = Self::half_sbox(x.odd());
-            Self::positive(even.high(odd))
+            let mut odd = *x;
+            for i in 0..N {
+                odd[i] = x[i].odd();
+            }
+            let (even, odd) = (Self::half_sboxes(x), Self::half_sboxes(&odd));
+            for i in 0..N {
+                x[i] = Self::positive(even[i].high(odd[i]));
+            }
         }
     }
     #[inline(always)]
@@ -226,21 +252,41 @@ impl<const K: i32, const M: i32> Field for Montgomery<K, M> {
     }
 }
 
+/// p = 2^31 - 1 in plain form, where 0 may be p until it leaves.
 struct Mersenne31;
 
 impl Mersenne31 {
-    /// The product, whose factors are below p.
+    /// A square of the even words, as a number from -p to p in the low halves: the part above 2^31, less what the part below lacks to p.
     #[inline(always)]
-    unsafe fn times<V: Vector>(a: V, b: V) -> V {
+    unsafe fn half_square<V: Vector>(x: V) -> V {
         // SAFETY: the caller's promise.
         unsafe {
-            // 2 a b: the high word is the part above 2^31 of a b, half the low word the part below.
-            let twice = a.plus(a);
-            let even = twice.product(b);
-            let odd = twice.odd().product(b.odd());
-            Self::add(even.high(odd), even.low(odd).right(1))
+            let square = x.signed_product(x);
+            square
+                .right_31()
+                .minus_wide(V::splat(Self::P).without(square))
         }
     }
+
+    /// The S-box of the even words, not reduced.
+    #[inline(always)]
+    unsafe fn half_sboxes<V: Vector, const N: usize>(x: &[V; N]) -> [V; N] {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let mut out = *x;
+            for i in 0..N {
+                out[i] = Self::half_square(x[i]);
+            }
+            for i in 0..N {
+                out[i] = Self::half_square(out[i]);
+            }
+            for i in 0..N {
+                out[i] = out[i].signed_product(x[i]);
+            }
+            out
+        }
+    }
+
     /// x 2^n: a rotation of 31 bits.
     #[inline(always)]
     unsafe fn shifted<V: Vector>(x: V, n: i32) -> V {
@@ -262,14 +308,24 @@ impl Field for Mersenne31 {
     }
     #[inline(always)]
     unsafe fn leave<V: Vector>(x: V) -> V {
-        x
+        // SAFETY: the caller's promise.
+        unsafe { x.least(x.minus(V::splat(Self::P))) }
     }
     #[inline(always)]
-    unsafe fn sbox<V: Vector>(x: V) -> V {
+    unsafe fn sboxes<V: Vector, const N: usize>(x: &mut [V; N]) {
         // SAFETY: the caller's promise.
         unsafe {
-            let square = Self::times(x, x);
-            Self::times(Self::times(square, square), x)
+            let mut odd = *x;
+            for i in 0..N {
+                odd[i] = x[i].odd();
+            }
+            let (even, odd) = (Self::half_sboxes(x), Self::half_sboxes(&odd));
+            for i in 0..N {
+                // Bits 31 to 62 are a number from -p to p; those below one up to p.
+                let over = even[i].right_31().mixed(odd[i].plus_wide(odd[i]));
+                let under = even[i].low(odd[i]).and(V::splat(Self::P));
+                x[i] = Self::add(Self::positive(over), under);
+            }
         }
     }
     #[inline(always)]
@@ -295,7 +351,7 @@ impl Field for Mersenne31 {
     }
 }
 
-/// The constants of an instance in its field's representation.
+/// The constants of an instance in its field's representation, each less p: their sum with a word needs no reduction.
 struct Table {
     full: [[u32; WIDTH_31]; FULL_ROUNDS],
     partial: Vec<u32>,
@@ -311,12 +367,16 @@ impl Table {
             .zip(rows.chain(constants.last.chunks(WIDTH_31)))
         {
             for (to, from) in to.iter_mut().zip(from) {
-                *to = F::number(*from);
+                *to = F::number(*from).wrapping_sub(F::P);
             }
         }
         Self {
             full,
-            partial: constants.partial.iter().map(|c| F::number(*c)).collect(),
+            partial: constants
+                .partial
+                .iter()
+                .map(|c| F::number(*c).wrapping_sub(F::P))
+                .collect(),
         }
     }
 }
@@ -381,13 +441,17 @@ unsafe fn permute<V: Vector, F: Field, const N: usize>(table: &Table, group: &mu
             full::<V, F>(s, &table.full[..HALF]);
         }
         for constant in &table.partial {
+            let mut z = [V::splat(0); N];
+            for n in 0..N {
+                z[n] = states[n][0].plus(V::splat(*constant));
+            }
+            F::sboxes(&mut z);
             for n in 0..N {
                 let s = &mut states[n];
-                let z = F::sbox(F::add(s[0], V::splat(*constant)));
                 let rest = sum_of_rest::<V, F>(s);
                 // Sum and diagonal -2: the others less the word.
-                s[0] = F::sub(rest, z);
-                F::inner(s, F::add(rest, z));
+                s[0] = F::sub(rest, z[n]);
+                F::inner(s, F::add(rest, z[n]));
             }
         }
         for n in 0..N {
@@ -471,8 +535,13 @@ unsafe fn full<V: Vector, F: Field>(s: &mut [V; WIDTH_31], rows: &[[u32; WIDTH_3
     for row in rows {
         // SAFETY: the caller's promise.
         unsafe {
-            for i in 0..WIDTH_31 {
-                s[i] = F::sbox(F::add(s[i], V::splat(row[i])));
+            for at in (0..WIDTH_31).step_by(BOXES) {
+                let mut x = [V::splat(0); BOXES];
+                for i in 0..BOXES {
+                    x[i] = s[at + i].plus(V::splat(row[at + i]));
+                }
+                F::sboxes(&mut x);
+                s[at..at + BOXES].copy_from_slice(&x);
             }
             external::<V, F>(s);
         }

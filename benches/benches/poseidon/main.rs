@@ -1,7 +1,8 @@
-//! Poseidon and Poseidon2 over BN254, width 3: our paths and two peers in one run.
+//! Poseidon and Poseidon2 over BN254, trees, small fields and Pedersen commitments: our paths and their peers in one run.
 //!
 //! Ids are `poseidon-bn254-t3/hash/<who>/<batch>` and `poseidon2-bn254-t3/hash/<who>/<batch>`. A hash is the compression of two
-//! elements; every who starts from elements in memory, and every answer is compared with the portable code's.
+//! elements; every who starts from elements in memory, and every answer is compared with the portable code's. `small` and `pedersen`
+//! say what their rows are. `poseidon2-bn254-t3/tree/<who>/<leaves>` is the root of a stream of leaves, on one thread.
 //!
 //! | who | what |
 //! |---|---|
@@ -11,6 +12,9 @@
 //! | `taceo-poseidon2` | the peer of Poseidon2, one after another, on the calling thread |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod pedersen;
+mod small;
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -24,7 +28,11 @@ use light_poseidon::PoseidonHasher;
 use pars_kernels::cpu::Level;
 use pars_kernels::field::Fr;
 use pars_kernels::gpu::{DeviceType, adapters};
-use pars_kernels::poseidon::{Instance, gpu::BatchHasher};
+use pars_kernels::poseidon::{
+    Instance,
+    gpu::{BatchHasher, DeviceTree},
+    tree::Shape,
+};
 
 /// Batch sizes on the CPU.
 const BATCHES: [usize; 3] = [1, 64, 1_024];
@@ -160,5 +168,67 @@ fn poseidon2(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, poseidon, poseidon2);
+/// Leaves of the trees.
+const LEAVES: usize = 1 << 14;
+/// Leaves on hardware adapters.
+const DEVICE_LEAVES: usize = 1 << 20;
+
+fn tree(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("poseidon2-bn254-t3/tree");
+    group.sample_size(10);
+    let shape = Shape::for_leaves(Instance::Poseidon2, LEAVES as u64).unwrap();
+    let leaves = pairs(LEAVES / 2).as_flattened().to_vec();
+    let root = shape.root_of(leaves.iter().copied(), |_| ()).unwrap();
+    group.throughput(Throughput::Elements(LEAVES as u64));
+    group.bench_function(BenchmarkId::new("pars", LEAVES), |bencher| {
+        bencher.iter(|| {
+            shape
+                .root_of(black_box(&leaves).iter().copied(), |_| ())
+                .unwrap()
+        });
+    });
+    let nodes: Vec<ark_bn254::Fr> = leaves.iter().map(|leaf| to_ark(*leaf)).collect();
+    let naive = |leaves: &[ark_bn254::Fr]| {
+        let mut nodes = leaves.to_vec();
+        while nodes.len() > 1 {
+            let parent = |pair: &[ark_bn254::Fr]| {
+                taceo_poseidon2::bn254::t3::permutation(&[pair[0], pair[1], to_ark(Fr::ZERO)])[0]
+            };
+            nodes = nodes.chunks(2).map(parent).collect();
+        }
+        nodes[0]
+    };
+    assert_eq!(from_ark(naive(&nodes)), root, "another root");
+    group.bench_function(BenchmarkId::new("taceo-poseidon2", LEAVES), |bencher| {
+        bencher.iter(|| naive(black_box(&nodes)));
+    });
+    let mut found = adapters();
+    found.retain(|adapter| adapter.info().device_type != DeviceType::Cpu);
+    if let Some(adapter) = found.first() {
+        eprintln!("pars-gpu: {}", adapter.info());
+        let device = adapter.open(GPU_TIMEOUT).unwrap();
+        let mut hasher = BatchHasher::new(&device).unwrap();
+        let count = DEVICE_LEAVES as u64;
+        let shape = Shape::for_leaves(Instance::Poseidon2, count).unwrap();
+        let leaves = pairs(DEVICE_LEAVES / 2).as_flattened().to_vec();
+        group.throughput(Throughput::Elements(count));
+        group.bench_function(BenchmarkId::new("pars-gpu", count), |bencher| {
+            bencher.iter(|| {
+                let mut tree = DeviceTree::new(&mut hasher, shape.clone(), count).unwrap();
+                tree.append(black_box(&leaves)).unwrap();
+                tree.root().unwrap()
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(
+    benches,
+    poseidon,
+    poseidon2,
+    tree,
+    small::all,
+    pedersen::commit
+);
 criterion_main!(benches);
