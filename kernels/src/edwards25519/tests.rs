@@ -3,6 +3,8 @@
 // Lanes are columns of what is looked at.
 #![allow(clippy::needless_range_loop)]
 
+mod official;
+
 use curve25519_dalek::constants::EIGHT_TORSION;
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoPoint};

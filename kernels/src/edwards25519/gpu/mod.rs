@@ -29,6 +29,8 @@ pub(crate) mod program;
 mod ristretto;
 pub(crate) mod shaders;
 mod slots;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::ops::Range;

@@ -1,0 +1,133 @@
+use std::time::Duration;
+
+use curve25519_dalek::edwards::CompressedEdwardsY;
+use curve25519_dalek::ristretto::CompressedRistretto;
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+
+use super::*;
+use crate::edwards25519::ed25519::{VerifyJob, known_answers};
+use crate::field::wgsl::Form;
+use crate::gpu::adapters;
+use crate::ring::clsag::{self, Clsag};
+use crate::ring::lsag_ristretto255::{self as lsag, LsagRistretto255};
+use biased::words;
+use shaders::{Kernel, point_words};
+
+fn jobs<J>(known: Vec<(J, bool)>) -> (Vec<J>, Vec<bool>) {
+    known.into_iter().unzip()
+}
+
+fn ed25519() -> (Vec<VerifyJob>, Vec<bool>) {
+    jobs(known_answers())
+}
+
+/// A device that does nothing gives no verdict but those that need no device.
+fn noop<S: Scheme>((jobs, valid): (Vec<S::Job>, Vec<bool>)) {
+    let device = Device::noop().unwrap();
+    let mut verifier = BatchVerifier::<S>::new(&device).unwrap();
+    let verdicts = verifier.verify(&jobs.iter().collect::<Vec<_>>()).unwrap();
+    assert_eq!(verdicts.len(), jobs.len());
+    assert_eq!(verdicts[0], None, "a valid one needs the device");
+    for (verdict, valid) in verdicts.into_iter().zip(valid) {
+        assert!(verdict.is_none() || verdict == Some(valid));
+    }
+    assert_eq!(verifier.verify(&[]), Ok(vec![]));
+}
+
+#[test]
+fn noop_verifies_nothing() {
+    noop::<Ed25519>(ed25519());
+    noop::<Clsag>(jobs(clsag::known_answers()));
+    noop::<LsagRistretto255>(jobs(lsag::known_answers().unwrap()));
+}
+
+/// What a signature says that it needs is enough for what it is given.
+fn room<S: Scheme>((jobs, _): (Vec<S::Job>, Vec<bool>)) {
+    for form in [Form::Wide, Form::Narrow] {
+        let programs: Vec<_> = S::programs()
+            .iter()
+            .map(|program| Stored::new(0, program))
+            .collect();
+        for job in &jobs {
+            let mut launch = Launch::new(form);
+            S::lay_out(&[job], &programs, &mut launch);
+            let points = u32::try_from(S::points(job)).unwrap();
+            assert!(launch.arena <= points * point_words(form));
+            for stage in &launch.stages {
+                assert!(stage.count <= points);
+            }
+        }
+    }
+}
+
+#[test]
+fn signatures_fit_the_memory_that_they_ask_for() {
+    room::<Ed25519>(ed25519());
+    room::<Clsag>(jobs(clsag::known_answers()));
+    room::<LsagRistretto255>(jobs(lsag::known_answers().unwrap()));
+}
+
+#[test]
+fn a_lost_device_is_an_error() {
+    let device = Device::noop().unwrap();
+    let mut verifier = BatchVerifier::<Ed25519>::new(&device).unwrap();
+    let known = known_answers();
+    let pending = verifier.submit(&[&known[0].0]).unwrap();
+    device.destroy();
+    let lost = |error| matches!(error, GpuError::Lost { .. });
+    assert!(lost(verifier.collect(pending).unwrap_err()));
+    assert!(lost(verifier.verify(&[&known[0].0]).unwrap_err()));
+    assert!(lost(BatchVerifier::<Ed25519>::new(&device).unwrap_err()));
+}
+
+#[test]
+fn all_results_decide() {
+    assert_eq!(verdict(&[YES, YES]), Some(true));
+    assert_eq!(verdict(&[YES, NO]), Some(false));
+    assert_eq!(verdict(&[NO, 0]), None);
+    assert_eq!(verdict(&[YES, 1, YES]), None);
+    assert_eq!(verdict(&[]), Some(false));
+}
+
+/// What decodes on a device is what decodes in `curve25519-dalek`: of random encodings a half or a quarter. An encoding of
+/// ristretto255 that is let in although its point is not the one that stands for the element would be a second key image.
+#[test]
+fn devices_decode_what_dalek_decodes() {
+    let mut rng = StdRng::seed_from_u64(1);
+    for adapter in adapters() {
+        let device = adapter.open(Duration::from_secs(120)).unwrap();
+        let (mut machine, _) = Machine::new(&device, Tuning::of(&device), &[]).unwrap();
+        for kernel in [Kernel::Decompress, Kernel::RistrettoDecode] {
+            let mut launch = machine.launch();
+            let stage = launch.stage(kernel);
+            let mut expected = Vec::new();
+            for i in 0..300u32 {
+                let mut encoded: [u8; 32] = rng.random();
+                if kernel == Kernel::RistrettoDecode {
+                    // The host lets in what is canonical and not negative.
+                    encoded[0] &= 0xfe;
+                    encoded[31] &= 0x3f;
+                    expected.push(CompressedRistretto(encoded).decompress().is_some());
+                } else {
+                    expected.push(CompressedEdwardsY(encoded).decompress().is_some());
+                }
+                let from = launch.input(&words(&encoded));
+                let to = launch.points(1);
+                let result = launch.results(1).start;
+                assert_eq!(result, i);
+                match kernel {
+                    Kernel::Decompress => launch.task(stage, &[from, to, i & 1, result]),
+                    _ => launch.task(stage, &[from, to, result]),
+                }
+            }
+            let flight = machine.submit(launch).unwrap();
+            let found = machine.collect(flight).unwrap();
+            let expected: Vec<_> = expected
+                .into_iter()
+                .map(|good| if good { YES } else { NO })
+                .collect();
+            assert!(expected.contains(&YES) && expected.contains(&NO));
+            assert_eq!(found, expected, "{kernel:?} on {}", adapter.info());
+        }
+    }
+}
