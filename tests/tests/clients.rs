@@ -185,8 +185,11 @@ fn install_npm_packages() {
         &folder.join("package-lock.json"),
         &folder.join("node_modules").join(".installed-lock"),
         || {
+            // Not `ci`: it wants every optional package of every platform in the list, and Foundry's
+            // are on no one machine. This installs the listed versions and leaves the list alone.
             succeed(Command::new("npm").current_dir(clients()).args([
-                "ci",
+                "install",
+                "--no-save",
                 "--no-audit",
                 "--no-fund",
                 "--ignore-scripts",
