@@ -200,6 +200,34 @@ fn every_transaction_of_the_chain_is_traced_to_the_gas_of_its_receipt() {
     });
 }
 
+#[test]
+fn the_rules_of_the_chain_are_those_of_its_newest_fork() {
+    let Some(folder) = folder() else { return };
+    let file = std::fs::read_to_string(folder.join("forkenv.json")).unwrap();
+    let forks: Value = serde_json::from_str(&file).unwrap();
+    with_chain(&folder, move |rpc| {
+        let named = |name: &str| forks[name].as_str().unwrap().parse::<u64>().unwrap();
+        let rules = rpc.call("eth_config", json!([]));
+        let current = &rules["current"];
+        assert_eq!(current["activationTime"], named("HIVE_BPO2_TIMESTAMP"));
+        let blobs = &current["blobSchedule"];
+        for (member, name) in [
+            ("max", "HIVE_BPO2_BLOB_MAX"),
+            ("target", "HIVE_BPO2_BLOB_TARGET"),
+            (
+                "baseFeeUpdateFraction",
+                "HIVE_BPO2_BLOB_BASE_FEE_UPDATE_FRACTION",
+            ),
+        ] {
+            assert_eq!(blobs[member], named(name), "{member}");
+        }
+        assert_eq!(current["precompiles"].as_object().unwrap().len(), 18);
+        assert_eq!(current["systemContracts"].as_object().unwrap().len(), 5);
+        assert_eq!(current["forkId"].as_str().unwrap().len(), 10);
+        assert_eq!(rules["next"], Value::Null);
+    });
+}
+
 /// Logs in a call and those below it.
 fn logs_of(call: &Value) -> usize {
     let list = |name: &str| call[name].as_array().cloned().unwrap_or_default();

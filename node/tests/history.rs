@@ -47,6 +47,19 @@ fn old_states_and_proofs_are_refused_in_geths_words() {
             rpc.mine(&alice.transfer(nonce, SOMEONE, 1));
         }
         assert_eq!(rpc.block_number(), BLOCKS);
+        // What it says of itself, and below that it is so.
+        let kept = rpc.call("eth_capabilities", json!([]));
+        for (what, window) in [("state", STATES), ("stateproofs", PROOFS)] {
+            let oldest = format!("{:#x}", BLOCKS - window);
+            let strategy = json!({"type": "window", "retentionBlocks": window});
+            let wanted =
+                json!({"disabled": false, "oldestBlock": oldest, "deleteStrategy": strategy});
+            assert_eq!(kept[what], wanted);
+        }
+        assert_eq!(
+            kept["receipts"],
+            json!({"disabled": false, "oldestBlock": "0x0"})
+        );
         for block in 0..=BLOCKS {
             let tag = format!("{block:#x}");
             let header = rpc.call("eth_getBlockByNumber", json!([tag, true]));

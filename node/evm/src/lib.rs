@@ -69,6 +69,7 @@ pub use revert::{RevertReason, revert_message};
 pub use senders::{Company, SenderError, SenderRecovery, SenderStats, Senders, recover_senders};
 pub use simulate::{
     BlockCalls, SimulateError, SimulateOptions, SimulatedBlock, SimulatedCall, SimulationBase,
+    TransactionDefaults, unsigned_transaction,
 };
 pub use spec::{
     BlockRules, ChainSpec, DEV_NETWORK, FeeRules, GenesisBlock, PARS_NETWORK, PARS_TESTNET_NETWORK,

@@ -65,7 +65,7 @@ pub struct Store {
     pub(crate) genesis_hash: B256,
     head: RwLock<Arc<Head>>,
     pub(crate) committing: Mutex<()>,
-    retention: Retention,
+    pub(crate) retention: Retention,
     codes: Arc<CodeCache>,
     // Last, so that it is given back after the engine has closed its files.
     _lock: Option<FolderLock>,

@@ -15,6 +15,11 @@ impl Store {
         Kept::read(&*self.backend.snapshot())
     }
 
+    /// How much of the past is to be kept.
+    pub fn retention(&self) -> Retention {
+        self.retention
+    }
+
     /// Takes away the past outside `retention` in batches of about `batch_records` records, telling
     /// `report` after each, and gives the room back. A crash in between loses nothing but the rest
     /// of the work: each batch leaves a whole store with a shorter past. Blocks are accepted

@@ -1,7 +1,7 @@
 //! One call, prepared once and run as often as needed.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     time::{Duration, Instant},
 };
 
@@ -9,7 +9,7 @@ use alloy_consensus::Header;
 use alloy_evm::{
     EvmEnv,
     overrides::{OverrideBlockHashes as _, StateOverrideError, apply_state_overrides},
-    precompiles::PrecompilesMap,
+    precompiles::{Precompile as _, PrecompilesMap},
     rpc::TryIntoTxEnv as _,
 };
 use alloy_primitives::{Address, B256, TxKind};
@@ -243,6 +243,28 @@ impl<'a, V: DatabaseRef> Caller<'a, V> {
     /// Most gas one transaction may have (EIP-7825).
     pub(crate) fn transaction_gas_cap(&self) -> u64 {
         revm::context_interface::Cfg::tx_gas_limit_cap(&self.env.cfg_env)
+    }
+}
+
+impl Executor {
+    /// Name and address of every precompile of a block at `timestamp`, Ethereum's own and this
+    /// network's.
+    pub fn precompile_names(&self, timestamp: u64) -> BTreeMap<String, Address> {
+        let header = Header {
+            // Forks by number have all begun where any is by time.
+            number: u64::MAX,
+            timestamp,
+            ..Header::default()
+        };
+        let mut map = standard_precompiles(&block_env(&self.spec, &header).cfg_env);
+        self.precompiles.install(&mut map, B256::ZERO, &Run::Call);
+        let addresses = map.addresses().copied();
+        addresses
+            .filter_map(|address| {
+                let precompile = map.get(&address)?;
+                Some((precompile.precompile_id().name().to_owned(), address))
+            })
+            .collect()
     }
 }
 

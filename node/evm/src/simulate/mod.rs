@@ -37,10 +37,11 @@ use revm::{
 };
 use thiserror::Error;
 
+pub use self::transaction::{TransactionDefaults, unsigned_transaction};
 use self::{
     observer::Observer,
     plan::{Planned, header, plan},
-    transaction::{Defaults, sender, unsigned},
+    transaction::sender,
 };
 use crate::{
     CallOutcome, Executor,
@@ -369,13 +370,13 @@ impl<V: DatabaseRef> Simulation<'_, V> {
                 limit: header.gas_limit,
             });
         }
-        let defaults = Defaults {
+        let defaults = TransactionDefaults {
             chain_id: self.executor.spec.chain_id,
             nonce: account.nonce,
             gas: gas.min(self.gas_left),
             has_base_fee: header.base_fee_per_gas.is_some(),
         };
-        let transaction = unsigned(request, &defaults)?;
+        let transaction = unsigned_transaction(request, &defaults)?;
         let runs_over = account.nonce == u64::MAX && !self.options.validation;
         if runs_over {
             self.set_nonce(sender, u64::MAX - 1)?;

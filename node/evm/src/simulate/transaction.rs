@@ -9,18 +9,26 @@ use alloy_rpc_types_eth::TransactionRequest;
 
 use super::SimulateError;
 
-/// What the transaction of a call is filled in with.
-pub(super) struct Defaults {
-    pub(super) chain_id: u64,
-    pub(super) nonce: u64,
-    pub(super) gas: u64,
-    pub(super) has_base_fee: bool,
+/// What the transaction of a request is filled in with.
+#[derive(Clone, Copy, Debug)]
+pub struct TransactionDefaults {
+    /// Chain it is for.
+    pub chain_id: u64,
+    /// Its nonce, where the request names none.
+    pub nonce: u64,
+    /// Its gas limit, whatever the request names.
+    pub gas: u64,
+    /// Whether blocks have a base fee. Without one every transaction is of type 0.
+    pub has_base_fee: bool,
 }
 
 /// The transaction `request` stands for, of the type geth gives it, with a signature of zeros.
-pub(super) fn unsigned(
+///
+/// # Errors
+/// [`SimulateError::Request`] where the request contradicts itself or names another chain.
+pub fn unsigned_transaction(
     request: TransactionRequest,
-    defaults: &Defaults,
+    defaults: &TransactionDefaults,
 ) -> Result<TxEnvelope, SimulateError> {
     let refused = |text: &str| Err(SimulateError::Request(text.to_owned()));
     let names_new_fees =

@@ -67,7 +67,7 @@ fn blob_ratio(shared: &Shared, header: &Header) -> f64 {
 }
 
 /// A tip that recent blocks took: computed once per head.
-fn suggested_tip(shared: &Shared) -> Result<U256, Fault> {
+pub(super) fn suggested_tip(shared: &Shared) -> Result<U256, Fault> {
     let head = shared.head();
     if let Some((hash, tip)) = *shared.tip.lock()
         && hash == head.hash

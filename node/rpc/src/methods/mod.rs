@@ -6,7 +6,9 @@
 mod block;
 mod call;
 mod chain;
+mod config;
 mod fee;
+mod fill;
 mod filters;
 pub(crate) mod logs;
 mod pars;
@@ -54,6 +56,8 @@ pub(crate) const METHODS: &[(&str, Handler)] = &[
     ("net_peerCount", Quick(chain::peer_count)),
     ("rpc_modules", Quick(chain::modules)),
     ("eth_chainId", Quick(chain::chain_id)),
+    ("eth_config", Read(config::config)),
+    ("eth_capabilities", Read(config::capabilities)),
     ("eth_syncing", Quick(chain::syncing)),
     ("eth_accounts", Quick(chain::accounts)),
     ("eth_blockNumber", Quick(chain::block_number)),
@@ -115,6 +119,7 @@ pub(crate) const METHODS: &[(&str, Handler)] = &[
         Read(transaction::raw_by_hash),
     ),
     ("eth_getTransactionReceipt", Read(transaction::receipt)),
+    ("eth_fillTransaction", Run(fill::fill)),
     ("eth_sendRawTransaction", Waiting(submit::send_raw)),
     ("eth_sendRawTransactionSync", Waiting(submit::send_raw_sync)),
     ("eth_getLogs", Run(logs::get_logs)),
@@ -142,6 +147,7 @@ pub(crate) const METHODS: &[(&str, Handler)] = &[
     ("pars_engineStats", Quick(pars::engine_stats)),
     ("pars_engineDevices", Read(pars::engine_devices)),
     ("pars_precompiles", Quick(pars::precompiles)),
+    ("pars_finality", Quick(pars::finality)),
 ];
 
 /// Adds the table to `module`.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, U64};
 use pars_engine::{BackendStats, Histogram};
 use pars_precompiles::Registry;
 use serde_json::{Value, json};
@@ -123,6 +123,19 @@ pub(super) fn engine_devices(shared: &Shared, args: &Args<'_>) -> Answer {
         "adapters": adapters,
         "routes": routes,
     }))
+}
+
+/// `pars_finality`: the newest block, the newest that is final, and how many blocks lie between.
+/// What this node has accepted is final, so with one validator they are the same.
+pub(super) fn finality(shared: &Shared, args: &Args<'_>) -> Answer {
+    args.at_most(0)?;
+    let head = shared.head();
+    let block = json!({
+        "number": U64::from(head.number),
+        "hash": head.hash,
+        "timestamp": U64::from(head.header.timestamp),
+    });
+    answer(&json!({ "latest": block, "finalized": block, "undecided": U64::ZERO }))
 }
 
 /// `pars_precompiles`: address and name of every precompile of this chain that Ethereum does not

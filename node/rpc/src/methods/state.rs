@@ -27,22 +27,23 @@ pub(super) fn transaction_count(shared: &Shared, args: &Args<'_>) -> Answer {
     args.at_most(2)?;
     let address = args.required::<Address>(0)?;
     let id = block_id(args, 1)?;
-    // The pool first: a transaction that is mined between the two looks is then counted by both,
-    // and the larger number is the right one.
-    let waiting = if id.is_pending() {
-        shared.node.pool.lock().pending_nonce(&address)
-    } else {
-        None
-    };
-    let id = if id.is_pending() {
-        BlockId::latest()
-    } else {
-        id
-    };
+    if id.is_pending() {
+        return answer(&U64::from(next_nonce(shared, address)?));
+    }
     let (_, state) = shared.state(id)?;
     let account = state.account(&address).map_err(store_fault)?;
+    answer(&U64::from(account.map_or(0, |account| account.nonce)))
+}
+
+/// The nonce of the next transaction of `address`, those in the pool counted.
+pub(super) fn next_nonce(shared: &Shared, address: Address) -> Result<u64, Fault> {
+    // The pool first: a transaction that is mined between the two looks is then counted by both,
+    // and the larger number is the right one.
+    let waiting = shared.node.pool.lock().pending_nonce(&address);
+    let (_, state) = shared.state(BlockId::latest())?;
+    let account = state.account(&address).map_err(store_fault)?;
     let nonce = account.map_or(0, |account| account.nonce);
-    answer(&U64::from(nonce.max(waiting.unwrap_or(0))))
+    Ok(nonce.max(waiting.unwrap_or(0)))
 }
 
 /// Most slots of one question (geth's limit).
