@@ -1,6 +1,7 @@
 //! An open device: errors as values, loss as a flag, waits with a limit.
 
 use super::adapter::{AdapterInfo, DeviceType, ready};
+use super::buffer::Account;
 use super::pipelines::Pipelines;
 use std::{
     fmt,
@@ -59,7 +60,12 @@ pub enum GpuError {
 #[derive(Clone)]
 pub struct Device {
     shared: Arc<Shared>,
+    account: Account,
 }
+
+/// A place in the order of a device's work: see [`Device::fence`].
+#[derive(Clone, Debug)]
+pub struct Fence(wgpu::SubmissionIndex);
 
 struct Shared {
     device: wgpu::Device,
@@ -110,6 +116,7 @@ impl Device {
                 faults,
                 pipelines: OnceLock::new(),
             }),
+            account: Account::default(),
         }
     }
 
@@ -152,6 +159,41 @@ impl Device {
         // The callback is run by a poll; this one does not wait.
         let _ = self.raw().poll(wgpu::PollType::Poll);
         lock(&self.shared.faults.lost).is_some()
+    }
+
+    /// The same device with an account of its own: [`memory`](Self::memory) of the new handle counts what is made through that and
+    /// its clones.
+    pub fn apart(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            account: Account::default(),
+        }
+    }
+
+    /// Bytes of the buffers that were made through this handle and its clones and are held: what was asked for, without what the driver
+    /// adds or keeps until its work has ended.
+    pub fn memory(&self) -> u64 {
+        self.account.bytes()
+    }
+
+    pub(super) fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// A place behind all work that was submitted so far.
+    ///
+    /// # Errors
+    /// [`GpuError`] if the device failed.
+    pub fn fence(&self) -> Result<Fence, GpuError> {
+        self.scoped(|| Fence(self.queue().submit([])))
+    }
+
+    /// Whether all work before `fence` is done; waits up to `limit` for it, and no longer than the device's time limit.
+    ///
+    /// # Errors
+    /// [`GpuError`] if the device failed, without the time limit: work that is late is work that is not done.
+    pub fn reached(&self, fence: &Fence, limit: Duration) -> Result<bool, GpuError> {
+        self.done(&fence.0, limit)
     }
 
     /// Destroys the device: work in flight and all later calls fail with [`GpuError::Lost`]. For tests.

@@ -2,11 +2,13 @@
 //! given when it was opened, and nothing here starts a thread or needs an async runtime.
 
 mod adapter;
+mod buffer;
 mod device;
 mod pipelines;
 mod shader;
 
 pub use adapter::{Adapter, AdapterInfo, DeviceType, adapters};
+pub(crate) use buffer::Buffer;
 pub(crate) use device::Mapping;
-pub use device::{Device, GpuError};
+pub use device::{Device, Fence, GpuError};
 pub use shader::ShaderChecks;

@@ -26,7 +26,7 @@ mod tests;
 use super::windows::fixed_table;
 use crate::{
     field::{Element, Prime, wgsl::Form},
-    gpu::{Device, DeviceType, GpuError, ShaderChecks},
+    gpu::{Buffer, Device, DeviceType, GpuError, ShaderChecks},
 };
 use shaders::{BYTE_ENTRIES, BYTES, Batch, TABLE};
 use std::marker::PhantomData;
@@ -158,9 +158,9 @@ pub(crate) struct DeviceSums<C> {
     layout: wgpu::BindGroupLayout,
     programs: Vec<(Shape, Program)>,
     /// Multiples of the fixed points.
-    fixed: wgpu::Buffer,
+    fixed: Buffer,
     /// Tables of a batch; batches follow one another on a device.
-    entries: Option<wgpu::Buffer>,
+    entries: Option<Buffer>,
     free: Vec<Slot>,
     epoch: u32,
     curve: PhantomData<C>,
@@ -172,16 +172,16 @@ struct Program {
     lift: Option<wgpu::ComputePipeline>,
     multiply: wgpu::ComputePipeline,
     normalize: wgpu::ComputePipeline,
-    constants: wgpu::Buffer,
+    constants: Buffer,
 }
 
 /// Buffers of a batch in flight.
 #[derive(Debug)]
 struct Slot {
-    batch: wgpu::Buffer,
-    inputs: wgpu::Buffer,
-    results: wgpu::Buffer,
-    readback: wgpu::Buffer,
+    batch: Buffer,
+    inputs: Buffer,
+    results: Buffer,
+    readback: Buffer,
 }
 
 /// A batch on its way: give it to [`DeviceSums::collect`] of the sums that it comes from.
@@ -396,41 +396,29 @@ impl<C: Curve> DeviceSums<C> {
         let (inputs, results) = (self.rounded(inputs), self.rounded(results));
         let device = &self.device;
         device.scoped(|| Slot {
-            batch: buffer(
-                device,
+            batch: device.buffer(
                 "curve batch",
                 size_of::<Batch>() as u64,
                 Usage::UNIFORM | Usage::COPY_DST,
             ),
-            inputs: buffer(
-                device,
-                "curve inputs",
-                inputs,
-                Usage::STORAGE | Usage::COPY_DST,
-            ),
-            results: buffer(
-                device,
+            inputs: device.buffer("curve inputs", inputs, Usage::STORAGE | Usage::COPY_DST),
+            results: device.buffer(
                 "curve results",
                 results,
                 Usage::STORAGE | Usage::COPY_DST | Usage::COPY_SRC,
             ),
-            readback: buffer(
-                device,
-                "curve readback",
-                results,
-                Usage::MAP_READ | Usage::COPY_DST,
-            ),
+            readback: device.buffer("curve readback", results, Usage::MAP_READ | Usage::COPY_DST),
         })
     }
 
     /// Room for the tables of a batch.
-    fn entries(&mut self, bytes: u64) -> Result<wgpu::Buffer, GpuError> {
+    fn entries(&mut self, bytes: u64) -> Result<Buffer, GpuError> {
         if let Some(kept) = self.entries.as_ref().filter(|kept| kept.size() >= bytes) {
             return Ok(kept.clone());
         }
         let size = self.rounded(bytes);
         let device = &self.device;
-        let made = device.scoped(|| buffer(device, "curve tables", size, Usage::STORAGE))?;
+        let made = device.scoped(|| device.buffer("curve tables", size, Usage::STORAGE))?;
         self.entries = Some(made.clone());
         Ok(made)
     }
@@ -492,21 +480,11 @@ const fn form(tuning: Tuning) -> Form {
     }
 }
 
-/// A buffer of zeros.
-fn buffer(device: &Device, label: &str, size: u64, usage: Usage) -> wgpu::Buffer {
-    device.raw().create_buffer(&wgpu::BufferDescriptor {
-        label: Some(label),
-        size,
-        usage,
-        mapped_at_creation: false,
-    })
-}
-
 /// A buffer that shaders read.
-fn filled(device: &Device, label: &str, words: &[u32]) -> wgpu::Buffer {
+fn filled(device: &Device, label: &str, words: &[u32]) -> Buffer {
     let bytes: &[u8] = bytemuck::cast_slice(words);
     let size = (bytes.len() as u64).max(256);
-    let made = buffer(device, label, size, Usage::STORAGE | Usage::COPY_DST);
+    let made = device.buffer(label, size, Usage::STORAGE | Usage::COPY_DST);
     device.queue().write_buffer(&made, 0, bytes);
     made
 }

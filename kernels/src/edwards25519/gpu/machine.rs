@@ -7,9 +7,9 @@ use super::field::limbs;
 use super::launch::{Launch, Stored};
 use super::program::Program;
 use super::shaders::{self, Batch, Kernel, Places, point_words};
-use super::slots::{self, Need, Slot, Slots, UNIFORM_STRIDE, largest_binding};
+use super::slots::{LABEL, Need, Slot, Slots, UNIFORM_STRIDE, largest_binding};
 use crate::field::wgsl::Form;
-use crate::gpu::{Device, GpuError};
+use crate::gpu::{Buffer, Device, GpuError};
 use crate::keccak::wgsl as keccak;
 
 /// A device with kernels that are compiled when first asked for; buffers are kept between submissions.
@@ -20,7 +20,7 @@ pub(super) struct Machine {
     form: Form,
     places: Places,
     layout: wgpu::BindGroupLayout,
-    constants: wgpu::Buffer,
+    constants: Buffer,
     kernels: Vec<(Kernel, wgpu::ComputePipeline)>,
     slots: Slots,
 }
@@ -87,7 +87,7 @@ impl Machine {
                 });
             let bytes = bytemuck::cast_slice(&constants);
             let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
-            let buffer = slots::make(device, bytes.len() as u64, usage);
+            let buffer = device.buffer(LABEL, bytes.len() as u64, usage);
             device.queue().write_buffer(&buffer, 0, bytes);
             (layout, buffer)
         })?;

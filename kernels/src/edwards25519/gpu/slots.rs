@@ -1,7 +1,10 @@
 //! Buffers of submissions.
 
-use crate::gpu::{Device, GpuError};
+use crate::gpu::{Buffer, Device, GpuError};
 use wgpu::BufferUsages as Usage;
+
+/// What buffers are called in the driver's tools.
+pub(super) const LABEL: &str = "edwards25519";
 
 /// Bytes of a uniform's place: what every device lets a dynamic offset be a multiple of.
 pub(super) const UNIFORM_STRIDE: u64 = 256;
@@ -9,11 +12,11 @@ pub(super) const UNIFORM_STRIDE: u64 = 256;
 /// Buffers of one submission.
 #[derive(Debug)]
 pub(super) struct Slot {
-    pub(super) batches: wgpu::Buffer,
-    pub(super) input: wgpu::Buffer,
-    pub(super) arena: wgpu::Buffer,
-    pub(super) results: wgpu::Buffer,
-    pub(super) readback: wgpu::Buffer,
+    pub(super) batches: Buffer,
+    pub(super) input: Buffer,
+    pub(super) arena: Buffer,
+    pub(super) results: Buffer,
+    pub(super) readback: Buffer,
 }
 
 /// Bytes that a submission needs.
@@ -53,24 +56,16 @@ impl Slots {
         self.free.pop();
         let most = largest_binding(device);
         let round = |size: u64| size.next_power_of_two().clamp(256, most.max(256)).max(size);
+        let make = |size, usage| device.buffer(LABEL, size, usage);
         device.scoped(|| Slot {
-            batches: make(
-                device,
-                round(need.batches),
-                Usage::UNIFORM | Usage::COPY_DST,
-            ),
-            input: make(device, round(need.input), Usage::STORAGE | Usage::COPY_DST),
-            arena: make(device, round(need.arena), Usage::STORAGE),
+            batches: make(round(need.batches), Usage::UNIFORM | Usage::COPY_DST),
+            input: make(round(need.input), Usage::STORAGE | Usage::COPY_DST),
+            arena: make(round(need.arena), Usage::STORAGE),
             results: make(
-                device,
                 round(need.results),
                 Usage::STORAGE | Usage::COPY_DST | Usage::COPY_SRC,
             ),
-            readback: make(
-                device,
-                round(need.results),
-                Usage::MAP_READ | Usage::COPY_DST,
-            ),
+            readback: make(round(need.results), Usage::MAP_READ | Usage::COPY_DST),
         })
     }
 
@@ -88,14 +83,4 @@ pub(super) fn largest_binding(device: &Device) -> u64 {
     limits
         .max_storage_buffer_binding_size
         .min(limits.max_buffer_size)
-}
-
-/// A buffer of zeros.
-pub(super) fn make(device: &Device, size: u64, usage: Usage) -> wgpu::Buffer {
-    device.raw().create_buffer(&wgpu::BufferDescriptor {
-        label: Some("edwards25519"),
-        size,
-        usage,
-        mapped_at_creation: false,
-    })
 }

@@ -5,7 +5,7 @@ use super::{
     upload::Uploads,
 };
 use crate::{
-    gpu::{Device, GpuError},
+    gpu::{Buffer, Device, GpuError},
     mldsa::job::VerifyJob,
 };
 use wgpu::BufferUsages as Usage;
@@ -13,8 +13,8 @@ use wgpu::BufferUsages as Usage;
 /// Memory that only the kernels use; clones share it. Submissions run one after another, so one is enough.
 #[derive(Clone, Debug)]
 pub(super) struct Scratch {
-    pub transformed: wgpu::Buffer,
-    pub notes: wgpu::Buffer,
+    pub transformed: Buffer,
+    pub notes: Buffer,
     /// Grows with each allocation: bind groups of an older one are made again.
     version: u64,
 }
@@ -32,13 +32,12 @@ impl Scratch {
         });
         let storage = Usage::STORAGE | Usage::COPY_DST;
         device.scoped(|| Self {
-            transformed: make(
-                device,
+            transformed: device.buffer(
                 "mldsa transformed",
                 transformed.max(had_transformed),
                 storage,
             ),
-            notes: make(device, "mldsa notes", notes.max(had_notes), storage),
+            notes: device.buffer("mldsa notes", notes.max(had_notes), storage),
             version: version + 1,
         })
     }
@@ -52,8 +51,8 @@ impl Scratch {
 #[derive(Debug)]
 pub(super) struct Bindings<'a> {
     pub layout: &'a wgpu::BindGroupLayout,
-    pub constants: &'a wgpu::Buffer,
-    pub store: &'a wgpu::Buffer,
+    pub constants: &'a Buffer,
+    pub store: &'a Buffer,
     pub scratch: &'a Scratch,
     /// Bytes of the uniforms of all parts of a batch.
     pub batches: u64,
@@ -63,12 +62,12 @@ pub(super) struct Bindings<'a> {
 #[derive(Debug)]
 pub(super) struct Slot {
     /// Input as the host writes it: uniforms, entries, words.
-    pub staging: wgpu::Buffer,
-    batches: wgpu::Buffer,
-    entries: wgpu::Buffer,
-    words: wgpu::Buffer,
-    pub verdicts: wgpu::Buffer,
-    pub readback: wgpu::Buffer,
+    pub staging: Buffer,
+    batches: Buffer,
+    entries: Buffer,
+    words: Buffer,
+    pub verdicts: Buffer,
+    pub readback: Buffer,
     pub bind_group: wgpu::BindGroup,
     version: u64,
 }
@@ -89,20 +88,19 @@ impl Slot {
         let entries = verdicts / 4 * 2 * size_of::<JobEntry>() as u64;
         let storage = Usage::STORAGE | Usage::COPY_DST;
         device.scoped(|| {
-            let staging = device.raw().create_buffer(&wgpu::BufferDescriptor {
-                label: Some("mldsa staging"),
-                size: bindings.batches + entries + words,
-                usage: Usage::MAP_WRITE | Usage::COPY_SRC,
-                mapped_at_creation: true,
-            });
+            let staging = device.mapped_buffer(
+                "mldsa staging",
+                bindings.batches + entries + words,
+                Usage::MAP_WRITE | Usage::COPY_SRC,
+            );
             let uniform = Usage::UNIFORM | Usage::COPY_DST;
-            let batches = make(device, "mldsa batches", bindings.batches, uniform);
-            let entries = make(device, "mldsa jobs", entries, storage);
-            let words = make(device, "mldsa words", words, storage);
+            let batches = device.buffer("mldsa batches", bindings.batches, uniform);
+            let entries = device.buffer("mldsa jobs", entries, storage);
+            let words = device.buffer("mldsa words", words, storage);
             let readable = storage | Usage::COPY_SRC;
-            let verdicts = make(device, "mldsa verdicts", verdicts, readable);
+            let verdicts = device.buffer("mldsa verdicts", verdicts, readable);
             let mapped = Usage::MAP_READ | Usage::COPY_DST;
-            let readback = make(device, "mldsa readback", verdicts.size(), mapped);
+            let readback = device.buffer("mldsa readback", verdicts.size(), mapped);
             let own = [&batches, &entries, &words, &verdicts];
             Self {
                 bind_group: bind(device, bindings, own),
@@ -129,7 +127,7 @@ impl Slot {
         buffers
             .into_iter()
             .chain(more)
-            .map(wgpu::Buffer::size)
+            .map(|buffer| buffer.size())
             .sum()
     }
 
@@ -199,7 +197,7 @@ impl Slot {
 }
 
 /// The bind group of a slot: its uniforms, entries, words and verdicts, and what it shares.
-fn bind(device: &Device, bindings: &Bindings<'_>, own: [&wgpu::Buffer; 4]) -> wgpu::BindGroup {
+fn bind(device: &Device, bindings: &Bindings<'_>, own: [&Buffer; 4]) -> wgpu::BindGroup {
     let [batches, entries, words, verdicts] = own;
     let window = wgpu::BufferBinding {
         buffer: batches,
@@ -255,24 +253,11 @@ pub(super) fn layout(device: &Device) -> Result<wgpu::BindGroupLayout, GpuError>
 }
 
 /// A read-only storage buffer that holds `bytes`.
-pub(super) fn buffer_with(
-    device: &Device,
-    label: &str,
-    bytes: &[u8],
-) -> Result<wgpu::Buffer, GpuError> {
+pub(super) fn buffer_with(device: &Device, label: &str, bytes: &[u8]) -> Result<Buffer, GpuError> {
     device.scoped(|| {
         let usage = Usage::STORAGE | Usage::COPY_DST;
-        let buffer = make(device, label, bytes.len() as u64, usage);
+        let buffer = device.buffer(label, bytes.len() as u64, usage);
         device.queue().write_buffer(&buffer, 0, bytes);
         buffer
-    })
-}
-
-fn make(device: &Device, label: &str, size: u64, usage: Usage) -> wgpu::Buffer {
-    device.raw().create_buffer(&wgpu::BufferDescriptor {
-        label: Some(label),
-        size,
-        usage,
-        mapped_at_creation: false,
     })
 }

@@ -22,7 +22,7 @@ pub use tuning::{Integers, ParseTuningError, Tuning};
 pub use upload::UploadPart;
 
 use super::job::VerifyJob;
-use crate::gpu::{Device, GpuError, Mapping};
+use crate::gpu::{Buffer, Device, GpuError, Mapping};
 use buffers::{Bindings, Scratch, Slot, buffer_with};
 use keys::{KeyTable, Served};
 use layout::{
@@ -75,14 +75,14 @@ pub struct BatchVerifier {
     layout: wgpu::BindGroupLayout,
     /// In the order of [`KERNELS`]; those for resident keys are there if any are kept.
     pipelines: Vec<Option<wgpu::ComputePipeline>>,
-    constants: wgpu::Buffer,
+    constants: Buffer,
     batch_stride: u64,
     packed: Packed,
     uploads: Uploads,
     served: Vec<Served>,
     keys: Option<KeyTable>,
     /// Memory of resident keys; a few bytes if none are kept.
-    store: wgpu::Buffer,
+    store: Buffer,
     /// Dropped with everything below on any error, so that a failed batch leaves nothing mapped or half done behind.
     scratch: Option<Scratch>,
     idle: Vec<Slot>,
@@ -205,12 +205,11 @@ impl BatchVerifier {
         let keys = KeyTable::new(usize::try_from(bytes / 4).unwrap_or(usize::MAX));
         self.reset();
         self.store = self.device.scoped(|| {
-            self.device.raw().create_buffer(&wgpu::BufferDescriptor {
-                label: Some("mldsa resident keys"),
-                size: (keys.words() as u64 * 4).max(256),
-                usage: wgpu::BufferUsages::STORAGE,
-                mapped_at_creation: false,
-            })
+            self.device.buffer(
+                "mldsa resident keys",
+                (keys.words() as u64 * 4).max(256),
+                wgpu::BufferUsages::STORAGE,
+            )
         })?;
         self.keys = Some(keys);
         Ok(())

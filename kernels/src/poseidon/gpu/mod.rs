@@ -25,14 +25,14 @@ mod tree;
 use super::{InputError, Instance, MerklePath, levels::Permutation, tree::TreeError};
 use crate::{
     field::{Element, Fr, wgsl::Form},
-    gpu::{Device, DeviceType, GpuError, ShaderChecks},
+    gpu::{Buffer, Device, DeviceType, GpuError, ShaderChecks},
 };
 use plan::{Bounds, Plan};
 use shaders::Batch;
 use slots::{Need, Slot, Slots, largest_binding};
 use std::collections::VecDeque;
 
-pub use small::{GOLDILOCKS, SmallError, SmallHasher, SmallPoseidon2};
+pub use small::{GOLDILOCKS, SmallError, SmallHasher, SmallPending, SmallPoseidon2};
 pub use tree::DeviceTree;
 
 /// Widths of [`Instance::Circom`] that run on a device.
@@ -130,7 +130,7 @@ struct Program {
     permute: wgpu::ComputePipeline,
     /// Writes leaves to their places in a tree, where the permutation makes trees.
     scatter: Option<wgpu::ComputePipeline>,
-    constants: wgpu::Buffer,
+    constants: Buffer,
 }
 
 /// A batch on its way: give it to [`BatchHasher::collect`] of the hasher that it comes from.
@@ -536,7 +536,7 @@ impl Program {
             };
             let bytes = bytemuck::cast_slice(constants);
             let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
-            let constants = slots::make(device, "poseidon constants", bytes.len() as u64, usage);
+            let constants = device.buffer("poseidon constants", bytes.len() as u64, usage);
             device.queue().write_buffer(&constants, 0, bytes);
             Self {
                 permute: pipeline("permute"),
@@ -551,8 +551,8 @@ impl Program {
 fn bind(
     device: &Device,
     layout: &wgpu::BindGroupLayout,
-    batch: &wgpu::Buffer,
-    storage: [&wgpu::Buffer; 4],
+    batch: &Buffer,
+    storage: [&Buffer; 4],
 ) -> wgpu::BindGroup {
     let uniform = wgpu::BindGroupEntry {
         binding: 0,

@@ -1,6 +1,6 @@
 //! Buffers of submissions.
 
-use crate::gpu::{Device, GpuError};
+use crate::gpu::{Buffer, Device, GpuError};
 use wgpu::BufferUsages as Usage;
 
 /// Bytes of a uniform's place: what every device lets a dynamic offset be a multiple of.
@@ -9,11 +9,11 @@ pub(super) const UNIFORM_STRIDE: u64 = 256;
 /// Buffers of one submission.
 #[derive(Debug)]
 pub(super) struct Slot {
-    pub(super) batch: wgpu::Buffer,
-    pub(super) states: wgpu::Buffer,
-    pub(super) places: wgpu::Buffer,
-    pub(super) results: wgpu::Buffer,
-    pub(super) readback: wgpu::Buffer,
+    pub(super) batch: Buffer,
+    pub(super) states: Buffer,
+    pub(super) places: Buffer,
+    pub(super) results: Buffer,
+    pub(super) readback: Buffer,
 }
 
 /// Bytes that a submission needs.
@@ -52,32 +52,27 @@ impl Slots {
         let most = largest_binding(device);
         let round = |size: u64| size.next_power_of_two().clamp(256, most.max(256)).max(size);
         device.scoped(|| Slot {
-            batch: make(
-                device,
+            batch: device.buffer(
                 "poseidon batch",
                 UNIFORM_STRIDE,
                 Usage::UNIFORM | Usage::COPY_DST,
             ),
-            states: make(
-                device,
+            states: device.buffer(
                 "poseidon states",
                 round(need.states),
                 Usage::STORAGE | Usage::COPY_DST,
             ),
-            places: make(
-                device,
+            places: device.buffer(
                 "poseidon places",
                 round(need.places),
                 Usage::STORAGE | Usage::COPY_DST,
             ),
-            results: make(
-                device,
+            results: device.buffer(
                 "poseidon results",
                 round(need.results),
                 Usage::STORAGE | Usage::COPY_DST | Usage::COPY_SRC,
             ),
-            readback: make(
-                device,
+            readback: device.buffer(
                 "poseidon readback",
                 round(need.results),
                 Usage::MAP_READ | Usage::COPY_DST,
@@ -99,14 +94,4 @@ pub(super) fn largest_binding(device: &Device) -> u64 {
     limits
         .max_storage_buffer_binding_size
         .min(limits.max_buffer_size)
-}
-
-/// A buffer of zeros.
-pub(super) fn make(device: &Device, label: &str, size: u64, usage: Usage) -> wgpu::Buffer {
-    device.raw().create_buffer(&wgpu::BufferDescriptor {
-        label: Some(label),
-        size,
-        usage,
-        mapped_at_creation: false,
-    })
 }

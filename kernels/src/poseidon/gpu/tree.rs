@@ -3,12 +3,12 @@
 use super::{
     BatchHasher, HashError, IN_FLIGHT, Program, bind, element, read,
     shaders::{Batch, Mode, NEW_LEFT, NEW_RIGHT, PARTIAL},
-    slots::{UNIFORM_STRIDE, largest_binding, make},
+    slots::{UNIFORM_STRIDE, largest_binding},
     unfinished,
 };
 use crate::{
     field::Fr,
-    gpu::{Device, GpuError},
+    gpu::{Buffer, Device, GpuError},
     poseidon::tree::{MAX_LEAVES, Shape, TreeError},
 };
 use std::{collections::VecDeque, ops::Range};
@@ -56,7 +56,7 @@ pub struct DeviceTree {
 
 #[derive(Debug)]
 struct Segment {
-    buffer: wgpu::Buffer,
+    buffer: Buffer,
     nodes: u64,
 }
 
@@ -120,7 +120,7 @@ impl DeviceTree {
                     (0..segments)
                         .map(|at| {
                             let nodes = (nodes - at * segment).min(segment);
-                            let buffer = make(&device, "poseidon tree", nodes * NODE, storage);
+                            let buffer = device.buffer("poseidon tree", nodes * NODE, storage);
                             Segment { buffer, nodes }
                         })
                         .collect()
@@ -501,7 +501,7 @@ impl DeviceTree {
         let device = self.device.clone();
         let host = device.scoped(|| {
             let buffer = |label: &str, bytes: &[u8]| {
-                let buffer = make(&device, label, (bytes.len() as u64).max(256), storage);
+                let buffer = device.buffer(label, (bytes.len() as u64).max(256), storage);
                 device.queue().write_buffer(&buffer, 0, bytes);
                 buffer
             };
@@ -520,8 +520,7 @@ impl DeviceTree {
                         *to = *from;
                     }
                 }
-                let batches = make(
-                    &device,
+                let batches = device.buffer(
                     "poseidon tree batches",
                     uniforms.len() as u64,
                     Usage::UNIFORM | Usage::COPY_DST,
@@ -588,7 +587,7 @@ impl DeviceTree {
             let device = &self.device;
             let (buffer, submission) = device.scoped(|| {
                 let usage = Usage::MAP_READ | Usage::COPY_DST;
-                let buffer = make(device, "poseidon tree readback", count * NODE, usage);
+                let buffer = device.buffer("poseidon tree readback", count * NODE, usage);
                 let mut encoder = device.raw().create_command_encoder(&Default::default());
                 encoder.copy_buffer_to_buffer(&place.buffer, local * 32, &buffer, 0, count * 32);
                 let marks = place.nodes * 32 + local * 4;

@@ -11,7 +11,7 @@ use crate::poseidon::{
         plan::Bounds,
         read,
         shaders::DONE,
-        slots::{Need, Slots, UNIFORM_STRIDE, make},
+        slots::{Need, Slot, Slots, UNIFORM_STRIDE},
         unfinished,
     },
     small::{MAX_DEPTH, Path},
@@ -44,6 +44,21 @@ struct Submission<'a> {
     /// The first node that comes back.
     from: usize,
 }
+
+/// A submission on its way.
+#[derive(Debug)]
+struct Flight {
+    slot: Slot,
+    submission: wgpu::SubmissionIndex,
+    /// Nodes that come back, and words of each.
+    back: usize,
+    rows: usize,
+}
+
+/// A batch on its way: give it to [`SmallHasher::collect`] of the hasher that it comes from.
+#[derive(Debug)]
+#[must_use = "the digests are with the device until they are collected"]
+pub struct SmallPending(Vec<Flight>);
 
 impl SmallHasher {
     /// Compiles the permutation.
@@ -122,6 +137,39 @@ impl SmallHasher {
     pub fn hash_rows(&mut self, row: usize, words: &[u64]) -> Result<Vec<u64>, HashError> {
         let (rate, digest) = (self.parameters.rate(), self.parameters.digest_words());
         self.absorb(row, rate, digest, words)
+    }
+
+    /// Sends [`compress_many`](Self::compress_many) off without waiting for the device. What is in flight keeps its buffers: collect
+    /// before too much is.
+    ///
+    /// # Errors
+    /// As [`compress_many`](Self::compress_many), for the part before the device answers.
+    pub fn submit_pairs(&mut self, pairs: &[u64]) -> Result<SmallPending, HashError> {
+        let digest = self.parameters.digest_words();
+        let plan = self.plan(2 * digest, 2 * digest, digest, pairs)?;
+        self.submit(&plan)
+    }
+
+    /// Sends [`hash_rows`](Self::hash_rows) off, as [`submit_pairs`](Self::submit_pairs).
+    ///
+    /// # Errors
+    /// As [`hash_rows`](Self::hash_rows), for the part before the device answers.
+    pub fn submit_rows(&mut self, row: usize, words: &[u64]) -> Result<SmallPending, HashError> {
+        let (rate, digest) = (self.parameters.rate(), self.parameters.digest_words());
+        let plan = self.plan(row, rate, digest, words)?;
+        self.submit(&plan)
+    }
+
+    /// Waits for a batch, at most the device's time limit for each submission: the digests' words in order.
+    ///
+    /// # Errors
+    /// [`HashError`] if the device failed.
+    pub fn collect(&mut self, pending: SmallPending) -> Result<Vec<u64>, HashError> {
+        let mut out = Vec::new();
+        for flight in pending.0 {
+            out.extend(self.finish(flight)?);
+        }
+        Ok(out)
     }
 
     /// The levels of the Merkle tree over the digests of rows, a power of two of them: the leaves first, the root last. They are
@@ -255,13 +303,27 @@ impl SmallHasher {
         rows: usize,
         words: &[u64],
     ) -> Result<Vec<u64>, HashError> {
+        let mut out = Vec::with_capacity(words.len() / row.max(1) * rows);
+        for sent in self.plan(row, block, rows, words)? {
+            out.extend(self.send(&sent)?);
+        }
+        Ok(out)
+    }
+
+    /// The submissions of [`absorb`](Self::absorb).
+    fn plan<'a>(
+        &self,
+        row: usize,
+        block: usize,
+        rows: usize,
+        words: &'a [u64],
+    ) -> Result<Vec<Submission<'a>>, SmallError> {
         self.check(row, words)?;
         let steps = row.div_ceil(block);
         let most = self.most(steps, row)?;
-        let mut out = Vec::with_capacity(words.len() / row * rows);
-        for words in words.chunks(most * row) {
+        let part = |words: &'a [u64]| {
             let count = words.len() / row;
-            out.extend(self.send(&Submission {
+            Submission {
                 words,
                 given: &[],
                 places: &[],
@@ -278,9 +340,9 @@ impl SmallHasher {
                 rows,
                 nodes: count,
                 from: 0,
-            })?);
-        }
-        Ok(out)
+            }
+        };
+        Ok(words.chunks(most * row).map(part).collect())
     }
 
     /// The levels above digests, below the modulus, and they themselves; without `all` the last alone.
@@ -358,6 +420,17 @@ impl SmallHasher {
     }
 
     fn send(&mut self, sent: &Submission<'_>) -> Result<Vec<u64>, HashError> {
+        let flight = self.start(sent)?;
+        self.finish(flight)
+    }
+
+    fn submit(&mut self, plan: &[Submission<'_>]) -> Result<SmallPending, HashError> {
+        let flights: Result<_, _> = plan.iter().map(|sent| self.start(sent)).collect();
+        flights.map(SmallPending)
+    }
+
+    /// Sends a submission off. A slot whose submission fails is dropped.
+    fn start(&mut self, sent: &Submission<'_>) -> Result<Flight, HashError> {
         let size = self.size();
         let node = sent.rows * size;
         let marks = (sent.nodes * node) as u64;
@@ -384,8 +457,7 @@ impl SmallHasher {
                 uniforms.resize(uniforms.len().next_multiple_of(UNIFORM_STRIDE as usize), 0);
             }
             let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
-            let batches = make(
-                device,
+            let batches = device.buffer(
                 "poseidon passes",
                 (uniforms.len() as u64).max(UNIFORM_STRIDE),
                 usage,
@@ -425,7 +497,30 @@ impl SmallHasher {
             );
             queue.submit([encoder.finish()])
         })?;
-        let bytes = read(device, &slot.readback, submission, back_nodes + back_marks)?;
+        Ok(Flight {
+            slot,
+            submission,
+            back,
+            rows: sent.rows,
+        })
+    }
+
+    /// Waits for a submission: the words of the nodes that come back.
+    fn finish(&mut self, flight: Flight) -> Result<Vec<u64>, HashError> {
+        let Flight {
+            slot,
+            submission,
+            back,
+            rows,
+        } = flight;
+        let (device, size) = (&self.device, self.size());
+        let node = rows * size;
+        let bytes = read(
+            device,
+            &slot.readback,
+            submission,
+            (back * (node + 4)) as u64,
+        )?;
         let (found, marks) = bytes.split_at_checked(back * node).unwrap_or_default();
         let done = marks
             .chunks_exact(4)
@@ -434,7 +529,7 @@ impl SmallHasher {
         if done != back {
             return Err(unfinished(device, back - done.min(back), back));
         }
-        let mut out = Vec::with_capacity(back * sent.rows);
+        let mut out = Vec::with_capacity(back * rows);
         for word in found.chunks_exact(size) {
             let value = word
                 .iter()

@@ -20,7 +20,7 @@ mod shader;
 
 use crate::poseidon::small::{Instance, MAX_DEPTH};
 
-pub use hasher::SmallHasher;
+pub use hasher::{SmallHasher, SmallPending};
 
 /// 2^64 - 2^32 + 1.
 pub const GOLDILOCKS: u64 = 0xffff_ffff_0000_0001;
