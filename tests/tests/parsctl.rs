@@ -89,7 +89,7 @@ fn devices_in_json() {
 fn the_self_test_passes_on_the_cpu() {
     let (output, text) = engine(&["selftest", "--gpu", "off"]);
     assert!(output.status.success());
-    assert!(text.contains("passed: 13 self-tests, every answer right"));
+    assert!(text.contains("passed: 14 self-tests, every answer right"));
 }
 
 #[test]

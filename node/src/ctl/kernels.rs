@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use pars_engine::{
     ClsagVerify, EcdsaRecover, EcdsaVerify, Ed25519Verify, Engine, EngineBuilder, Kernel,
-    LsagRistretto255Verify, LsagSecp256k1Verify, MlDsaVerify, PoseidonCompress, PoseidonHash,
-    PoseidonVerifyPath, SchnorrVerify, SmallCompress, SmallHash,
+    LsagRistretto255Verify, LsagSecp256k1Verify, MlDsaVerify, PedersenCommit, PoseidonCompress,
+    PoseidonHash, PoseidonVerifyPath, SchnorrVerify, SmallCompress, SmallHash,
 };
 
 use super::CtlError;
@@ -36,7 +36,7 @@ const fn row<K: Kernel<Job: Clone>>() -> AnyKernel {
 }
 
 /// Every kernel of the engine.
-pub(super) const ALL: [AnyKernel; 13] = [
+pub(super) const ALL: [AnyKernel; 14] = [
     row::<MlDsaVerify>(),
     row::<EcdsaRecover>(),
     row::<EcdsaVerify>(),
@@ -50,6 +50,7 @@ pub(super) const ALL: [AnyKernel; 13] = [
     row::<PoseidonVerifyPath>(),
     row::<SmallHash>(),
     row::<SmallCompress>(),
+    row::<PedersenCommit>(),
 ];
 
 /// An engine of the given kernels beside the usual ones.
