@@ -186,8 +186,18 @@ impl EngineBuilder {
         self
     }
 
-    /// How many random answers of each device batch the CPU recomputes. Default: 1. A difference
-    /// disables the device, and the whole batch is done again on the CPU.
+    /// The share of a device's answers that the CPU recomputes, from 0 (none beside
+    /// [`audit_per_batch`](Self::audit_per_batch)) to 1 (all). They are chosen at random, from a seed that the operating system
+    /// gives each time a device is opened. Default: 0.001. A difference disables the device, and the whole batch is done
+    /// again on the CPU.
+    #[must_use]
+    pub fn audit_share(mut self, share: f64) -> Self {
+        self.config.audit_share = share;
+        self
+    }
+
+    /// How many answers of each device batch the CPU recomputes at least, however small the
+    /// [share](Self::audit_share). Default: 1.
     #[must_use]
     pub fn audit_per_batch(mut self, answers: usize) -> Self {
         self.config.audit_per_batch = answers;
@@ -284,7 +294,7 @@ impl EngineBuilder {
     /// tested in the background, and the CPU does their work meanwhile.
     ///
     /// # Errors
-    /// When a bound is zero, the CPU fails a self-test or the system gives no threads.
+    /// When a bound is zero, the share of audits is none, the CPU fails a self-test or the system gives no threads.
     pub fn build(self) -> Result<Engine, BuildError> {
         let bounds = [
             ("max_batch", self.config.max_batch),
@@ -295,6 +305,10 @@ impl EngineBuilder {
         ];
         if let Some((name, _)) = bounds.into_iter().find(|(_, bound)| *bound == 0) {
             return Err(BuildError::ZeroBound { name });
+        }
+        let share = self.config.audit_share;
+        if !(0.0..=1.0).contains(&share) {
+            return Err(BuildError::AuditShare { share });
         }
         let config = Arc::new(self.config);
         let gate = Arc::new(Gate::new(Bounds {

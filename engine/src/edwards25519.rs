@@ -1,21 +1,15 @@
 //! Signatures on edwards25519 on a device.
 
-use std::collections::VecDeque;
-
 use pars_kernels::edwards25519::gpu::{BatchVerifier, Pending, Scheme, Tuning};
 
 use crate::context::GpuContext;
 use crate::error::DeviceError;
 use crate::kernel::{Accelerator, DeviceAnswers, Kernel};
+use crate::pipelined::{self, Batches};
 
-/// Most bytes of a batch.
-const BATCH_BYTES: usize = 64 << 20;
-
-struct Verifying<S> {
-    verifier: BatchVerifier<S>,
-    max_bytes: usize,
-    flying: VecDeque<Pending>,
-}
+/// Parts of a kernel's memory: two batches in flight have four each, of which one is for its input and two for what it works in, whose
+/// size is rounded up to a power of two.
+const PARTS: u64 = 8;
 
 /// Opens a kernel that verifies signatures of a scheme.
 pub(crate) fn open<K, S>(
@@ -27,44 +21,31 @@ where
 {
     let device = context.device();
     let mut tuning = Tuning::of(device);
-    // Two batches in flight, each with its input and what it works in.
-    tuning.max_bytes = tuning.max_bytes.min(context.memory() / 4);
-    let memory = usize::try_from(context.memory()).unwrap_or(usize::MAX);
-    Ok(Some(Box::new(Verifying::<S> {
-        verifier: BatchVerifier::with_tuning(device, tuning)?,
-        max_bytes: BATCH_BYTES.min(memory / 8),
-        flying: VecDeque::new(),
-    })))
+    tuning.max_bytes = tuning.max_bytes.min(context.memory() / PARTS);
+    let verifier = BatchVerifier::<S>::with_tuning(device, tuning)?;
+    pipelined::open(context, PARTS, verifier)
 }
 
-impl<K, S> Accelerator<K> for Verifying<S>
+impl<K, S> Batches<K> for BatchVerifier<S>
 where
     K: Kernel<Output = bool>,
     S: Scheme<Job = K::Job>,
 {
+    type Pending = Pending;
+
     fn max_batch(&self) -> usize {
-        self.verifier.max_batch()
+        Self::max_batch(self)
     }
 
-    fn max_bytes(&self) -> usize {
-        self.max_bytes
+    fn fits(&self, jobs: &[&K::Job]) -> usize {
+        Self::fits(self, jobs)
     }
 
-    fn depth(&self) -> usize {
-        2
+    fn send(&mut self, jobs: &[&K::Job]) -> Result<Pending, DeviceError> {
+        Ok(self.submit(jobs)?)
     }
 
-    fn submit(&mut self, jobs: &[&K::Job]) -> Result<usize, DeviceError> {
-        let (sent, _) = jobs.split_at(self.verifier.fits(jobs));
-        self.flying.push_back(self.verifier.submit(sent)?);
-        Ok(sent.len())
-    }
-
-    fn collect(&mut self) -> DeviceAnswers<bool> {
-        let Some(pending) = self.flying.pop_front() else {
-            let nothing = format!("nothing of {} is in flight", K::NAME);
-            return Err(DeviceError::Rejected(nothing));
-        };
-        Ok(self.verifier.collect(pending)?)
+    fn answers(&mut self, pending: Pending) -> DeviceAnswers<bool> {
+        Ok(self.collect(pending)?)
     }
 }

@@ -23,6 +23,12 @@ pub enum BuildError {
         /// The system's words.
         reason: String,
     },
+    /// The share of answers to audit is no share.
+    #[error("audit_share is {share}; choose a number from 0 (no answer) to 1 (every answer)")]
+    AuditShare {
+        /// What was given.
+        share: f64,
+    },
     /// A bound of zero would accept no job.
     #[error("{name} is 0; the engine could accept no job. Choose at least 1")]
     ZeroBound {

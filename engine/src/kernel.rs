@@ -197,9 +197,10 @@ pub trait Accelerator<K: Kernel> {
         false
     }
 
-    /// Most bytes of device memory that the accelerator holds as it is now, resident data, buffers and staging
-    /// together. One that holds more than it was given ([`GpuContext::memory`](crate::GpuContext::memory)) is not
-    /// used. `None` counts as all that it was given.
+    /// Most bytes of device memory that the accelerator may come to hold as it is now, resident data, buffers and staging
+    /// together; what is left of its part is given to others. `None` counts as all that it was given
+    /// ([`GpuContext::memory`](crate::GpuContext::memory)). The engine counts by itself what is made through the device in the context;
+    /// an accelerator that says or is found to hold more than it was given is not used.
     fn memory(&self) -> Option<u64> {
         None
     }

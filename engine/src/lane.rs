@@ -415,9 +415,9 @@ impl<K: Kernel> AnyLane for Lane<K> {
         site: &Site,
         slot: usize,
     ) -> Result<Option<Box<dyn OnDevice>>, DeviceError> {
-        let accelerator = device.open_kernel::<K>(&self.state, site)?;
-        Ok(accelerator.map(|accelerator| {
-            Box::new(Opened::new(self, accelerator, slot, site.memory)) as Box<dyn OnDevice>
+        let kernel = device.open_kernel::<K>(&self.state, site)?;
+        Ok(kernel.map(|kernel| {
+            Box::new(Opened::new(self, kernel, slot, site.memory)) as Box<dyn OnDevice>
         }))
     }
 
@@ -425,6 +425,8 @@ impl<K: Kernel> AnyLane for Lane<K> {
         let mut desk = self.desk.lock();
         desk.routes.shut(slot);
         desk.version += 1;
+        drop(desk);
+        self.book(slot + 1, |device| device.memory = 0);
     }
 
     fn cpu_class(&self) -> Option<Priority> {

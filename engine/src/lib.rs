@@ -35,6 +35,8 @@ mod config;
 mod context;
 mod cpu;
 mod crew;
+#[cfg(feature = "gpu")]
+mod curve;
 mod desk;
 mod device;
 mod ed25519;
@@ -53,6 +55,8 @@ mod mldsa;
 mod model;
 mod options;
 mod pedersen;
+#[cfg(feature = "gpu")]
+mod pipelined;
 mod poseidon;
 mod prometheus;
 mod queue;
@@ -88,7 +92,7 @@ pub use pars_kernels::mldsa::{InputError, Message, ParameterSet, PreparedKey, Ve
 pub use pedersen::{PedersenCommit, PedersenOpening};
 pub use poseidon::{
     PoseidonCompress, PoseidonHash, PoseidonList, PoseidonPair, PoseidonPath, PoseidonVerifyPath,
-    SmallCompress, SmallHash, SmallPair, SmallRow,
+    SmallCompress, SmallHash, SmallKernel, SmallPair, SmallRow,
 };
 pub use report::{
     AdapterKind, AdapterReport, AdapterSummary, Cost, CpuReport, DeviceReport, DeviceState,

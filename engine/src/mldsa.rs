@@ -157,7 +157,9 @@ const TUNING: &str = "tuning";
 fn on_device(context: &GpuContext<'_>, key_bytes: u64) -> Result<BatchVerifier, DeviceError> {
     let device = context.device();
     let keys = key_bytes.min(context.memory() / 2);
+    // A sixteenth is for constants, uniforms and entries, which the shapes do not count.
     let most = context.memory() - keys;
+    let most = most - most / 16;
     let within = |mut tuning: Tuning| {
         tuning.memory = tuning.memory.min(most);
         tuning

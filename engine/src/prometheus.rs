@@ -208,6 +208,17 @@ impl EngineStats {
                 (labels, backend)
             })
             .collect();
+        let devices: Vec<_> = backends
+            .iter()
+            .filter(|(_, backend)| backend.memory > 0)
+            .cloned()
+            .collect();
+        let memory = (
+            "device_memory_bytes",
+            "gauge",
+            "Bytes of device memory that the kernel holds.",
+        );
+        page.family(memory, &devices, |backend| backend.memory);
         let device_caches: Vec<_> = backends
             .iter()
             .filter_map(|(labels, backend)| Some((labels.clone(), backend.cache.as_ref()?)))

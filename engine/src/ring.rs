@@ -151,7 +151,7 @@ fn weight(members: usize) -> u32 {
 }
 
 /// What a store of members tells, in the engine's words. Members are let in at their first use, and leave by generations.
-fn cache_stats(stats: MembersStats) -> CacheStats {
+pub(crate) fn cache_stats(stats: MembersStats) -> CacheStats {
     let each = stats.bytes.checked_div(stats.entries).unwrap_or(0);
     CacheStats {
         hits: stats.hits,

@@ -4,7 +4,7 @@
 //! all rings of a batch side by side.
 
 #[cfg(feature = "gpu")]
-pub(crate) mod gpu;
+mod gpu;
 
 use std::hash::{Hash, Hasher};
 
@@ -12,6 +12,7 @@ use pars_kernels::ring::lsag_secp256k1::{self, LsagMembers};
 use pars_kernels::secp256k1::{self, RecoverJob, ecdsa, schnorr};
 
 use crate::kernel::Kernel;
+use crate::ring::cache_stats;
 use crate::stats::CacheStats;
 
 /// Jobs that share an inversion in one call of the kernels.
@@ -211,7 +212,7 @@ impl Kernel for LsagSecp256k1Verify {
     }
 
     fn cache_stats(members: &LsagMembers) -> Option<CacheStats> {
-        Some(cache_stats(members))
+        Some(cache_stats(members.stats()))
     }
 
     fn known_answers() -> Vec<(lsag_secp256k1::Job, bool)> {
@@ -228,21 +229,6 @@ impl Kernel for LsagSecp256k1Verify {
         members: &LsagMembers,
     ) -> Result<Option<Box<dyn crate::Accelerator<Self>>>, crate::DeviceError> {
         gpu::open_rings(context, members)
-    }
-}
-
-/// What a store of members tells, in the engine's words. Members are let in at their first use, and leave by generations.
-fn cache_stats(members: &LsagMembers) -> CacheStats {
-    let stats = members.stats();
-    let each = stats.bytes.checked_div(stats.entries).unwrap_or(0);
-    CacheStats {
-        hits: stats.hits,
-        misses: stats.misses,
-        admissions: stats.misses,
-        evictions: stats.misses.saturating_sub(stats.entries as u64),
-        keys: stats.entries,
-        bytes: stats.bytes,
-        budget: stats.capacity * each,
     }
 }
 

@@ -146,6 +146,8 @@ pub struct BackendStats {
     pub mismatches: u64,
     /// Batches that failed on this back end.
     pub failures: u64,
+    /// Bytes of device memory that the kernel holds, resident data, buffers and staging together; 0 while the device is not in use.
+    pub memory: u64,
     /// The kernel's cache in the device's memory, if it has one, since the device was opened.
     pub cache: Option<CacheStats>,
 }

@@ -1,26 +1,22 @@
 //! The Poseidon kernels in an engine: on the CPU, on every adapter, and on devices that fail.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-use std::time::Duration;
+#[path = "support/everywhere.rs"]
+mod everywhere;
 
-use pars_engine::fault::{Fault, FaultScript};
+use everywhere::devices_that_fail_change_no_answer;
 use pars_engine::{
-    DeviceState, Engine, EngineBuilder, GpuPolicy, Kernel, PoseidonCompress, PoseidonHash,
-    PoseidonList, PoseidonPair, PoseidonPath, PoseidonVerifyPath, Routing,
+    Engine, EngineBuilder, GpuPolicy, Kernel, PoseidonCompress, PoseidonHash, PoseidonList,
+    PoseidonPair, PoseidonPath, PoseidonVerifyPath,
 };
 use pars_kernels::field::Fr;
 use pars_kernels::poseidon::Instance;
 use pars_kernels::poseidon::tree::{Shape, Tree};
 
-const LONG: Duration = Duration::from_secs(300);
-
 const NAMES: [&str; 3] = ["poseidon/hash", "poseidon/compress", "poseidon/path"];
 
 fn builder() -> EngineBuilder {
-    Engine::builder()
-        .without_standard_kernels()
-        .poseidon()
-        .gpu_timeout(LONG)
+    Engine::builder().without_standard_kernels().poseidon()
 }
 
 /// Elements that look random, the same in every run.
@@ -153,64 +149,11 @@ fn the_cpu_answers_mixed_batches() {
 #[cfg(feature = "gpu")]
 #[test]
 fn every_adapter_answers_mixed_batches() {
-    let engine = builder()
-        .gpu(GpuPolicy::Any)
-        .routing(Routing::PreferDevice)
-        .share_identical(false)
-        .build()
-        .unwrap();
-    assert!(engine.wait_ready(LONG));
-    let report = engine.devices();
-    for adapter in &report.adapters {
-        eprintln!("{}: {}", adapter.adapter, adapter.state);
-        assert_eq!(adapter.state, DeviceState::Ready);
-    }
-    for count in [1, 30, 200] {
-        ask(&engine, count);
-    }
-    let stats = engine.stats();
-    for name in NAMES {
-        let kernel = stats.kernel(name).unwrap();
-        assert_eq!(kernel.answered(), 231, "{name}");
-        for device in &kernel.backends[1..] {
-            assert_eq!(
-                (device.mismatches, device.failures),
-                (0, 0),
-                "{name}: {device:?}"
-            );
-        }
-        if !report.adapters.is_empty() {
-            let by_devices: u64 = kernel.backends[1..]
-                .iter()
-                .map(|device| device.answered)
-                .sum();
-            assert!(by_devices > 0, "{name}");
-        }
-    }
+    let memory = 3 * (1 << 20);
+    everywhere::every_adapter_answers(builder(), &NAMES, |_| true, memory, &[1, 30, 200], ask);
 }
 
 #[test]
-fn devices_that_fail_change_no_answer() {
-    for fault in [
-        Fault::Lose,
-        Fault::Garbage,
-        Fault::WrongAnswer(0),
-        Fault::AnswerMissing,
-        Fault::Undecided,
-    ] {
-        let mut script = FaultScript::new();
-        for batch in 0..4 {
-            script = script.at(batch, fault);
-        }
-        let engine = builder()
-            .gpu(GpuPolicy::Off)
-            .routing(Routing::PreferDevice)
-            .device_retries(5, Duration::from_millis(1))
-            .audit_per_batch(usize::MAX)
-            .faulty_device(script)
-            .build()
-            .unwrap();
-        assert!(engine.wait_ready(LONG));
-        ask(&engine, 40);
-    }
+fn devices_that_fail_leave_every_answer_right() {
+    devices_that_fail_change_no_answer(builder, |engine| ask(engine, 40));
 }

@@ -1,22 +1,19 @@
 //! Poseidon2 over small fields in an engine: on the CPU, on every adapter, and on devices that fail.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-use std::time::Duration;
+#[path = "support/everywhere.rs"]
+mod everywhere;
 
-use pars_engine::fault::{Fault, FaultScript};
+use everywhere::devices_that_fail_change_no_answer;
 use pars_engine::{
-    DeviceState, Engine, EngineBuilder, GpuPolicy, Routing, SmallCompress, SmallHash, SmallPair,
-    SmallRow,
+    Engine, EngineBuilder, GpuPolicy, SmallCompress, SmallHash, SmallPair, SmallRow,
 };
 use pars_kernels::poseidon::small::{Instance, StateError};
-
-const LONG: Duration = Duration::from_secs(300);
 
 fn builder() -> EngineBuilder {
     Engine::builder()
         .without_standard_kernels()
         .small_poseidon2()
-        .gpu_timeout(LONG)
 }
 
 /// Words below the modulus that look random, the same in every run.
@@ -52,7 +49,7 @@ fn digest(instance: Instance, words: &[u64], pair: bool) -> Box<[u64]> {
 }
 
 /// Both kernels with mixed batches, against calls of the library.
-fn ask(engine: &Engine, count: usize, faults: bool) {
+fn ask(engine: &Engine, count: usize) {
     let mut rows = Vec::new();
     let mut pairs = Vec::new();
     let mut expected = [Vec::new(), Vec::new()];
@@ -69,56 +66,25 @@ fn ask(engine: &Engine, count: usize, faults: bool) {
     assert_eq!(digests, expected[0]);
     let digests = engine.call_many_blocking::<SmallCompress>(pairs).unwrap();
     assert_eq!(digests, expected[1]);
-    assert!(faults || engine.stats().mismatches() == 0);
 }
 
 #[test]
 fn the_cpu_answers_mixed_batches() {
     let engine = builder().gpu(GpuPolicy::Off).build().unwrap();
-    ask(&engine, 500, false);
+    ask(&engine, 500);
+}
+
+#[cfg(feature = "gpu")]
+#[test]
+fn every_adapter_answers_mixed_batches() {
+    let names = ["poseidon2-small/hash", "poseidon2-small/compress"];
+    let memory = 2 * (2 << 20);
+    everywhere::every_adapter_answers(builder(), &names, |_| true, memory, &[1, 150], ask);
 }
 
 #[test]
-fn devices_answer_mixed_batches() {
-    let engine = builder()
-        .gpu(GpuPolicy::Any)
-        .routing(Routing::PreferDevice)
-        .build()
-        .unwrap();
-    assert!(engine.wait_ready(LONG));
-    for adapter in engine.devices().adapters {
-        let state = format!("{}: {}", adapter.adapter, adapter.state);
-        assert_eq!(adapter.state, DeviceState::Ready, "{state}");
-        let names: Vec<&str> = adapter.self_tests.iter().map(|test| test.kernel).collect();
-        assert_eq!(names, ["poseidon2-small/hash", "poseidon2-small/compress"]);
-    }
-    ask(&engine, 150, false);
-}
-
-#[test]
-fn devices_that_fail_change_no_answer() {
-    for fault in [
-        Fault::Lose,
-        Fault::Garbage,
-        Fault::WrongAnswer(0),
-        Fault::AnswerMissing,
-        Fault::Undecided,
-    ] {
-        let mut script = FaultScript::new();
-        for batch in 0..4 {
-            script = script.at(batch, fault);
-        }
-        let engine = builder()
-            .gpu(GpuPolicy::Off)
-            .routing(Routing::PreferDevice)
-            .device_retries(5, Duration::from_millis(1))
-            .audit_per_batch(usize::MAX)
-            .faulty_device(script)
-            .build()
-            .unwrap();
-        assert!(engine.wait_ready(LONG));
-        ask(&engine, 40, true);
-    }
+fn devices_that_fail_leave_every_answer_right() {
+    devices_that_fail_change_no_answer(builder, |engine| ask(engine, 40));
 }
 
 #[test]

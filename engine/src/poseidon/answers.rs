@@ -1,6 +1,9 @@
 //! Questions with answers from elsewhere.
 
-use super::{Fr, Instance, PoseidonPath};
+use pars_kernels::field::Fr;
+use pars_kernels::poseidon::Instance;
+
+use super::PoseidonPath;
 
 /// The element of a hexadecimal number, most significant digits first.
 fn element(words: [u64; 4]) -> Fr {

@@ -1,22 +1,23 @@
 //! The kernels of Poseidon on a device.
 
-use std::collections::VecDeque;
-
+use pars_kernels::field::Fr;
+use pars_kernels::poseidon::MerklePath;
 use pars_kernels::poseidon::gpu::{BatchHasher, HashError, Pending, Tuning};
 
 use super::{
-    DEVICE_INPUTS, Fr, Instance, MerklePath, PoseidonCompress, PoseidonHash, PoseidonList,
-    PoseidonPair, PoseidonPath, PoseidonVerifyPath,
+    Instance, PoseidonCompress, PoseidonHash, PoseidonList, PoseidonPair, PoseidonPath,
+    PoseidonVerifyPath,
 };
 use crate::context::GpuContext;
 use crate::error::DeviceError;
 use crate::kernel::{Accelerator, DeviceAnswers, Kernel};
+use crate::pipelined::{self, Batches};
 
-/// Most bytes of a batch.
-const BATCH_BYTES: usize = 64 << 20;
+/// Most inputs of circomlib's Poseidon that devices hash; wider states are rare, and each is a large shader.
+const DEVICE_INPUTS: usize = 4;
 
 /// What a kernel does on a device.
-pub(super) trait OnDevice: Kernel {
+pub(crate) trait OnDevice: Kernel {
     /// What a job's answer is made of beside the device's result.
     type Kept;
 
@@ -41,8 +42,8 @@ impl OnDevice for PoseidonHash {
     type Kept = ();
 
     fn instance(job: &PoseidonList) -> Option<Instance> {
-        let wide = job.instance == Instance::Circom && job.inputs.len() > DEVICE_INPUTS;
-        (!wide).then_some(job.instance)
+        let wide = job.instance() == Instance::Circom && job.inputs().len() > DEVICE_INPUTS;
+        (!wide).then_some(job.instance())
     }
 
     fn send(
@@ -111,17 +112,14 @@ impl OnDevice for PoseidonVerifyPath {
 }
 
 /// A batch on its way.
-struct Flight<K: OnDevice> {
+pub(crate) struct Flight<K: OnDevice> {
     /// Submissions, and which jobs are in each.
     parts: Vec<(Pending, Vec<usize>)>,
     kept: Vec<K::Kept>,
 }
 
-struct Hashing<K: OnDevice> {
-    hasher: BatchHasher,
-    max_bytes: usize,
-    flying: VecDeque<Flight<K>>,
-}
+/// Parts of a kernel's memory, of which the jobs of a batch hold one.
+const PARTS: u64 = 8;
 
 /// Opens a kernel.
 pub(super) fn open<K: OnDevice>(
@@ -132,32 +130,18 @@ pub(super) fn open<K: OnDevice>(
     let mut tuning = Tuning::of(device);
     // A batch in flight holds its input once and its results twice; a state and its results take less than a kilobyte.
     tuning.max_batch = tuning.max_batch.min(memory >> 12).max(1);
-    Ok(Some(Box::new(Hashing::<K> {
-        hasher: BatchHasher::with_tuning(device, tuning)?,
-        max_bytes: BATCH_BYTES.min(memory / 8),
-        flying: VecDeque::new(),
-    })))
+    let hasher = BatchHasher::with_tuning(device, tuning)?;
+    pipelined::open(context, PARTS, hasher)
 }
 
-impl<K: OnDevice> Accelerator<K> for Hashing<K> {
+impl<K: OnDevice> Batches<K> for BatchHasher {
+    type Pending = Flight<K>;
+
     fn max_batch(&self) -> usize {
-        self.hasher.max_batch()
+        Self::max_batch(self)
     }
 
-    fn max_bytes(&self) -> usize {
-        self.max_bytes
-    }
-
-    fn run(&mut self, jobs: &[&K::Job]) -> DeviceAnswers<K::Output> {
-        self.submit(jobs)?;
-        self.collect()
-    }
-
-    fn depth(&self) -> usize {
-        2
-    }
-
-    fn submit(&mut self, jobs: &[&K::Job]) -> Result<usize, DeviceError> {
+    fn send(&mut self, jobs: &[&K::Job]) -> Result<Flight<K>, DeviceError> {
         let mut parts = Vec::new();
         for instance in Instance::ALL {
             let (places, chosen): (Vec<usize>, Vec<&K::Job>) = jobs
@@ -167,24 +151,17 @@ impl<K: OnDevice> Accelerator<K> for Hashing<K> {
                 .filter(|(_, job)| K::instance(job) == Some(instance))
                 .unzip();
             if !chosen.is_empty() {
-                let pending = K::send(&mut self.hasher, instance, &chosen).map_err(failure)?;
-                parts.push((pending, places));
+                parts.push((K::send(self, instance, &chosen)?, places));
             }
         }
         let kept = jobs.iter().map(|job| K::keep(job)).collect();
-        self.flying.push_back(Flight { parts, kept });
-        Ok(jobs.len())
+        Ok(Flight { parts, kept })
     }
 
-    fn collect(&mut self) -> DeviceAnswers<K::Output> {
-        let Some(flight) = self.flying.pop_front() else {
-            let nothing = format!("nothing of {} is in flight", K::NAME);
-            return Err(DeviceError::Rejected(nothing));
-        };
+    fn answers(&mut self, flight: Flight<K>) -> DeviceAnswers<K::Output> {
         let mut answers: Vec<Option<K::Output>> = flight.kept.iter().map(|_| None).collect();
         for (pending, places) in flight.parts {
-            let results = self.hasher.collect(pending).map_err(failure)?;
-            for (at, result) in places.into_iter().zip(results) {
+            for (at, result) in places.into_iter().zip(self.collect(pending)?) {
                 if let (Some(answer), Some(kept)) = (answers.get_mut(at), flight.kept.get(at)) {
                     *answer = Some(K::judge(kept, result));
                 }
@@ -194,15 +171,17 @@ impl<K: OnDevice> Accelerator<K> for Hashing<K> {
     }
 }
 
-pub(super) fn failure(error: HashError) -> DeviceError {
-    match error {
-        HashError::Gpu(error) => error.into(),
-        HashError::Unfinished {
-            missing, states, ..
-        } => DeviceError::AnswerCount {
-            asked: states,
-            got: states.saturating_sub(missing),
-        },
-        other => DeviceError::Rejected(other.to_string()),
+impl From<HashError> for DeviceError {
+    fn from(error: HashError) -> Self {
+        match error {
+            HashError::Gpu(error) => error.into(),
+            HashError::Unfinished {
+                missing, states, ..
+            } => Self::AnswerCount {
+                asked: states,
+                got: states.saturating_sub(missing),
+            },
+            other => Self::Rejected(other.to_string()),
+        }
     }
 }

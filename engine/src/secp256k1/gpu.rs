@@ -1,148 +1,81 @@
 //! The kernels of secp256k1 on a device.
 
-use std::collections::VecDeque;
-
-use pars_kernels::curve::gpu::{CurveError, Tuning};
 use pars_kernels::ring::lsag_secp256k1::{self, LsagMembers};
 use pars_kernels::secp256k1::gpu::{BatchVerifier, PendingKeys, PendingVerdicts};
+use pars_kernels::secp256k1::{RecoverJob, ecdsa, schnorr};
 
 use super::{EcdsaRecover, EcdsaVerify, LsagSecp256k1Verify, SchnorrVerify};
 use crate::context::GpuContext;
+use crate::curve::{PARTS, tuning};
 use crate::error::DeviceError;
 use crate::kernel::{Accelerator, DeviceAnswers, Kernel};
+use crate::pipelined::{self, Batches};
+use crate::ring::cache_stats;
 use crate::stats::CacheStats;
 
-/// Most bytes of a batch.
-const BATCH_BYTES: usize = 64 << 20;
-
-/// What a kernel does on a device.
-pub(super) trait OnDevice: Kernel {
-    /// A batch on its way.
-    type Pending;
-
-    /// Sends jobs off.
-    fn send(verifier: &mut BatchVerifier, jobs: &[&Self::Job])
-    -> Result<Self::Pending, CurveError>;
-
-    /// Waits for them.
-    fn answers(
-        verifier: &mut BatchVerifier,
-        pending: Self::Pending,
-    ) -> Result<Vec<Self::Output>, CurveError>;
-}
-
-impl OnDevice for EcdsaRecover {
+impl Batches<EcdsaRecover> for BatchVerifier {
     type Pending = PendingKeys;
 
-    fn send(verifier: &mut BatchVerifier, jobs: &[&Self::Job]) -> Result<PendingKeys, CurveError> {
-        verifier.submit_recover(jobs)
+    fn max_batch(&self) -> usize {
+        Self::max_batch(self)
     }
 
-    fn answers(
-        verifier: &mut BatchVerifier,
-        pending: PendingKeys,
-    ) -> Result<Vec<Self::Output>, CurveError> {
-        verifier.collect_addresses(pending)
+    fn send(&mut self, jobs: &[&RecoverJob]) -> Result<PendingKeys, DeviceError> {
+        Ok(self.submit_recover(jobs)?)
+    }
+
+    fn answers(&mut self, pending: PendingKeys) -> DeviceAnswers<Option<[u8; 20]>> {
+        let addresses = self.collect_addresses(pending)?;
+        Ok(addresses.into_iter().map(Some).collect())
     }
 }
 
-impl OnDevice for EcdsaVerify {
+impl Batches<EcdsaVerify> for BatchVerifier {
     type Pending = PendingVerdicts;
 
-    fn send(
-        verifier: &mut BatchVerifier,
-        jobs: &[&Self::Job],
-    ) -> Result<PendingVerdicts, CurveError> {
-        verifier.submit_ecdsa(jobs)
+    fn max_batch(&self) -> usize {
+        Self::max_batch(self)
     }
 
-    fn answers(
-        verifier: &mut BatchVerifier,
-        pending: PendingVerdicts,
-    ) -> Result<Vec<bool>, CurveError> {
-        verifier.collect_verdicts(pending)
+    fn send(&mut self, jobs: &[&ecdsa::VerifyJob]) -> Result<PendingVerdicts, DeviceError> {
+        Ok(self.submit_ecdsa(jobs)?)
+    }
+
+    fn answers(&mut self, pending: PendingVerdicts) -> DeviceAnswers<bool> {
+        verdicts(self, pending)
     }
 }
 
-impl OnDevice for SchnorrVerify {
+impl Batches<SchnorrVerify> for BatchVerifier {
     type Pending = PendingVerdicts;
 
-    fn send(
-        verifier: &mut BatchVerifier,
-        jobs: &[&Self::Job],
-    ) -> Result<PendingVerdicts, CurveError> {
-        verifier.submit_schnorr(jobs)
+    fn max_batch(&self) -> usize {
+        Self::max_batch(self)
     }
 
-    fn answers(
-        verifier: &mut BatchVerifier,
-        pending: PendingVerdicts,
-    ) -> Result<Vec<bool>, CurveError> {
-        verifier.collect_verdicts(pending)
+    fn send(&mut self, jobs: &[&schnorr::VerifyJob]) -> Result<PendingVerdicts, DeviceError> {
+        Ok(self.submit_schnorr(jobs)?)
+    }
+
+    fn answers(&mut self, pending: PendingVerdicts) -> DeviceAnswers<bool> {
+        verdicts(self, pending)
     }
 }
 
-struct Verifying<K: OnDevice> {
-    verifier: BatchVerifier,
-    max_bytes: usize,
-    flying: VecDeque<K::Pending>,
-}
-
-/// Shapes for a device of which a kernel may hold so much.
-pub(crate) fn tuning(context: &GpuContext<'_>) -> Tuning {
-    let memory = usize::try_from(context.memory()).unwrap_or(usize::MAX);
-    let mut tuning = Tuning::of(context.device());
-    // A sum has less than 2 KiB of tables, and half a kilobyte in each of three slots; sizes are rounded up to powers of two.
-    tuning.max_batch = tuning.max_batch.min(memory >> 13).max(1);
-    tuning
+fn verdicts(verifier: &mut BatchVerifier, pending: PendingVerdicts) -> DeviceAnswers<bool> {
+    let verdicts = verifier.collect_verdicts(pending)?;
+    Ok(verdicts.into_iter().map(Some).collect())
 }
 
 /// Opens a kernel.
-pub(super) fn open<K: OnDevice>(
+pub(super) fn open<K: Kernel>(
     context: &GpuContext<'_>,
-) -> Result<Option<Box<dyn Accelerator<K>>>, DeviceError> {
-    let memory = usize::try_from(context.memory()).unwrap_or(usize::MAX);
-    let verifier =
-        BatchVerifier::with_tuning(context.device(), tuning(context)).map_err(failure)?;
-    Ok(Some(Box::new(Verifying::<K> {
-        verifier,
-        max_bytes: BATCH_BYTES.min(memory / 8),
-        flying: VecDeque::new(),
-    })))
-}
-
-impl<K: OnDevice> Accelerator<K> for Verifying<K> {
-    fn max_batch(&self) -> usize {
-        self.verifier.max_batch()
-    }
-
-    fn max_bytes(&self) -> usize {
-        self.max_bytes
-    }
-
-    fn run(&mut self, jobs: &[&K::Job]) -> DeviceAnswers<K::Output> {
-        self.submit(jobs)?;
-        self.collect()
-    }
-
-    fn depth(&self) -> usize {
-        2
-    }
-
-    fn submit(&mut self, jobs: &[&K::Job]) -> Result<usize, DeviceError> {
-        let pending = K::send(&mut self.verifier, jobs).map_err(failure)?;
-        self.flying.push_back(pending);
-        Ok(jobs.len())
-    }
-
-    fn collect(&mut self) -> DeviceAnswers<K::Output> {
-        let Some(pending) = self.flying.pop_front() else {
-            let nothing = format!("nothing of {} is in flight", K::NAME);
-            return Err(DeviceError::Rejected(nothing));
-        };
-        let answers = K::answers(&mut self.verifier, pending).map_err(failure)?;
-        Ok(answers.into_iter().map(Some).collect())
-    }
+) -> Result<Option<Box<dyn Accelerator<K>>>, DeviceError>
+where
+    BatchVerifier: Batches<K>,
+{
+    let verifier = BatchVerifier::with_tuning(context.device(), tuning(context))?;
+    pipelined::open(context, PARTS, verifier)
 }
 
 /// Rings on a device, with a store of prepared members of its own.
@@ -157,17 +90,16 @@ pub(super) fn open_rings(
     context: &GpuContext<'_>,
     members: &LsagMembers,
 ) -> Result<Option<Box<dyn Accelerator<LsagSecp256k1Verify>>>, DeviceError> {
-    let memory = usize::try_from(context.memory()).unwrap_or(usize::MAX);
     let verifier =
-        lsag_secp256k1::gpu::BatchVerifier::with_tuning(context.device(), tuning(context))
-            .map_err(failure)?;
+        lsag_secp256k1::gpu::BatchVerifier::with_tuning(context.device(), tuning(context))?;
     Ok(Some(Box::new(Rings {
         verifier,
         members: LsagMembers::new(members.stats().capacity),
-        max_bytes: BATCH_BYTES.min(memory / 8),
+        max_bytes: pipelined::batch_bytes(context, PARTS),
     })))
 }
 
+/// The host takes part in every step of a ring, so that a batch is waited for before the next is sent.
 impl Accelerator<LsagSecp256k1Verify> for Rings {
     /// Two cohorts.
     fn max_batch(&self) -> usize {
@@ -179,23 +111,11 @@ impl Accelerator<LsagSecp256k1Verify> for Rings {
     }
 
     fn run(&mut self, jobs: &[&lsag_secp256k1::Job]) -> DeviceAnswers<bool> {
-        let verdicts = self.verifier.verify(jobs, &self.members).map_err(failure)?;
+        let verdicts = self.verifier.verify(jobs, &self.members)?;
         Ok(verdicts.into_iter().map(Some).collect())
     }
 
     fn cache_stats(&self) -> Option<CacheStats> {
-        Some(super::cache_stats(&self.members))
-    }
-}
-
-/// A failure in the engine's words.
-pub(crate) fn failure(error: CurveError) -> DeviceError {
-    match error {
-        CurveError::Gpu(error) => error.into(),
-        CurveError::Unfinished { missing, sums, .. } => DeviceError::AnswerCount {
-            asked: sums,
-            got: sums.saturating_sub(missing),
-        },
-        other => DeviceError::Rejected(other.to_string()),
+        Some(cache_stats(self.members.stats()))
     }
 }
