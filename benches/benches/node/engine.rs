@@ -4,14 +4,14 @@ use std::{sync::Arc, time::Instant};
 
 use pars_store::{
     FjallOptions, Genesis, Retention, Store,
-    backend::{Backend, Write, fjall::Fjall},
+    backend::{Backend, Batch, fjall::Fjall},
 };
 
 use crate::{
     Size, Turns,
     blocks::{Kind, account, attributes, candidates, executor, spec},
     folder,
-    recorder::{Recorder, batch_of},
+    recorder::Recorder,
     redb::Redb,
 };
 
@@ -50,13 +50,13 @@ pub fn run(size: Size) {
 }
 
 /// Genesis at once, then a batch a block, each durable before the next.
-fn play(kind: Kind, engines: &[(&str, Arc<dyn Backend>)], batches: &[Vec<Write>]) {
+fn play(kind: Kind, engines: &[(&str, Arc<dyn Backend>)], batches: &[Batch]) {
     let (first, rest) = batches.split_first().unwrap();
     let mut turns: Vec<Turns> = engines.iter().map(|_| Turns::default()).collect();
-    let records = rest.iter().map(Vec::len).sum::<usize>() / rest.len();
+    let records = rest.iter().map(Batch::len).sum::<usize>() / rest.len();
     for ((who, engine), _) in engines.iter().zip(0..) {
         let started = Instant::now();
-        engine.commit(batch_of(first.clone())).unwrap();
+        engine.commit(first.clone()).unwrap();
         println!(
             "  genesis of {} records in one batch: {who} {:.2} s",
             first.len(),
@@ -65,7 +65,7 @@ fn play(kind: Kind, engines: &[(&str, Arc<dyn Backend>)], batches: &[Vec<Write>]
     }
     for batch in rest {
         for ((_, engine), turns) in engines.iter().zip(&mut turns) {
-            let batch = batch_of(batch.clone());
+            let batch = batch.clone();
             let started = Instant::now();
             engine.commit(batch).unwrap();
             turns.push(started.elapsed());

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use pars_store::{
     StoreError,
-    backend::{Backend, Batch, Snapshot, Write, memory::Memory},
+    backend::{Backend, Batch, Snapshot, memory::Memory},
 };
 
 #[derive(Clone, Debug, Default)]
 pub struct Recorder {
     memory: Arc<Memory>,
-    batches: Arc<Mutex<Vec<Vec<Write>>>>,
+    batches: Arc<Mutex<Vec<Batch>>>,
 }
 
 impl Recorder {
-    pub fn take(&self) -> Vec<Vec<Write>> {
+    pub fn take(&self) -> Vec<Batch> {
         std::mem::take(&mut *self.batches.lock())
     }
 }
@@ -26,16 +26,7 @@ impl Backend for Recorder {
     }
 
     fn commit(&self, batch: Batch) -> Result<(), StoreError> {
-        let writes = batch.into_writes();
-        self.batches.lock().push(writes.clone());
-        self.memory.commit(batch_of(writes))
+        self.batches.lock().push(batch.clone());
+        self.memory.commit(batch)
     }
-}
-
-pub fn batch_of(writes: Vec<Write>) -> Batch {
-    let mut batch = Batch::new();
-    for (table, key, value) in writes {
-        batch.set(table, key, value);
-    }
-    batch
 }

@@ -46,6 +46,7 @@ mod block;
 pub mod codec;
 mod commit;
 mod error;
+mod generations;
 mod genesis;
 mod inspect;
 mod lock;

@@ -15,6 +15,7 @@ use crate::{
     retention,
     state::{self, AccountProof, CodeCache, EmptyAccounts, TrieUpdates},
     tip::{Overlay, Tip},
+    trie::cache::NodeCache,
 };
 use alloy_consensus::{Header, ReceiptEnvelope, TxEnvelope};
 use alloy_primitives::{Address, B256, U256, keccak256};
@@ -32,6 +33,14 @@ const CHAIN_FOLDER: &str = "chain";
 /// Where a new chain is made before it gets its name; what is left of an interrupted start.
 const NEW_CHAIN_FOLDER: &str = "chain.new";
 
+/// Bytes of accounts and slots that a store keeps in memory where nothing else is said: some 100,000 accounts
+/// and 150,000 slots.
+const STATE_CACHE_BYTES: usize = 48 << 20;
+
+/// Bytes of trie nodes that a store keeps in memory where nothing else is said: the upper levels of a
+/// trie of millions of accounts, and the paths that the last blocks took through the lower ones.
+const NODE_CACHE_BYTES: usize = 128 << 20;
+
 /// How a store on disk is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreOptions {
@@ -39,8 +48,10 @@ pub struct StoreOptions {
     pub lock_wait: Duration,
     /// Sizes of the storage engine.
     pub engine: FjallOptions,
-    /// Bytes of accounts, slots and trie nodes of the newest state kept in memory.
+    /// Bytes of accounts and slots of the newest state kept in memory.
     pub state_cache_bytes: usize,
+    /// Bytes of trie nodes kept in memory.
+    pub node_cache_bytes: usize,
     /// How much of the past is kept.
     pub retention: Retention,
 }
@@ -50,7 +61,8 @@ impl Default for StoreOptions {
         Self {
             lock_wait: Duration::from_secs(5),
             engine: FjallOptions::default(),
-            state_cache_bytes: 96 << 20,
+            state_cache_bytes: STATE_CACHE_BYTES,
+            node_cache_bytes: NODE_CACHE_BYTES,
             retention: Retention::default(),
         }
     }
@@ -67,6 +79,7 @@ pub struct Store {
     pub(crate) committing: Mutex<()>,
     pub(crate) retention: Retention,
     codes: Arc<CodeCache>,
+    nodes: Arc<NodeCache>,
     // Last, so that it is given back after the engine has closed its files.
     _lock: Option<FolderLock>,
 }
@@ -118,13 +131,7 @@ impl Store {
             fs::rename(&new, &chain).map_err(|error| io("rename", &new, error))?;
             sync_folder(dir)?;
         }
-        let backend = open_engine(dir, &chain, options, deadline)?;
-        Self::opened(
-            Arc::new(backend),
-            Some(genesis),
-            options.retention,
-            Some(lock),
-        )
+        Self::open_chain(dir, Some(genesis), options, lock, deadline)
     }
 
     /// Opens the store in the data folder `dir` whatever chain it holds, to look at it or to look
@@ -142,9 +149,22 @@ impl Store {
         }
         let deadline = Instant::now() + options.lock_wait;
         let lock = FolderLock::acquire(dir, options.lock_wait)?;
-        let backend = open_engine(dir, &chain, options, deadline)?;
-        let backend = Cached::new(backend, options.state_cache_bytes);
-        Self::opened(Arc::new(backend), None, options.retention, Some(lock))
+        Self::open_chain(dir, None, options, lock, deadline)
+    }
+
+    /// Opens the chain that is in the data folder.
+    fn open_chain(
+        dir: &Path,
+        wanted: Option<&Genesis>,
+        options: &StoreOptions,
+        lock: FolderLock,
+        deadline: Instant,
+    ) -> Result<Self, StoreError> {
+        let engine = open_engine(dir, &dir.join(CHAIN_FOLDER), options, deadline)?;
+        let backend = Arc::new(Cached::new(engine, options.state_cache_bytes));
+        let mut store = Self::opened(backend, wanted, options.retention, Some(lock))?;
+        store.nodes = Arc::new(NodeCache::new(options.node_cache_bytes));
+        Ok(store)
     }
 
     /// A store that keeps everything in memory and forgets it when dropped.
@@ -176,6 +196,7 @@ impl Store {
         if empty {
             write_genesis(&*backend, genesis)?;
         }
+        let backend = Arc::new(Cached::new(backend, STATE_CACHE_BYTES));
         Self::opened(backend, Some(genesis), retention, None)
     }
 
@@ -231,6 +252,7 @@ impl Store {
             committing: Mutex::new(()),
             retention,
             codes: Arc::default(),
+            nodes: Arc::new(NodeCache::new(NODE_CACHE_BYTES)),
             _lock: lock,
         })
     }
@@ -383,8 +405,20 @@ impl Store {
     /// As [`Self::header`].
     pub fn tip(&self) -> Result<Tip, StoreError> {
         let snapshot = self.backend.snapshot();
-        let head = read_head(&*snapshot)?;
-        Ok(Tip::new(Arc::new(head), snapshot, Arc::clone(&self.codes)))
+        let known = Arc::clone(&self.head.read());
+        let (_, hash) = read_head_record(&*snapshot)?;
+        let head = if known.hash == hash {
+            known
+        } else {
+            // A block was accepted just now.
+            Arc::new(read_head(&*snapshot)?)
+        };
+        Ok(Tip::new(
+            head,
+            snapshot,
+            Arc::clone(&self.codes),
+            Arc::clone(&self.nodes),
+        ))
     }
 
     /// The state after the last accepted block.
@@ -579,11 +613,7 @@ fn write_genesis(backend: &dyn Backend, genesis: &Genesis) -> Result<(), StoreEr
     state::write_state(&mut batch, 0, &updates);
     for (_, account) in &genesis.accounts {
         if !account.code.is_empty() {
-            batch.put(
-                Table::Code,
-                *keccak256(&account.code),
-                account.code.to_vec(),
-            );
+            batch.put(Table::Code, keccak256(&account.code), &account.code);
         }
     }
     let block = Block::seal(header.clone(), Vec::new(), Vec::new());

@@ -9,6 +9,7 @@ use crate::{
     commit,
     state::{self, AccountProof, CodeCache, EmptyAccounts, TrieUpdates},
     store::batch_of,
+    trie::cache::NodeCache,
 };
 use alloy_consensus::ReceiptEnvelope;
 use alloy_primitives::{Address, B256, U256};
@@ -22,6 +23,7 @@ pub struct Tip {
     head: Arc<Head>,
     snapshot: Arc<dyn Snapshot>,
     codes: Arc<CodeCache>,
+    nodes: Arc<NodeCache>,
 }
 
 impl fmt::Debug for Tip {
@@ -34,11 +36,17 @@ impl fmt::Debug for Tip {
 }
 
 impl Tip {
-    pub(crate) fn new(head: Arc<Head>, snapshot: Arc<dyn Snapshot>, codes: Arc<CodeCache>) -> Self {
+    pub(crate) fn new(
+        head: Arc<Head>,
+        snapshot: Arc<dyn Snapshot>,
+        codes: Arc<CodeCache>,
+        nodes: Arc<NodeCache>,
+    ) -> Self {
         Self {
             head,
             snapshot,
             codes,
+            nodes,
         }
     }
 
@@ -71,7 +79,8 @@ impl Tip {
         let snapshot = &*self.snapshot;
         let deltas = state::deltas_of(snapshot, state, empty)?;
         let root = self.head.header.state_root;
-        let updates = TrieUpdates::compute(snapshot, self.head.hash, root, deltas)?;
+        let cache = Some(&*self.nodes);
+        let updates = TrieUpdates::compute(snapshot, cache, self.head.hash, root, deltas)?;
         Ok((updates.root(), updates))
     }
 
@@ -119,7 +128,12 @@ impl Overlay {
         };
         let layer = Layer::new(Arc::clone(&below.snapshot), Arc::clone(&writes));
         Self {
-            tip: Tip::new(Arc::new(head), Arc::new(layer), Arc::clone(&below.codes)),
+            tip: Tip::new(
+                Arc::new(head),
+                Arc::new(layer),
+                Arc::clone(&below.codes),
+                Arc::clone(&below.nodes),
+            ),
             block,
             writes,
         }

@@ -1,16 +1,16 @@
-//! Records of the newest state kept in memory before an engine: execution and the tries read the
-//! same accounts, slots and nodes block after block.
+//! Accounts and slots of the newest state kept in memory before an engine: execution reads the same
+//! ones block after block.
 //!
 //! The cache holds what the newest batch left, and is changed with every batch. Snapshots older
 //! than that, and those taken while a batch is being written, read past it.
 
 use super::{Backend, Batch, Records, Snapshot, Table};
-use crate::StoreError;
-use lru::LruCache;
+use crate::{StoreError, codec, generations::Generations};
+use alloy_primitives::{Address, U256, map::DefaultHashBuilder};
+use alloy_trie::TrieAccount;
 use parking_lot::Mutex;
 use std::{
     fmt,
-    hash::{BuildHasher as _, RandomState},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -18,9 +18,10 @@ use std::{
 };
 
 /// Parts of the cache, each with a lock of its own.
-const SHARDS: usize = 32;
-/// What a record takes besides its key and value: list links, hash table, allocations.
-const OVERHEAD: usize = 160;
+const SHARDS: usize = 16;
+/// What an account or a slot takes with its place in a hash table, and the free places there.
+const ACCOUNT_BYTES: usize = 224;
+const SLOT_BYTES: usize = 144;
 
 /// An engine behind a cache.
 #[derive(Clone)]
@@ -37,55 +38,63 @@ impl<B: fmt::Debug> fmt::Debug for Cached<B> {
 
 struct Cache {
     shards: Vec<Mutex<Shard>>,
-    hasher: RandomState,
     /// Raised before a batch is written and again after it: odd in between.
     version: AtomicU64,
 }
 
 struct Shard {
-    records: LruCache<Vec<u8>, Option<Vec<u8>>>,
-    bytes: usize,
-    most: usize,
+    accounts: Generations<Address, Option<TrieAccount>, DefaultHashBuilder>,
+    slots: Generations<(Address, U256), U256, DefaultHashBuilder>,
 }
 
-impl Shard {
-    fn put(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
-        let size = |key: &[u8], value: &Option<Vec<u8>>| {
-            OVERHEAD + key.len() + value.as_ref().map_or(0, Vec::len)
-        };
-        self.bytes += size(&key, &value);
-        if let Some((key, value)) = self.records.push(key, value) {
-            self.bytes -= size(&key, &value);
+/// What a write does to the cache; `None` where the record cannot be read.
+#[derive(Clone, Copy)]
+enum Change {
+    Account(Address, Option<Option<TrieAccount>>),
+    Slot((Address, U256), Option<U256>),
+}
+
+impl Change {
+    fn of(table: Table, key: &[u8], value: Option<&[u8]>) -> Option<Self> {
+        match table {
+            Table::Accounts => {
+                let address = Address::try_from(key).ok()?;
+                let account = value.map(|value| codec::rlp(table, key, value)).transpose();
+                Some(Self::Account(address, account.ok()))
+            }
+            Table::Storage => {
+                let (address, slot) = key.split_at_checked(20)?;
+                let address = Address::try_from(address).ok()?;
+                let slot = U256::from_be_bytes(<[u8; 32]>::try_from(slot).ok()?);
+                let value = codec::decode_slot(table, key, value.unwrap_or_default());
+                Some(Self::Slot((address, slot), value.ok()))
+            }
+            _ => None,
         }
-        while self.bytes > self.most {
-            let Some((key, value)) = self.records.pop_lru() else {
-                return;
-            };
-            self.bytes -= size(&key, &value);
+    }
+
+    fn address(&self) -> &Address {
+        match self {
+            Self::Account(address, _) | Self::Slot((address, _), _) => address,
         }
     }
 }
 
-/// Whether records of this table are read again and again at the head.
-const fn is_state(table: Table) -> bool {
-    matches!(
-        table,
-        Table::Accounts | Table::Storage | Table::AccountTrie | Table::StorageTrie
-    )
-}
-
-/// One key space for all tables.
-fn cache_key(table: Table, key: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(key.len() + 1);
-    out.push(table as u8);
-    out.extend_from_slice(key);
-    out
+impl Shard {
+    fn apply(&mut self, change: Change) {
+        match change {
+            Change::Account(address, Some(account)) => self.accounts.put(address, account),
+            Change::Account(address, None) => self.accounts.remove(&address),
+            Change::Slot(slot, Some(value)) => self.slots.put(slot, value),
+            Change::Slot(slot, None) => self.slots.remove(&slot),
+        }
+    }
 }
 
 impl Cache {
-    fn shard(&self, key: &[u8]) -> &Mutex<Shard> {
-        let hash = self.hasher.hash_one(key);
-        let index = usize::try_from(hash).unwrap_or_default() % SHARDS;
+    /// All of one account is in one part.
+    fn shard(&self, address: &Address) -> &Mutex<Shard> {
+        let index = usize::from(address.0[19]) % SHARDS;
         // There are as many as that.
         &self.shards[index]
     }
@@ -96,20 +105,19 @@ impl Cache {
 }
 
 impl<B: Backend> Cached<B> {
-    /// `engine` behind a cache of about so many bytes.
+    /// `engine` behind a cache of about so many bytes, half of them for slots.
     pub fn new(engine: B, bytes: usize) -> Self {
+        let each = bytes / SHARDS / 2;
         let shard = || {
             Mutex::new(Shard {
-                records: LruCache::unbounded(),
-                bytes: 0,
-                most: bytes / SHARDS,
+                accounts: Generations::new(each, |_| ACCOUNT_BYTES),
+                slots: Generations::new(each, |_| SLOT_BYTES),
             })
         };
         Self {
             engine,
             cache: Arc::new(Cache {
                 shards: std::iter::repeat_with(shard).take(SHARDS).collect(),
-                hasher: RandomState::new(),
                 version: AtomicU64::new(0),
             }),
         }
@@ -133,31 +141,25 @@ impl<B: Backend> Backend for Cached<B> {
     }
 
     fn commit(&self, batch: Batch) -> Result<(), StoreError> {
-        let writes: Vec<_> = batch.into_writes();
-        let changed: Vec<_> = writes
-            .iter()
-            .filter(|(table, ..)| is_state(*table))
-            .map(|(table, key, value)| (cache_key(*table, key), value.clone()))
+        let changes: Vec<_> = batch
+            .writes()
+            .filter_map(|(table, key, value)| Change::of(table, key, value))
             .collect();
-        let mut batch = Batch::new();
-        for (table, key, value) in writes {
-            batch.set(table, key, value);
-        }
         self.cache.version.fetch_add(1, Ordering::SeqCst);
         let result = self.engine.commit(batch);
         match &result {
             // In the order they were made: the last write to a key stays.
             Ok(()) => {
-                for (key, value) in changed {
-                    self.cache.shard(&key).lock().put(key, value);
+                for change in changes {
+                    self.cache.shard(change.address()).lock().apply(change);
                 }
             }
             // Whether the engine has it is not known.
             Err(_) => {
-                for (key, _) in changed {
-                    let mut shard = self.cache.shard(&key).lock();
-                    shard.records.clear();
-                    shard.bytes = 0;
+                for shard in &self.cache.shards {
+                    let mut shard = shard.lock();
+                    shard.accounts.clear();
+                    shard.slots.clear();
                 }
             }
         }
@@ -181,28 +183,59 @@ struct View {
     version: u64,
 }
 
-impl Snapshot for View {
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        if !is_state(table) || self.cache.version() != self.version {
-            return self.snapshot.get(table, key);
+impl View {
+    /// What `found` finds in the cache, or else what `read` reads, which `put` then puts there.
+    fn look_up<T: Copy>(
+        &self,
+        address: &Address,
+        found: impl Fn(&mut Shard) -> Option<T>,
+        read: impl Fn() -> Result<T, StoreError>,
+        put: impl Fn(&mut Shard, T),
+    ) -> Result<T, StoreError> {
+        if self.cache.version() != self.version {
+            return read();
         }
-        let cached = cache_key(table, key);
-        let shard = self.cache.shard(&cached);
+        let shard = self.cache.shard(address);
         {
             let mut shard = shard.lock();
             // Looked at under the lock that a batch needs to change this shard.
             if self.cache.version() == self.version
-                && let Some(value) = shard.records.get(&cached)
+                && let Some(value) = found(&mut shard)
             {
-                return Ok(value.clone());
+                return Ok(value);
             }
         }
-        let value = self.snapshot.get(table, key)?;
+        let value = read()?;
         let mut shard = shard.lock();
         if self.cache.version() == self.version {
-            shard.put(cached, value.clone());
+            put(&mut shard, value);
         }
         Ok(value)
+    }
+}
+
+impl Snapshot for View {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.snapshot.get(table, key)
+    }
+
+    fn account(&self, address: &Address) -> Result<Option<TrieAccount>, StoreError> {
+        self.look_up(
+            address,
+            |shard| shard.accounts.get(address),
+            || self.snapshot.account(address),
+            |shard, account| shard.accounts.put(*address, account),
+        )
+    }
+
+    fn slot(&self, address: &Address, slot: &U256) -> Result<U256, StoreError> {
+        let key = (*address, *slot);
+        self.look_up(
+            address,
+            |shard| shard.slots.get(&key),
+            || self.snapshot.slot(address, slot),
+            |shard, value| shard.slots.put(key, value),
+        )
     }
 
     fn range<'a>(&'a self, table: Table, start: &[u8], end: Option<&[u8]>) -> Records<'a> {
@@ -214,96 +247,144 @@ impl Snapshot for View {
 mod tests {
     use super::*;
     use crate::backend::memory::Memory;
+    use alloy_primitives::{B256, KECCAK256_EMPTY};
 
-    fn batch(writes: &[(&[u8], Option<&[u8]>)]) -> Batch {
+    const A: Address = Address::repeat_byte(1);
+    const B: Address = Address::repeat_byte(2);
+    const C: Address = Address::repeat_byte(3);
+
+    fn account(nonce: u64) -> TrieAccount {
+        TrieAccount {
+            nonce,
+            balance: U256::from(nonce),
+            storage_root: B256::repeat_byte(9),
+            code_hash: KECCAK256_EMPTY,
+        }
+    }
+
+    /// Each account with its nonce and the same in two of its slots; zero is none.
+    fn batch(writes: &[(Address, u64)]) -> Batch {
         let mut batch = Batch::new();
-        for (key, value) in writes {
-            batch.set(Table::Accounts, *key, value.map(<[u8]>::to_vec));
+        for (address, n) in writes {
+            let record = (*n > 0).then(|| codec::encode_account(&account(*n)));
+            batch.set(Table::Accounts, address, record);
+            for slot in [U256::ZERO, U256::MAX] {
+                let value = (*n > 0).then(|| codec::encode_slot(&U256::from(*n)));
+                batch.set(Table::Storage, codec::slot_key(address, &slot), value);
+            }
         }
         batch
+    }
+
+    fn read(view: &Arc<dyn Snapshot>, address: Address) -> u64 {
+        let found = view.account(&address).unwrap();
+        let n = found.map_or(0, |account| account.nonce);
+        assert_eq!(found, (n > 0).then(|| account(n)));
+        for slot in [U256::ZERO, U256::MAX] {
+            assert_eq!(view.slot(&address, &slot).unwrap(), U256::from(n));
+        }
+        assert_eq!(view.slot(&address, &U256::ONE).unwrap(), U256::ZERO);
+        n
     }
 
     #[test]
     fn a_snapshot_reads_what_it_was_taken_of() {
         let store = Cached::new(Memory::new(), 1 << 20);
-        store
-            .commit(batch(&[(b"a", Some(b"1")), (b"b", Some(b"1"))]))
-            .unwrap();
+        store.commit(batch(&[(A, 1), (B, 1)])).unwrap();
         let first = store.snapshot();
-        let read = |view: &Arc<dyn Snapshot>, key: &[u8]| view.get(Table::Accounts, key).unwrap();
-        assert_eq!(read(&first, b"a"), Some(b"1".to_vec()));
+        assert_eq!(read(&first, A), 1);
         store
-            .commit(batch(&[
-                (b"a", Some(b"2")),
-                (b"b", None),
-                (b"c", Some(b"3")),
-                (b"c", Some(b"4")),
-            ]))
+            .commit(batch(&[(A, 2), (B, 0), (C, 3), (C, 4)]))
             .unwrap();
         let second = store.snapshot();
         for _ in 0..2 {
-            assert_eq!(read(&first, b"a"), Some(b"1".to_vec()));
-            assert_eq!(read(&first, b"b"), Some(b"1".to_vec()));
-            assert_eq!(read(&first, b"c"), None);
-            assert_eq!(read(&second, b"a"), Some(b"2".to_vec()));
-            assert_eq!(read(&second, b"b"), None);
-            assert_eq!(read(&second, b"c"), Some(b"4".to_vec()));
-            assert_eq!(read(&second, b"d"), None);
+            assert_eq!([A, B, C].map(|address| read(&first, address)), [1, 1, 0]);
+            assert_eq!([A, B, C].map(|address| read(&second, address)), [2, 0, 4]);
+        }
+    }
+
+    /// What the engine refused may be there or not: nothing of before is believed.
+    #[test]
+    fn after_a_fault_the_engine_is_asked() {
+        /// Takes a batch and says that it did not.
+        #[derive(Debug)]
+        struct Faulty(Memory);
+
+        impl Backend for Faulty {
+            fn snapshot(&self) -> Arc<dyn Snapshot> {
+                self.0.snapshot()
+            }
+
+            fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+                self.0.commit(batch)?;
+                Err(StoreError::DiskFull { doing: "test" })
+            }
+        }
+
+        let store = Cached::new(Faulty(Memory::new()), 1 << 20);
+        assert_eq!(read(&store.snapshot(), A), 0);
+        store.commit(batch(&[(A, 1)])).unwrap_err();
+        assert_eq!(read(&store.snapshot(), A), 1);
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_is_an_error_every_time() {
+        let store = Cached::new(Memory::new(), 1 << 20);
+        store.commit(batch(&[(A, 1)])).unwrap();
+        assert_eq!(read(&store.snapshot(), A), 1);
+        let mut damage = Batch::new();
+        damage.put(Table::Accounts, A, b"no account");
+        damage.put(Table::Storage, codec::slot_key(&A, &U256::ZERO), [1; 33]);
+        store.commit(damage).unwrap();
+        let view = store.snapshot();
+        for _ in 0..2 {
+            view.account(&A).unwrap_err();
+            view.slot(&A, &U256::ZERO).unwrap_err();
         }
     }
 
     #[test]
     fn memory_is_bounded() {
-        let bytes = SHARDS * 2_000;
-        let store = Cached::new(Memory::new(), bytes);
-        for n in 0..2_000u32 {
-            let key = n.to_be_bytes();
-            store.commit(batch(&[(&key, Some(&[7; 100]))])).unwrap();
+        let per_shard = 8;
+        let store = Cached::new(Memory::new(), SHARDS * 2 * per_shard * ACCOUNT_BYTES);
+        let address = |n: u64| Address::left_padding_from(&n.to_be_bytes());
+        for n in 1..2_000 {
+            store.commit(batch(&[(address(n), n)])).unwrap();
         }
-        let held: usize = store
-            .cache
-            .shards
-            .iter()
-            .map(|shard| shard.lock().bytes)
-            .sum();
-        assert!(held <= bytes, "{held}");
         let view = store.snapshot();
-        for n in 0..2_000u32 {
-            assert_eq!(
-                view.get(Table::Accounts, &n.to_be_bytes()).unwrap(),
-                Some(vec![7; 100])
-            );
+        for n in 1..2_000 {
+            assert_eq!(read(&view, address(n)), n);
+        }
+        for shard in &store.cache.shards {
+            let shard = shard.lock();
+            let (accounts, slots) = (shard.accounts.len(), shard.slots.len());
+            assert!(accounts <= per_shard, "{accounts}");
+            assert!(slots <= per_shard * ACCOUNT_BYTES / SLOT_BYTES, "{slots}");
         }
     }
 
-    /// Readers on several threads, while blocks are written: the two records that each batch
-    /// writes together are never seen apart.
+    /// Readers on several threads, while blocks are written: the records that each batch writes
+    /// together are never seen apart.
     #[test]
     fn batches_are_seen_whole() {
         let store = Cached::new(Memory::new(), 1 << 20);
-        let write = |n: u64| {
-            let value = n.to_be_bytes();
-            store
-                .commit(batch(&[(b"a", Some(&value)), (b"b", Some(&value))]))
-                .unwrap();
-        };
-        write(0);
+        let write = |n: u64| store.commit(batch(&[(A, n), (B, n)])).unwrap();
+        write(1);
         std::thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(|| {
                     loop {
                         let view = store.snapshot();
-                        let a = view.get(Table::Accounts, b"a").unwrap();
+                        let a = read(&view, A);
                         std::thread::yield_now();
-                        let b = view.get(Table::Accounts, b"b").unwrap();
-                        assert_eq!(a, b);
-                        if a == Some(2_000u64.to_be_bytes().to_vec()) {
+                        assert_eq!(read(&view, B), a);
+                        if a == 2_000 {
                             break;
                         }
                     }
                 });
             }
-            for n in 1..=2_000 {
+            for n in 2..=2_000 {
                 write(n);
             }
         });

@@ -4,7 +4,7 @@
 
 use super::{Backend, Batch, Records, Snapshot, Table, manifest};
 use crate::StoreError;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable};
 use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -25,35 +25,36 @@ impl Default for FjallOptions {
     fn default() -> Self {
         Self {
             cache_bytes: 128 << 20,
-            table_buffer_bytes: 16 << 20,
+            table_buffer_bytes: 32 << 20,
         }
     }
 }
 
-/// Keyspaces: tables that are written and read alike share one, each under a byte of its own. A
-/// keyspace costs files that must be synced one by one when a chain is made, so there are few.
-const KEYSPACES: [&str; 6] = ["meta", "blocks", "indexes", "state", "tries", "history"];
+/// Keyspaces: what is written once, what blocks overwrite, and what is written once and goes when it is old
+/// enough; each table under a byte of its own. A keyspace costs some twenty files and folders that are
+/// synced one by one when a chain is made, so there are few.
+const KEYSPACES: [&str; 3] = ["chain", "state", "history"];
 
 /// Keyspace of a table, as an index of [`KEYSPACES`], and the first byte of its keys there.
 const fn place(table: Table) -> (usize, u8) {
     match table {
         Table::Meta => (0, 0),
-        Table::Headers => (1, 0),
-        Table::Bodies => (1, 1),
-        Table::Receipts => (1, 2),
-        Table::StateChanges => (1, 3),
-        Table::TrieChanges => (1, 4),
-        Table::BlockNumbers => (2, 0),
-        Table::TxLookup => (2, 1),
-        Table::Code => (2, 2),
-        Table::Accounts => (3, 0),
-        Table::Storage => (3, 1),
-        Table::AccountTrie => (4, 0),
-        Table::StorageTrie => (4, 1),
-        Table::AccountHistory => (5, 0),
-        Table::StorageHistory => (5, 1),
-        Table::AccountTrieHistory => (5, 2),
-        Table::StorageTrieHistory => (5, 3),
+        Table::Headers => (0, 1),
+        Table::Bodies => (0, 2),
+        Table::Receipts => (0, 3),
+        Table::BlockNumbers => (0, 4),
+        Table::TxLookup => (0, 5),
+        Table::Code => (0, 6),
+        Table::Accounts => (1, 0),
+        Table::Storage => (1, 1),
+        Table::AccountTrie => (1, 2),
+        Table::StorageTrie => (1, 3),
+        Table::AccountHistory => (2, 0),
+        Table::StorageHistory => (2, 1),
+        Table::AccountTrieHistory => (2, 2),
+        Table::StorageTrieHistory => (2, 3),
+        Table::StateChanges => (2, 4),
+        Table::TrieChanges => (2, 5),
     }
 }
 
@@ -175,19 +176,22 @@ impl Backend for Fjall {
     }
 
     fn commit(&self, batch: Batch) -> Result<(), StoreError> {
-        let mut out = self.database.batch().durability(Some(PersistMode::SyncAll));
         // The engine gives all items of a batch one sequence number, so two writes of one
-        // key would be ambiguous: the last one counts.
-        let mut writes = batch.into_writes();
-        writes.reverse();
-        writes.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
-        writes.dedup_by(|later, earlier| later.0 == earlier.0 && later.1 == earlier.1);
-        for (table, key, value) in writes {
-            let (keyspace, key) = placed(table, &key);
+        // key would be ambiguous: sorting leaves the last one.
+        let mut batch = batch;
+        batch.sort();
+        let mut out = OwnedWriteBatch::with_capacity(self.database.clone(), batch.len())
+            .durability(Some(PersistMode::SyncAll));
+        let mut placed = Vec::new();
+        for (table, key, value) in batch.writes() {
+            let (keyspace, first) = place(table);
             let keyspace = &self.keyspaces[keyspace];
+            placed.clear();
+            placed.push(first);
+            placed.extend_from_slice(key);
             match value {
-                Some(value) => out.insert(keyspace, key, value),
-                None => out.remove(keyspace, key),
+                Some(value) => out.insert(keyspace, &placed[..], value),
+                None => out.remove(keyspace, &placed[..]),
             }
         }
         out.commit()

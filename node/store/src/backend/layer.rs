@@ -1,43 +1,69 @@
 //! Writes that are not made yet, over a snapshot: what a batch would leave, without making it.
 
-use super::{Batch, Record, Records, Snapshot, Table};
-use crate::StoreError;
-use std::{collections::BTreeMap, iter::Peekable, ops::Bound, sync::Arc};
+use super::{Batch, Place, Record, Records, Snapshot, Table};
+use crate::{StoreError, codec};
+use alloy_primitives::{Address, U256};
+use alloy_trie::TrieAccount;
+use std::{iter::Peekable, sync::Arc};
 
-/// The last write to each key of a batch, by table; `None` removes the key.
+/// The last write to each key of a batch, in order.
 #[derive(Debug, Default)]
-pub struct Writes([BTreeMap<Vec<u8>, Option<Vec<u8>>>; Table::ALL.len()]);
+pub struct Writes(Batch);
 
 impl Writes {
     /// Number of keys written or removed.
     pub fn len(&self) -> usize {
-        self.0.iter().map(BTreeMap::len).sum()
+        self.0.len()
     }
 
     /// Whether nothing is written.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.0.is_empty()
     }
 
     /// The writes as a batch.
     pub fn to_batch(&self) -> Batch {
-        let mut batch = Batch::new();
-        for (table, writes) in Table::ALL.into_iter().zip(&self.0) {
-            for (key, value) in writes {
-                batch.set(table, key.clone(), value.clone());
-            }
-        }
-        batch
+        self.0.clone()
+    }
+
+    /// What is written under a key of a table.
+    fn get(&self, table: Table, key: &[u8]) -> Option<Option<&[u8]>> {
+        let batch = &self.0;
+        let at = |place: &Place| batch.key(place).cmp(&(table, key));
+        let index = batch.writes.binary_search_by(at).ok()?;
+        let (.., value) = batch.write(batch.writes.get(index)?);
+        Some(value)
+    }
+
+    /// Keys of a table from `start` (included) to `end` (excluded), with what is written under them.
+    fn range(
+        &self,
+        table: Table,
+        start: &[u8],
+        end: Option<&[u8]>,
+    ) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> + use<'_> {
+        let batch = &self.0;
+        let first = |bound: (Table, &[u8])| {
+            let before = |place: &Place| batch.key(place) < bound;
+            batch.writes.partition_point(before)
+        };
+        let start = first((table, start));
+        let end = match end {
+            Some(end) => first((table, end)),
+            None => batch.writes.partition_point(|place| place.table <= table),
+        };
+        let writes = batch.writes.get(start..end).unwrap_or_default();
+        writes.iter().map(move |place| {
+            let (_, key, value) = batch.write(place);
+            (key, value)
+        })
     }
 }
 
 impl From<Batch> for Writes {
-    fn from(batch: Batch) -> Self {
-        let mut writes = Self::default();
-        for (table, key, value) in batch.into_writes() {
-            writes.0[table.index()].insert(key, value);
-        }
-        writes
+    fn from(mut batch: Batch) -> Self {
+        batch.sort();
+        Self(batch)
     }
 }
 
@@ -56,9 +82,27 @@ impl Layer {
 
 impl Snapshot for Layer {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        match self.writes.0[table.index()].get(key) {
-            Some(written) => Ok(written.clone()),
+        match self.writes.get(table, key) {
+            Some(written) => Ok(written.map(<[u8]>::to_vec)),
             None => self.below.get(table, key),
+        }
+    }
+
+    fn account(&self, address: &Address) -> Result<Option<TrieAccount>, StoreError> {
+        let key = address.as_slice();
+        match self.writes.get(Table::Accounts, key) {
+            Some(Some(account)) => codec::rlp(Table::Accounts, key, account).map(Some),
+            Some(None) => Ok(None),
+            None => self.below.account(address),
+        }
+    }
+
+    fn slot(&self, address: &Address, slot: &U256) -> Result<U256, StoreError> {
+        let key = codec::slot_key(address, slot);
+        match self.writes.get(Table::Storage, &key) {
+            Some(Some(value)) => codec::decode_slot(Table::Storage, &key, value),
+            Some(None) => Ok(U256::ZERO),
+            None => self.below.slot(address, slot),
         }
     }
 
@@ -66,10 +110,7 @@ impl Snapshot for Layer {
         if end.is_some_and(|end| end <= start) {
             return Box::new(std::iter::empty());
         }
-        let end_bound = end.map_or(Bound::Unbounded, Bound::Excluded);
-        let written = self.writes.0[table.index()]
-            .range::<[u8], _>((Bound::Included(start), end_bound))
-            .peekable();
+        let written = self.writes.range(table, start, end).peekable();
         Box::new(Merged {
             written,
             below: self.below.range(table, start, end).peekable(),
@@ -85,7 +126,7 @@ struct Merged<'a, W: Iterator> {
 
 impl<'a, W> Iterator for Merged<'a, W>
 where
-    W: Iterator<Item = (&'a Vec<u8>, &'a Option<Vec<u8>>)>,
+    W: Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
 {
     type Item = Result<Record, StoreError>;
 
@@ -95,15 +136,15 @@ where
                 return self.below.next();
             };
             match self.below.peek() {
-                Some(Ok((below, _))) if below < *key => return self.below.next(),
+                Some(Ok((below, _))) if below.as_slice() < *key => return self.below.next(),
                 Some(Err(_)) => return self.below.next(),
-                Some(Ok((below, _))) if below == *key => {
+                Some(Ok((below, _))) if below.as_slice() == *key => {
                     self.below.next();
                 }
                 _ => {}
             }
             if let Some((key, Some(value))) = self.written.next() {
-                return Some(Ok((key.clone(), value.clone())));
+                return Some(Ok((key.to_vec(), value.to_vec())));
             }
         }
     }
@@ -124,7 +165,7 @@ mod tests {
     fn batch(writes: &[(Vec<u8>, Option<Vec<u8>>)]) -> Batch {
         let mut batch = Batch::new();
         for (key, value) in writes {
-            batch.set(Table::Storage, key.clone(), value.clone());
+            batch.set(Table::Storage, key, value.as_ref());
         }
         batch
     }

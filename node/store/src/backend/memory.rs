@@ -59,13 +59,14 @@ impl Backend for Memory {
         let mut tables = shared.tables.write();
         let number = shared.last.load(Ordering::Acquire) + 1;
         let mut touched = std::mem::take(&mut *shared.stale.lock());
-        for (table, key, value) in batch.into_writes() {
-            let versions = tables[table.index()].entry(key.clone()).or_default();
+        for (table, key, value) in batch.writes() {
+            let value = value.map(<[u8]>::to_vec);
+            let versions = tables[table.index()].entry(key.to_vec()).or_default();
             match versions.last_mut() {
                 Some(last) if last.0 == number => last.1 = value,
                 _ => versions.push((number, value)),
             }
-            touched.push((table, key));
+            touched.push((table, key.to_vec()));
         }
         let oldest = {
             let held = shared.held.lock();
@@ -169,7 +170,7 @@ mod tests {
         let memory = Memory::new();
         let put = |value: Option<u8>| {
             let mut batch = Batch::new();
-            batch.set(Table::Meta, b"k".to_vec(), value.map(|v| vec![v]));
+            batch.set(Table::Meta, b"k", value.map(|v| [v]));
             memory.commit(batch).unwrap();
         };
         put(Some(1));
@@ -189,7 +190,7 @@ mod tests {
     fn a_range_that_ends_before_it_starts_is_empty() {
         let memory = Memory::new();
         let mut batch = Batch::new();
-        batch.put(Table::Meta, b"k".to_vec(), b"v".to_vec());
+        batch.put(Table::Meta, b"k", b"v");
         memory.commit(batch).unwrap();
         let snapshot = memory.snapshot();
         assert_eq!(snapshot.range(Table::Meta, b"z", Some(b"a")).count(), 0);

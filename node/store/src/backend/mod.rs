@@ -7,7 +7,9 @@ pub mod layer;
 mod manifest;
 pub mod memory;
 
-use crate::StoreError;
+use crate::{StoreError, codec};
+use alloy_primitives::{Address, U256};
+use alloy_trie::TrieAccount;
 use std::{fmt, sync::Arc};
 
 /// The tables of the store. Keys are ordered by their bytes; integers in keys are
@@ -102,13 +104,26 @@ impl Table {
 }
 
 /// Writes that happen together or not at all. A later write to a key replaces an earlier one.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Batch {
-    writes: Vec<Write>,
+    /// Keys and values, one after another.
+    bytes: Vec<u8>,
+    writes: Vec<Place>,
+}
+
+/// Where in the bytes of a batch a write is.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    table: Table,
+    key: usize,
+    /// Where the key ends and the value begins.
+    value: usize,
+    end: usize,
+    removes: bool,
 }
 
 /// One write of a [`Batch`]: table, key, and the new value (`None` removes the key).
-pub type Write = (Table, Vec<u8>, Option<Vec<u8>>);
+pub type Write<'a> = (Table, &'a [u8], Option<&'a [u8]>);
 
 impl Batch {
     /// An empty batch.
@@ -117,18 +132,36 @@ impl Batch {
     }
 
     /// Sets `key` of `table` to `value`.
-    pub fn put(&mut self, table: Table, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
-        self.writes.push((table, key.into(), Some(value.into())));
+    pub fn put(&mut self, table: Table, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
+        self.set(table, key, Some(value));
     }
 
     /// Removes `key` from `table`; no error where it is not there.
-    pub fn remove(&mut self, table: Table, key: impl Into<Vec<u8>>) {
-        self.writes.push((table, key.into(), None));
+    pub fn remove(&mut self, table: Table, key: impl AsRef<[u8]>) {
+        self.set(table, key, None::<&[u8]>);
     }
 
     /// Sets or removes `key` of `table`.
-    pub fn set(&mut self, table: Table, key: impl Into<Vec<u8>>, value: Option<Vec<u8>>) {
-        self.writes.push((table, key.into(), value));
+    pub fn set(
+        &mut self,
+        table: Table,
+        key: impl AsRef<[u8]>,
+        new_value: Option<impl AsRef<[u8]>>,
+    ) {
+        let removes = new_value.is_none();
+        let key_at = self.bytes.len();
+        self.bytes.extend_from_slice(key.as_ref());
+        let value = self.bytes.len();
+        if let Some(new_value) = new_value {
+            self.bytes.extend_from_slice(new_value.as_ref());
+        }
+        self.writes.push(Place {
+            table,
+            key: key_at,
+            value,
+            end: self.bytes.len(),
+            removes,
+        });
     }
 
     /// Number of writes.
@@ -141,9 +174,36 @@ impl Batch {
         self.writes.is_empty()
     }
 
-    /// The writes in the order they were made.
-    pub fn into_writes(self) -> Vec<Write> {
-        self.writes
+    /// The writes in the order they were made, or in that of [`Self::sort`].
+    pub fn writes(&self) -> impl Iterator<Item = Write<'_>> {
+        self.writes.iter().map(|place| self.write(place))
+    }
+
+    /// Puts the writes into the order of tables and keys, and leaves of several to one key the last.
+    pub fn sort(&mut self) {
+        let mut writes = std::mem::take(&mut self.writes);
+        writes.sort_by(|a, b| self.key(a).cmp(&self.key(b)));
+        writes.dedup_by(|later, kept| {
+            let same = self.key(later) == self.key(kept);
+            if same {
+                *kept = *later;
+            }
+            same
+        });
+        self.writes = writes;
+    }
+
+    /// What writes are sorted by.
+    fn key(&self, place: &Place) -> (Table, &[u8]) {
+        let key = self.bytes.get(place.key..place.value);
+        (place.table, key.unwrap_or_default())
+    }
+
+    fn write(&self, place: &Place) -> Write<'_> {
+        let value = self.bytes.get(place.value..place.end).unwrap_or_default();
+        let value = (!place.removes).then_some(value);
+        let (table, key) = self.key(place);
+        (table, key, value)
     }
 }
 
@@ -161,6 +221,31 @@ pub trait Snapshot: Send + Sync {
     ///
     /// [`StoreError`] where the engine cannot read.
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// The account at `address` in [`Table::Accounts`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get`], and where the record is damaged.
+    fn account(&self, address: &Address) -> Result<Option<TrieAccount>, StoreError> {
+        let key = address.as_slice();
+        self.get(Table::Accounts, key)?
+            .map(|value| codec::rlp(Table::Accounts, key, &value))
+            .transpose()
+    }
+
+    /// A slot in [`Table::Storage`]; zero where there is no record.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::account`].
+    fn slot(&self, address: &Address, slot: &U256) -> Result<U256, StoreError> {
+        let key = codec::slot_key(address, slot);
+        match self.get(Table::Storage, &key)? {
+            Some(value) => codec::decode_slot(Table::Storage, &key, &value),
+            None => Ok(U256::ZERO),
+        }
+    }
 
     /// Records of `table` from `start` (included) to `end` (excluded; `None`: to the last).
     fn range<'a>(&'a self, table: Table, start: &[u8], end: Option<&[u8]>) -> Records<'a>;
@@ -198,6 +283,24 @@ pub trait Backend: fmt::Debug + Send + Sync {
     fn compact(&self, table: Table) -> Result<(), StoreError> {
         let _ = table;
         Ok(())
+    }
+}
+
+impl<B: Backend + ?Sized> Backend for Arc<B> {
+    fn snapshot(&self) -> Arc<dyn Snapshot> {
+        (**self).snapshot()
+    }
+
+    fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+        (**self).commit(batch)
+    }
+
+    fn disk_bytes(&self) -> Vec<(String, u64)> {
+        (**self).disk_bytes()
+    }
+
+    fn compact(&self, table: Table) -> Result<(), StoreError> {
+        (**self).compact(table)
     }
 }
 

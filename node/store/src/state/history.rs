@@ -1,12 +1,12 @@
 //! The check of what is kept of the past: the state is taken back block by block, and must have
 //! the root of each header on the way.
 
-use super::{StateChanges, StoredNodes, TrieChanges, read_account};
+use super::{StateChanges, StoredNodes, TrieChanges};
 use crate::{
     Head, Kept, StoreError,
     backend::{Snapshot, Table},
     block, codec,
-    trie::{NodeChanges, NodeSource, Trie},
+    trie::{NodeChanges, NodeSource, Trie, cache::Encoded},
 };
 use alloy_primitives::{Address, B256, keccak256};
 use alloy_trie::{EMPTY_ROOT_HASH, Nibbles, TrieAccount};
@@ -34,7 +34,7 @@ struct Past<'a> {
 }
 
 /// Nodes by path; `None` where there was none.
-type Nodes = BTreeMap<Nibbles, Option<Vec<u8>>>;
+type Nodes = BTreeMap<Nibbles, Option<Encoded>>;
 
 /// Former nodes over those of the snapshot's last block.
 struct PastNodes<'a> {
@@ -45,7 +45,7 @@ struct PastNodes<'a> {
 impl NodeSource for PastNodes<'_> {
     fn node(&self, path: &Nibbles) -> Result<Option<Vec<u8>>, StoreError> {
         match self.past.get(path) {
-            Some(node) => Ok(node.clone()),
+            Some(node) => Ok(node.as_deref().map(<[u8]>::to_vec)),
             None => self.now.node(path),
         }
     }
@@ -173,7 +173,7 @@ impl Past<'_> {
             };
             let now = match self.accounts.get(&address) {
                 Some(account) => *account,
-                None => read_account(self.snapshot, &address)?,
+                None => self.snapshot.account(&address)?,
             };
             values += 1;
             let storage = |account: Option<TrieAccount>| {
@@ -282,7 +282,7 @@ impl Past<'_> {
 }
 
 /// The nodes of the older state.
-fn after(changes: NodeChanges) -> impl Iterator<Item = (Nibbles, Option<Vec<u8>>)> {
+fn after(changes: NodeChanges) -> impl Iterator<Item = (Nibbles, Option<Encoded>)> {
     changes
         .into_iter()
         .map(|(path, change)| (path, change.after))

@@ -24,35 +24,13 @@ use crate::{
     StoreError,
     backend::{Record, Snapshot, Table},
     codec,
-    trie::NodeSource,
+    trie::{
+        NodeSource,
+        cache::{Encoded, NodeCache},
+    },
 };
-use alloy_primitives::{Address, U256};
-use alloy_trie::{Nibbles, TrieAccount};
-
-/// An account as of the snapshot's last block.
-pub(crate) fn read_account(
-    snapshot: &dyn Snapshot,
-    address: &Address,
-) -> Result<Option<TrieAccount>, StoreError> {
-    let key = address.as_slice();
-    snapshot
-        .get(Table::Accounts, key)?
-        .map(|value| codec::rlp(Table::Accounts, key, &value))
-        .transpose()
-}
-
-/// A slot as of the snapshot's last block.
-pub(crate) fn read_slot(
-    snapshot: &dyn Snapshot,
-    address: &Address,
-    slot: &U256,
-) -> Result<U256, StoreError> {
-    let key = codec::slot_key(address, slot);
-    match snapshot.get(Table::Storage, &key)? {
-        Some(value) => codec::decode_slot(Table::Storage, &key, &value),
-        None => Ok(U256::ZERO),
-    }
-}
+use alloy_primitives::{Address, B256};
+use alloy_trie::Nibbles;
 
 /// The stored nodes of the account trie, or of an account's storage trie, as of a block.
 #[derive(Clone, Copy)]
@@ -63,6 +41,7 @@ pub(crate) struct StoredNodes<'a> {
     prefix: &'a [u8],
     /// The block, where it is not the snapshot's last one.
     number: Option<u64>,
+    cache: Option<&'a NodeCache>,
 }
 
 impl<'a> StoredNodes<'a> {
@@ -74,6 +53,7 @@ impl<'a> StoredNodes<'a> {
             history: Table::AccountTrieHistory,
             prefix: &[],
             number: None,
+            cache: None,
         }
     }
 
@@ -85,12 +65,18 @@ impl<'a> StoredNodes<'a> {
             history: Table::StorageTrieHistory,
             prefix: address.as_slice(),
             number: None,
+            cache: None,
         }
     }
 
     /// The same trie after block `number`; `None` for the snapshot's last one.
     pub(crate) fn after(self, number: Option<u64>) -> Self {
         Self { number, ..self }
+    }
+
+    /// The same nodes, looked for and kept in `cache` where they are asked for by hash.
+    pub(crate) fn cached(self, cache: Option<&'a NodeCache>) -> Self {
+        Self { cache, ..self }
     }
 }
 
@@ -107,6 +93,16 @@ impl NodeSource for StoredNodes<'_> {
 
     fn damaged(&self, path: &Nibbles, reason: String) -> StoreError {
         StoreError::corrupt(self.table, &codec::path_key(self.prefix, path), reason)
+    }
+
+    fn known(&self, hash: &B256) -> Option<Encoded> {
+        self.cache?.get(hash)
+    }
+
+    fn remember(&self, nodes: Vec<(B256, Encoded)>) {
+        if let Some(cache) = self.cache {
+            cache.put(nodes);
+        }
     }
 }
 

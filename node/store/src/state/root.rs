@@ -1,11 +1,11 @@
 //! From what execution changed to the state root and the records to write.
 
-use super::{StateChanges, StoredNodes, TrieChanges, read_account, read_slot};
+use super::{StateChanges, StoredNodes, TrieChanges};
 use crate::{
     StoreError,
     backend::{Backend, Batch, Snapshot, Table, memory::Memory},
     codec,
-    trie::{NodeChanges, Trie, finish_many},
+    trie::{self, NodeChanges, Trie, Update, cache::NodeCache, finish_many},
 };
 use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
 use alloy_trie::{EMPTY_ROOT_HASH, Nibbles, TrieAccount};
@@ -87,84 +87,102 @@ impl TrieUpdates {
     }
 
     /// Computes the root of `accounts` on top of a block. The storage roots in `after` are
-    /// filled in here; each delta's slots must be all that change.
+    /// filled in here; each delta's slots must be all that change. Nodes are kept in `cache` and
+    /// looked for there.
     pub(crate) fn compute(
         snapshot: &dyn Snapshot,
+        cache: Option<&NodeCache>,
         parent: B256,
         parent_root: B256,
         mut accounts: Vec<AccountDelta>,
     ) -> Result<Self, StoreError> {
-        let before = |delta: &AccountDelta| {
-            delta
-                .before
-                .map_or(EMPTY_ROOT_HASH, |account| account.storage_root)
-        };
-        // The storage tries first, all of them together.
-        let slots = accounts
-            .iter()
-            .flat_map(|delta| delta.slots.iter().map(|slot| slot.slot.to_be_bytes::<32>()));
-        let mut keys = hashed_keys(&slots.collect::<Vec<_>>()).into_iter();
-        let mut changed = Vec::new();
-        let mut tries = Vec::new();
-        for delta in accounts.iter().filter(|delta| !delta.slots.is_empty()) {
-            let nodes = StoredNodes::storage(snapshot, &delta.address);
-            let mut trie = Trie::open(nodes, before(delta));
-            for (slot, key) in delta.slots.iter().zip(&mut keys) {
-                if slot.after.is_zero() {
-                    trie.remove(key)?;
-                } else {
-                    trie.insert(key, alloy_rlp::encode(slot.after))?;
-                }
-            }
-            changed.push(delta.address);
-            tries.push(trie);
-        }
-        let finished = finish_many(tries)?;
-        let mut roots = Vec::with_capacity(finished.len());
-        let mut storage_nodes = Vec::with_capacity(finished.len());
-        for (address, (root, nodes)) in changed.into_iter().zip(finished) {
-            roots.push(root);
-            storage_nodes.push((address, nodes));
-        }
-
+        let storage = storage_tries(snapshot, cache, &accounts)?;
         let addresses: Vec<_> = accounts.iter().map(|delta| delta.address).collect();
         let keys = hashed_keys(&addresses);
-        let mut roots = roots.into_iter();
-        let mut trie = Trie::open(StoredNodes::accounts(snapshot), parent_root);
+        let mut changed = storage.iter().peekable();
+        let mut updates: Vec<Update> = Vec::with_capacity(accounts.len());
         for (delta, key) in accounts.iter_mut().zip(keys) {
-            let root = if delta.slots.is_empty() {
-                before(delta)
-            } else {
-                roots.next().unwrap_or_default()
+            let root = match changed.next_if(|(address, ..)| *address == delta.address) {
+                Some((_, root, _)) => *root,
+                None => root_before(delta),
             };
-            match &mut delta.after {
+            let value = match &mut delta.after {
                 Some(account) => {
                     account.storage_root = root;
-                    trie.insert(key, codec::encode_account(account))?;
+                    Some(codec::encode_account(account))
                 }
-                None if root == EMPTY_ROOT_HASH => trie.remove(key)?,
+                None if root == EMPTY_ROOT_HASH => None,
                 None => {
                     let reason = format!("{root} is left of the storage of a removed account");
                     let key = delta.address.as_slice();
                     return Err(StoreError::corrupt(Table::StorageTrie, key, reason));
                 }
-            }
+            };
+            updates.push((key, value));
         }
-        let (root, account_nodes) = trie.finish()?;
+        let nodes = StoredNodes::accounts(snapshot).cached(cache);
+        let (root, account_nodes) = trie::update(nodes, parent_root, updates)?;
+        let storage_nodes = storage
+            .into_iter()
+            .map(|(address, _, nodes)| (address, nodes));
         Ok(Self {
             parent,
             root,
             accounts,
             account_nodes,
-            storage_nodes,
+            storage_nodes: storage_nodes.collect(),
         })
     }
 
     /// As [`Self::compute`], on top of no state at all.
     pub(crate) fn on_empty(accounts: Vec<AccountDelta>) -> Result<Self, StoreError> {
         let nothing = Memory::new().snapshot();
-        Self::compute(&*nothing, B256::ZERO, EMPTY_ROOT_HASH, accounts)
+        Self::compute(&*nothing, None, B256::ZERO, EMPTY_ROOT_HASH, accounts)
     }
+}
+
+/// Root of an account's storage before the block.
+fn root_before(delta: &AccountDelta) -> B256 {
+    delta
+        .before
+        .map_or(EMPTY_ROOT_HASH, |account| account.storage_root)
+}
+
+/// Root and changed nodes of the storage of each account whose slots change, in their order.
+fn storage_tries(
+    snapshot: &dyn Snapshot,
+    cache: Option<&NodeCache>,
+    accounts: &[AccountDelta],
+) -> Result<Vec<(Address, B256, NodeChanges)>, StoreError> {
+    let slots = accounts
+        .iter()
+        .flat_map(|delta| delta.slots.iter().map(|slot| slot.slot.to_be_bytes::<32>()));
+    let mut keys = hashed_keys(&slots.collect::<Vec<_>>()).into_iter();
+    let mut small = Vec::new();
+    let mut finished = Vec::new();
+    for delta in accounts.iter().filter(|delta| !delta.slots.is_empty()) {
+        let nodes = StoredNodes::storage(snapshot, &delta.address).cached(cache);
+        let updates = delta.slots.iter().zip(&mut keys).map(|(slot, key)| {
+            let value = (!slot.after.is_zero()).then(|| alloy_rlp::encode(slot.after));
+            (key, value)
+        });
+        let root = root_before(delta);
+        if delta.slots.len() >= trie::PARALLEL_FROM {
+            let (root, changes) = trie::update(nodes, root, updates.collect())?;
+            finished.push((delta.address, root, changes));
+        } else {
+            let mut trie = Trie::open(nodes, root);
+            for update in updates {
+                trie.set(update)?;
+            }
+            small.push((delta.address, trie));
+        }
+    }
+    let (addresses, tries): (Vec<_>, Vec<_>) = small.into_iter().unzip();
+    let small = addresses.into_iter().zip(finish_many(tries)?);
+    finished.extend(small.map(|(address, (root, changes))| (address, root, changes)));
+    finished.sort_unstable_by_key(|(address, ..)| *address);
+    Ok(finished)
 }
 
 /// The paths of keys in their trie.
@@ -189,7 +207,7 @@ pub(crate) fn deltas_of(
         if account.status.is_not_modified() {
             continue;
         }
-        let before = read_account(snapshot, address)?;
+        let before = snapshot.account(address)?;
         let after = account
             .info
             .as_ref()
@@ -256,7 +274,7 @@ fn slots_of(
                     slots.insert(*slot, (U256::ZERO, after));
                 }
                 None => {
-                    slots.insert(*slot, (read_slot(snapshot, address, slot)?, after));
+                    slots.insert(*slot, (snapshot.slot(address, slot)?, after));
                 }
             }
         }
@@ -300,10 +318,10 @@ pub(crate) fn write_state(batch: &mut Batch, number: u64, updates: &TrieUpdates)
         for (path, change) in changes {
             let key = codec::path_key(prefix, path);
             if history {
-                let before = change.before.clone().unwrap_or_default();
+                let before = change.before.as_deref().unwrap_or_default();
                 batch.put(log, codec::history_key(&key, number), before);
             }
-            batch.set(table, key, change.after.clone());
+            batch.set(table, key, change.after.as_deref().map(<[u8]>::to_vec));
         }
     };
     let (table, log) = (Table::AccountTrie, Table::AccountTrieHistory);

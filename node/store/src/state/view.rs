@@ -1,6 +1,6 @@
 //! The state after one block, consistent for as long as the view lives.
 
-use super::{CodeCache, changed_after, read_account, read_slot};
+use super::{CodeCache, changed_after};
 use crate::{
     StoreError,
     backend::{Record, Snapshot, Table},
@@ -69,7 +69,7 @@ impl StateView {
         match self.changed_later(Table::AccountHistory, address.as_slice())? {
             Some((_, before)) if before.is_empty() => Ok(None),
             Some((key, before)) => codec::rlp(Table::AccountHistory, &key, &before).map(Some),
-            None => read_account(&*self.snapshot, address),
+            None => self.snapshot.account(address),
         }
     }
 
@@ -82,7 +82,7 @@ impl StateView {
         let subject = codec::slot_key(address, slot);
         match self.changed_later(Table::StorageHistory, &subject)? {
             Some((key, before)) => codec::decode_slot(Table::StorageHistory, &key, &before),
-            None => read_slot(&*self.snapshot, address, slot),
+            None => self.snapshot.slot(address, slot),
         }
     }
 

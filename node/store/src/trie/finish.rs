@@ -5,13 +5,15 @@
 //! code that hashes several nodes at a time.
 
 use super::{
-    Loaded, NodeChange, NodeChanges, NodeSource, Slot, Stored, Trie,
+    Loaded, NodeChange, NodeChanges, NodeSource, Read, Slot, Trie,
+    cache::Encoded,
     node::{self, Node, NodeRef},
 };
 use crate::StoreError;
-use alloy_primitives::B256;
+use alloy_primitives::{B256, keccak256};
 use alloy_trie::{EMPTY_ROOT_HASH, Nibbles};
 use pars_kernels::keccak::Sponge;
+use std::{cmp::Ordering, sync::Arc};
 
 /// Longest path in nibbles.
 const DEEPEST: usize = 64;
@@ -21,8 +23,8 @@ struct Pending {
     trie: usize,
     at: Nibbles,
     node: Parts,
-    /// Its encoding and the reference to it, once there.
-    done: Option<(Vec<u8>, NodeRef)>,
+    /// The reference to it and its encoding, once there.
+    done: Option<(NodeRef, Encoded)>,
 }
 
 /// A node whose children may not have references yet.
@@ -52,6 +54,47 @@ enum Child {
     Pending(usize),
 }
 
+impl Child {
+    /// The reference to it; `None` for no child.
+    fn reference(self, pending: &[Pending]) -> Option<NodeRef> {
+        match self {
+            Self::None => None,
+            Self::Known(reference) => Some(reference),
+            Self::Pending(index) => {
+                let done = pending.get(index).and_then(|child| child.done.as_ref());
+                done.map(|(reference, _)| reference.clone())
+            }
+        }
+    }
+}
+
+/// A trie, or a part of one, after encoding.
+#[derive(Default)]
+pub(super) struct Finished {
+    /// How a parent refers to the root.
+    pub(super) root: Option<NodeRef>,
+    /// What was read, all of it checked.
+    pub(super) read: Vec<Read>,
+    /// Every node that was loaded or made and is still there.
+    pub(super) nodes: Vec<(Nibbles, Encoded)>,
+}
+
+impl Finished {
+    /// Root hash of a whole trie.
+    pub(super) fn root_hash(&self) -> B256 {
+        match &self.root {
+            None => EMPTY_ROOT_HASH,
+            // A short reference is the encoding itself, and a root is always hashed.
+            Some(root) => root.as_hash().unwrap_or_else(|| keccak256(root)),
+        }
+    }
+
+    /// Root hash and changed nodes of a whole trie.
+    pub(super) fn changes(self) -> (B256, NodeChanges) {
+        (self.root_hash(), changes(self.read, self.nodes))
+    }
+}
+
 /// Root and changed nodes of each trie.
 ///
 /// # Errors
@@ -60,90 +103,111 @@ enum Child {
 pub fn finish_many<S: NodeSource>(
     tries: Vec<Trie<S>>,
 ) -> Result<Vec<(B256, NodeChanges)>, StoreError> {
-    check_read(&tries)?;
+    let encoded = encode_all(tries)?;
+    Ok(encoded.into_iter().map(Finished::changes).collect())
+}
+
+/// Checks what was read, and encodes and hashes what is there now.
+pub(super) fn encode_all<S: NodeSource>(
+    mut tries: Vec<Trie<S>>,
+) -> Result<Vec<Finished>, StoreError> {
+    check_read(&mut tries)?;
     let mut pending = Vec::new();
     let mut levels: Vec<Vec<usize>> = vec![Vec::new(); DEEPEST + 1];
-    let mut finished = Vec::with_capacity(tries.len());
+    let mut roots = Vec::with_capacity(tries.len());
+    let mut sources = Vec::with_capacity(tries.len());
     for (number, trie) in tries.into_iter().enumerate() {
-        let known = match &trie.root {
-            Slot::Empty => EMPTY_ROOT_HASH,
-            Slot::Stored(Stored::Root(root)) => *root,
-            Slot::Stored(Stored::Child(child)) => child.as_hash().unwrap_or_default(),
-            // Found below.
-            Slot::Loaded(_) => B256::ZERO,
-        };
-        if matches!(trie.root, Slot::Loaded(_)) {
-            collect(trie.root, number, Nibbles::new(), &mut pending, &mut levels);
-        }
-        finished.push((known, trie.read, NodeChanges::new()));
+        let root = collect(trie.root, number, trie.base, &mut pending, &mut levels);
+        roots.push((root, trie.read));
+        sources.push(trie.source);
     }
     for level in levels.iter().rev() {
         encode_level(level, &mut pending);
     }
+    let mut encoded: Vec<Finished> = roots
+        .into_iter()
+        .map(|(root, read)| Finished {
+            root: root.reference(&pending),
+            read,
+            nodes: Vec::new(),
+        })
+        .collect();
+    let mut hashed: Vec<Vec<_>> = vec![Vec::new(); encoded.len()];
     for node in pending {
-        let (Some((encoded, reference)), Some((root, read, changes))) =
-            (node.done, finished.get_mut(node.trie))
-        else {
+        let (Some((reference, node_encoded)), Some(trie), Some(hashed)) = (
+            node.done,
+            encoded.get_mut(node.trie),
+            hashed.get_mut(node.trie),
+        ) else {
             continue;
         };
-        if node.at.is_empty() {
-            // A root is always hashed, however short.
-            *root = reference
-                .as_hash()
-                .unwrap_or_else(|| node::root_hash(&encoded));
+        if let Some(hash) = reference.as_hash() {
+            hashed.push((hash, Arc::clone(&node_encoded)));
         }
-        // Wherever there was a node in the way it was read, so none read is none there.
-        let before = read.remove(&node.at).map(|read| read.encoded);
-        if before.as_ref() != Some(&encoded) {
-            let after = Some(encoded);
-            changes.insert(node.at, NodeChange { before, after });
-        }
+        trie.nodes.push((node.at, node_encoded));
     }
-    let finished = finished.into_iter().map(|(root, read, mut changes)| {
-        // What was read and is in its place no more.
-        for (path, read) in read {
-            let before = Some(read.encoded);
-            let gone = NodeChange {
-                before,
-                after: None,
-            };
-            changes.insert(path, gone);
-        }
-        (root, changes)
-    });
-    Ok(finished.collect())
+    for (source, hashed) in sources.iter().zip(hashed) {
+        source.remember(hashed);
+    }
+    Ok(encoded)
+}
+
+/// What differs between the nodes that were read and those that are there now. Wherever there was a
+/// node in the way it was read, so none read is none there.
+fn changes(mut read: Vec<Read>, mut nodes: Vec<(Nibbles, Encoded)>) -> NodeChanges {
+    read.sort_unstable_by_key(|read| read.at);
+    nodes.sort_unstable_by_key(|(at, _)| *at);
+    let mut read = read.into_iter().peekable();
+    let mut nodes = nodes.into_iter().peekable();
+    std::iter::from_fn(|| {
+        let order = match (read.peek(), nodes.peek()) {
+            (None, None) => return None,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(read), Some((at, _))) => read.at.cmp(at),
+        };
+        let before = read.next_if(|_| order.is_le());
+        let after = nodes.next_if(|_| order.is_ge());
+        let at = match (&before, &after) {
+            (Some(read), _) => read.at,
+            (None, Some((at, _))) => *at,
+            (None, None) => return None,
+        };
+        let before = before.map(|read| read.encoded);
+        let after = after.map(|(_, encoded)| encoded);
+        Some((at, NodeChange { before, after }))
+    })
+    .filter(|(_, change)| change.before != change.after)
+    .collect()
 }
 
 /// Whether every node that was read is the one its parent names.
-fn check_read<S: NodeSource>(tries: &[Trie<S>]) -> Result<(), StoreError> {
-    let wrong = |trie: &Trie<S>, at: &Nibbles| {
-        let reason = "the node is not the one its parent names".to_owned();
-        trie.source.damaged(at, reason)
-    };
-    let mut hashed = Vec::new();
-    for trie in tries {
-        for (at, read) in &trie.read {
-            let hash = match &read.named {
-                Stored::Root(root) => Some(*root),
-                Stored::Child(child) => child.as_hash(),
-            };
-            match (hash, &read.named) {
-                (Some(hash), _) => hashed.push((trie, at, hash, &read.encoded)),
-                (None, Stored::Child(child)) if *child == node::reference(&read.encoded) => {}
-                (None, _) => return Err(wrong(trie, at)),
-            }
-        }
-    }
-    let messages: Vec<[&[u8]; 2]> = hashed
-        .iter()
-        .map(|(_, _, _, encoded)| [encoded.as_slice(), &[]])
+fn check_read<S: NodeSource>(tries: &mut [Trie<S>]) -> Result<(), StoreError> {
+    let all = tries.iter().flat_map(|trie| &trie.read);
+    let messages: Vec<[&[u8]; 2]> = all
+        .filter(|read| read.named.is_some())
+        .map(|read| [&read.encoded[..], &[]])
         .collect();
     let mut found = vec![0; messages.len() * 32];
     Sponge::KECCAK256.hash_many(&messages, &mut found);
-    for ((trie, at, hash, _), found) in hashed.iter().zip(found.chunks_exact(32)) {
-        if hash.as_slice() != found {
-            return Err(wrong(trie, at));
+    let mut found = found.chunks_exact(32).map(B256::from_slice);
+    for trie in tries {
+        let mut checked = Vec::new();
+        for read in &mut trie.read {
+            let Some(named) = read.named.take() else {
+                continue;
+            };
+            let hash = found.next().unwrap_or_default();
+            match named.as_hash() {
+                Some(named) if named == hash => checked.push((hash, Arc::clone(&read.encoded))),
+                None if *named == read.encoded[..] => {}
+                _ => {
+                    let reason = "the node is not the one its parent names".to_owned();
+                    return Err(trie.source.damaged(&read.at, reason));
+                }
+            }
         }
+        trie.source.remember(checked);
     }
     Ok(())
 }
@@ -158,8 +222,7 @@ fn collect(
 ) -> Child {
     let node = match slot {
         Slot::Empty => return Child::None,
-        Slot::Stored(Stored::Child(reference)) => return Child::Known(reference),
-        Slot::Stored(Stored::Root(root)) => return Child::Known(NodeRef::word_rlp(&root)),
+        Slot::Stored(reference) => return Child::Known(reference),
         Slot::Loaded(node) => match *node {
             Loaded::Leaf { path, value } => Parts::Leaf { path, value },
             Loaded::Extension { path, child } => Parts::Extension {
@@ -195,7 +258,8 @@ fn collect(
 
 /// Encodes and hashes nodes whose children are done.
 fn encode_level(level: &[usize], pending: &mut [Pending]) {
-    let mut encodings: Vec<(usize, Vec<u8>)> = Vec::with_capacity(level.len());
+    let mut encoded: Vec<(usize, Encoded)> = Vec::with_capacity(level.len());
+    let mut scratch = Vec::new();
     for &index in level {
         let Some(node) = pending.get_mut(index) else {
             continue;
@@ -207,14 +271,7 @@ fn encode_level(level: &[usize], pending: &mut [Pending]) {
                 value: Vec::new(),
             },
         );
-        let reference = |child: Child| match child {
-            Child::None => None,
-            Child::Known(reference) => Some(reference),
-            Child::Pending(index) => {
-                let done = pending.get(index).and_then(|child| child.done.as_ref());
-                done.map(|(_, reference)| reference.clone())
-            }
-        };
+        let reference = |child: Child| child.reference(pending);
         let node = match parts {
             Parts::Leaf { path, value } => Node::Leaf { path, value },
             Parts::Extension { path, child } => Node::Extension {
@@ -226,18 +283,20 @@ fn encode_level(level: &[usize], pending: &mut [Pending]) {
                 value,
             },
         };
-        encodings.push((index, node.encode()));
+        scratch.clear();
+        node.encode_to(&mut scratch);
+        encoded.push((index, Encoded::from(&scratch[..])));
     }
     // Shorter ones stand in their parents as they are.
-    let long: Vec<[&[u8]; 2]> = encodings
+    let long: Vec<[&[u8]; 2]> = encoded
         .iter()
-        .filter(|(_, encoded)| encoded.len() >= node::HASHED_FROM)
-        .map(|(_, encoded)| [encoded.as_slice(), &[]])
+        .map(|(_, encoded)| [&encoded[..], &[]])
+        .filter(|[encoded, _]: &[&[u8]; 2]| encoded.len() >= node::HASHED_FROM)
         .collect();
     let mut hashes = vec![0; long.len() * 32];
     Sponge::KECCAK256.hash_many(&long, &mut hashes);
     let mut hashes = hashes.chunks_exact(32);
-    for (index, encoded) in encodings {
+    for (index, encoded) in encoded {
         let reference = if encoded.len() >= node::HASHED_FROM {
             let hash = hashes.next().map(B256::from_slice);
             NodeRef::word_rlp(&hash.unwrap_or_default())
@@ -245,7 +304,7 @@ fn encode_level(level: &[usize], pending: &mut [Pending]) {
             node::reference(&encoded)
         };
         if let Some(node) = pending.get_mut(index) {
-            node.done = Some((encoded, reference));
+            node.done = Some((reference, encoded));
         }
     }
 }

@@ -2,17 +2,24 @@
 //!
 //! [`Trie`] holds the part of a trie that an update touches: nodes are read from a
 //! [`NodeSource`] when a key leads to them, changed in memory, and hashed once at the end, those of
-//! many tries side by side ([`finish_many`]). [`Trie::finish`] compares what it has with what it read, so the list of changes is right
-//! whatever splits, merges and moves happened in between.
+//! many tries side by side ([`finish_many`]), those of a large one on several threads ([`update`]).
+//! [`Trie::finish`] compares what it has with what it read, so the list of changes is right whatever
+//! splits, merges and moves happened in between.
 
+pub mod cache;
 mod finish;
+mod list;
 pub mod node;
+mod parallel;
 
 use crate::StoreError;
 use alloy_primitives::B256;
 use alloy_trie::{EMPTY_ROOT_HASH, Nibbles};
+use cache::Encoded;
 pub use finish::finish_many;
+pub use list::list_root;
 use node::{Node, NodeRef};
+pub use parallel::{PARALLEL_FROM, update};
 use std::collections::BTreeMap;
 
 /// Where the nodes of one trie are read.
@@ -26,35 +33,52 @@ pub trait NodeSource {
 
     /// The error for a node that is missing or is not the one its parent names.
     fn damaged(&self, path: &Nibbles, reason: String) -> StoreError;
+
+    /// The node with this hash, where it is in memory.
+    fn known(&self, hash: &B256) -> Option<Encoded> {
+        let _ = hash;
+        None
+    }
+
+    /// Takes nodes that were hashed, so that they may be [`Self::known`] later.
+    fn remember(&self, nodes: Vec<(B256, Encoded)>) {
+        drop(nodes);
+    }
 }
 
 /// What an update does to the node at one path; `None` where there is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeChange {
     /// The encoding before the update.
-    pub before: Option<Vec<u8>>,
+    pub before: Option<Encoded>,
     /// The encoding after it.
-    pub after: Option<Vec<u8>>,
+    pub after: Option<Encoded>,
 }
 
 /// The changed nodes of one trie by path; each differs before and after.
 pub type NodeChanges = BTreeMap<Nibbles, NodeChange>;
 
-/// A trie in the middle of an update.
+/// What becomes of a key: its value, or none.
+pub type Update = (Nibbles, Option<Vec<u8>>);
+
+/// A trie, or the part of one below some path, in the middle of an update.
 #[derive(Debug)]
 pub struct Trie<S> {
     source: S,
     root: Slot,
-    /// Nodes as read, by path.
-    read: BTreeMap<Nibbles, Read>,
+    /// Where the root is; empty for a whole trie.
+    base: Nibbles,
+    /// Nodes as read, each path at most once.
+    read: Vec<Read>,
 }
 
 /// A node as it was read.
 #[derive(Debug)]
 struct Read {
-    encoded: Vec<u8>,
-    /// What its parent says it is.
-    named: Stored,
+    at: Nibbles,
+    encoded: Encoded,
+    /// What its parent says it is, where that is still to be checked.
+    named: Option<NodeRef>,
 }
 
 /// A place for a node.
@@ -62,15 +86,9 @@ struct Read {
 enum Slot {
     #[default]
     Empty,
-    /// In the store, not read yet.
-    Stored(Stored),
+    /// In the store, not read yet. A root is named by its hash, however short it is.
+    Stored(NodeRef),
     Loaded(Box<Loaded>),
-}
-
-#[derive(Clone, Debug)]
-enum Stored {
-    Root(B256),
-    Child(NodeRef),
 }
 
 #[derive(Debug)]
@@ -105,6 +123,30 @@ impl Slot {
     }
 }
 
+impl From<Node> for Loaded {
+    fn from(node: Node) -> Self {
+        match node {
+            Node::Leaf { path, value } => Self::Leaf { path, value },
+            Node::Extension { path, child } => Self::Extension {
+                path,
+                child: Slot::Stored(child),
+            },
+            Node::Branch { children, value } => {
+                let mut branch = Box::new(Branch {
+                    value,
+                    ..Branch::default()
+                });
+                for (slot, child) in branch.children.iter_mut().zip(*children) {
+                    if let Some(child) = child {
+                        *slot = Slot::Stored(child);
+                    }
+                }
+                Self::Branch(branch)
+            }
+        }
+    }
+}
+
 impl Branch {
     /// The child for the first nibble of `key`, and the rest of `key`; `None` where it ends.
     fn step(&mut self, key: &Nibbles) -> Option<(u8, &mut Slot, Nibbles)> {
@@ -134,12 +176,18 @@ impl<S: NodeSource> Trie<S> {
         let root = if root == EMPTY_ROOT_HASH {
             Slot::Empty
         } else {
-            Slot::Stored(Stored::Root(root))
+            Slot::Stored(NodeRef::word_rlp(&root))
         };
+        Self::part(source, Nibbles::new(), root)
+    }
+
+    /// What is at `base` of a trie, and below.
+    fn part(source: S, base: Nibbles, root: Slot) -> Self {
         Self {
             source,
             root,
-            read: BTreeMap::new(),
+            base,
+            read: Vec::new(),
         }
     }
 
@@ -154,7 +202,7 @@ impl<S: NodeSource> Trie<S> {
             return self.remove(key);
         }
         let mut root = std::mem::take(&mut self.root);
-        self.insert_at(&mut root, Nibbles::new(), key, value)?;
+        self.insert_at(&mut root, self.base, key, value)?;
         self.root = root;
         Ok(())
     }
@@ -166,9 +214,21 @@ impl<S: NodeSource> Trie<S> {
     /// As [`Self::insert`].
     pub fn remove(&mut self, key: Nibbles) -> Result<(), StoreError> {
         let mut root = std::mem::take(&mut self.root);
-        self.remove_at(&mut root, Nibbles::new(), key)?;
+        self.remove_at(&mut root, self.base, key)?;
         self.root = root;
         Ok(())
+    }
+
+    /// Sets or removes the value of `key`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::insert`].
+    pub fn set(&mut self, (key, value): Update) -> Result<(), StoreError> {
+        match value {
+            Some(value) => self.insert(key, value),
+            None => self.remove(key),
+        }
     }
 
     /// The root hash and the changed nodes.
@@ -177,39 +237,34 @@ impl<S: NodeSource> Trie<S> {
     ///
     /// [`StoreError`] where a node that was read is not the one its parent names.
     pub fn finish(self) -> Result<(B256, NodeChanges), StoreError> {
-        let finished = finish_many(vec![self])?.pop();
-        Ok(finished.unwrap_or((EMPTY_ROOT_HASH, NodeChanges::new())))
+        let mut finished = finish::encode_all(vec![self])?;
+        Ok(finished.pop().unwrap_or_default().changes())
     }
 
     /// Reads the node of `slot`, where it is only referred to.
     fn load(&mut self, slot: &mut Slot, at: &Nibbles) -> Result<(), StoreError> {
-        let Slot::Stored(stored) = slot else {
+        let Slot::Stored(named) = slot else {
             return Ok(());
         };
-        let named = stored.clone();
-        let encoded = self
-            .source
-            .node(at)?
-            .ok_or_else(|| self.source.damaged(at, "the node is missing".to_owned()))?;
+        let named = named.clone();
+        let hash = named.as_hash();
+        let (encoded, named) = match hash.and_then(|hash| self.source.known(&hash)) {
+            Some(encoded) => (encoded, None),
+            // Whether it is the one that is named is found out at the end, for all at once.
+            None => {
+                let encoded = self.source.node(at)?;
+                let missing = || self.source.damaged(at, "the node is missing".to_owned());
+                (encoded.ok_or_else(missing)?.into(), Some(named))
+            }
+        };
         let node =
             Node::decode(&encoded).map_err(|error| self.source.damaged(at, error.to_string()))?;
-        let child = |reference| Slot::Stored(Stored::Child(reference));
-        *slot = Slot::Loaded(Box::new(match node {
-            Node::Leaf { path, value } => Loaded::Leaf { path, value },
-            Node::Extension {
-                path,
-                child: reference,
-            } => Loaded::Extension {
-                path,
-                child: child(reference),
-            },
-            Node::Branch { children, value } => Loaded::Branch(Box::new(Branch {
-                children: children.map(|reference| reference.map_or(Slot::Empty, child)),
-                value,
-            })),
-        }));
-        // Whether it is the one that is named is found out at the end, for all at once.
-        self.read.insert(*at, Read { encoded, named });
+        *slot = Slot::Loaded(Box::new(Loaded::from(node)));
+        self.read.push(Read {
+            at: *at,
+            encoded,
+            named,
+        });
         Ok(())
     }
 

@@ -43,19 +43,25 @@ pub enum Node {
 impl Node {
     /// The node's RLP.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(128);
+        let mut out = Vec::new();
+        self.encode_to(&mut out);
+        out
+    }
+
+    /// Appends the node's RLP to `out`.
+    pub fn encode_to(&self, out: &mut Vec<u8>) {
         match self {
             Self::Leaf { path, value } => {
                 let path = encode_path_leaf(path, true);
                 let length = path.as_slice().length() + value.as_slice().length();
-                list(length, &mut out);
-                path.as_slice().encode(&mut out);
-                value.as_slice().encode(&mut out);
+                list(length, out);
+                path.as_slice().encode(out);
+                value.as_slice().encode(out);
             }
             Self::Extension { path, child } => {
                 let path = encode_path_leaf(path, false);
-                list(path.as_slice().length() + child.len(), &mut out);
-                path.as_slice().encode(&mut out);
+                list(path.as_slice().length() + child.len(), out);
+                path.as_slice().encode(out);
                 out.put_slice(child);
             }
             Self::Branch { children, value } => {
@@ -64,17 +70,16 @@ impl Node {
                     .iter()
                     .map(|child| child.as_ref().map_or(1, |child| child.len()))
                     .sum();
-                list(children_length + value.length(), &mut out);
+                list(children_length + value.length(), out);
                 for child in children.iter() {
                     match child {
                         Some(child) => out.put_slice(child),
                         None => out.put_u8(EMPTY_STRING_CODE),
                     }
                 }
-                value.encode(&mut out);
+                value.encode(out);
             }
         }
-        out
     }
 
     /// Reads a node that [`Self::encode`] wrote.
@@ -88,11 +93,17 @@ impl Node {
         if !rest.is_empty() {
             return Err(alloy_rlp::Error::Custom("bytes after the node"));
         }
-        let mut items = Vec::with_capacity(17);
+        let mut items: [&[u8]; 17] = [&[]; 17];
+        let mut count = 0;
         while !payload.is_empty() {
-            items.push(next_item(&mut payload)?);
+            let item = next_item(&mut payload)?;
+            // One too many is no node either.
+            if let Some(place) = items.get_mut(count) {
+                *place = item;
+            }
+            count += 1;
         }
-        match items.as_slice() {
+        match items.get(..count).unwrap_or_default() {
             [path, content] => {
                 let mut path = *path;
                 let (path, is_leaf) = decode_path(Header::decode_bytes(&mut path, false)?)?;

@@ -6,11 +6,11 @@ use serde::Deserialize;
 
 /// Nodes in a map, as the store keeps them.
 #[derive(Debug, Default)]
-struct Nodes(BTreeMap<Nibbles, Vec<u8>>);
+struct Nodes(BTreeMap<Nibbles, Encoded>);
 
 impl NodeSource for &Nodes {
     fn node(&self, path: &Nibbles) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.0.get(path).cloned())
+        Ok(self.0.get(path).map(|node| node.to_vec()))
     }
 
     fn damaged(&self, path: &Nibbles, reason: String) -> StoreError {
@@ -143,9 +143,10 @@ proptest! {
         if missing {
             nodes.0.remove(&path);
         } else {
-            let node = nodes.0.get_mut(&path).unwrap();
+            let mut node = nodes.0[&path].to_vec();
             let at = at.index(node.len());
             node[at] ^= 1;
+            nodes.0.insert(path, node.into());
         }
         // Writing every key leads through every node.
         let mut trie = Trie::open(&nodes, root);

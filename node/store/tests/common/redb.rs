@@ -64,18 +64,17 @@ impl Backend for Redb {
         Arc::new(View(self.0.begin_read().expect("a snapshot")))
     }
 
-    fn commit(&self, batch: Batch) -> Result<(), StoreError> {
-        let mut writes = batch.into_writes();
-        // Stable: of two writes of one key the later one stays the later one.
-        writes.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+    fn commit(&self, mut batch: Batch) -> Result<(), StoreError> {
+        batch.sort();
+        let writes: Vec<_> = batch.writes().collect();
         let commit = || -> Result<(), redb::Error> {
             let transaction = self.0.begin_write()?;
             for run in writes.chunk_by(|a, b| a.0 == b.0) {
                 let mut table = transaction.open_table(definition(run[0].0))?;
                 for (_, key, value) in run {
                     match value {
-                        Some(value) => table.insert(key.as_slice(), value.as_slice())?,
-                        None => table.remove(key.as_slice())?,
+                        Some(value) => table.insert(*key, *value)?,
+                        None => table.remove(*key)?,
                     };
                 }
             }

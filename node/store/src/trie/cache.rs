@@ -1,0 +1,47 @@
+//! Trie nodes in memory, by their hash.
+//!
+//! What has a hash is the same wherever that hash names it: in the newest state, in an older one, in a
+//! block that is never accepted. So nothing here ever becomes wrong, and a node that is found here
+//! needs no check: it was hashed before it came in.
+
+use crate::generations::Generations;
+use alloy_primitives::{B256, map::FbBuildHasher};
+use parking_lot::Mutex;
+use std::{fmt, sync::Arc};
+
+/// The encoding of a node.
+pub type Encoded = Arc<[u8]>;
+
+/// What a node takes besides its encoding: counters, its place in the hash table, and the free places there.
+const OVERHEAD: usize = 112;
+
+/// Nodes that were read or made last, within a bound of bytes.
+pub struct NodeCache(Mutex<Generations<B256, Encoded, FbBuildHasher<32>>>);
+
+impl fmt::Debug for NodeCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NodeCache")
+    }
+}
+
+impl NodeCache {
+    /// An empty one that holds about so many bytes.
+    pub fn new(bytes: usize) -> Self {
+        Self(Mutex::new(Generations::new(bytes, |encoded| {
+            OVERHEAD + encoded.len()
+        })))
+    }
+
+    /// The node with this hash.
+    pub fn get(&self, hash: &B256) -> Option<Encoded> {
+        self.0.lock().get(hash)
+    }
+
+    /// Keeps nodes under their hashes, which must be theirs.
+    pub fn put(&self, nodes: impl IntoIterator<Item = (B256, Encoded)>) {
+        let mut cache = self.0.lock();
+        for (hash, encoded) in nodes {
+            cache.put(hash, encoded);
+        }
+    }
+}
