@@ -156,10 +156,16 @@ pub(crate) fn run_block(
     policy: Policy,
 ) -> Result<BlockRun, RunError> {
     let Frame { tip, header, .. } = frame;
-    let state = State::builder()
+    let mut state = State::builder()
         .with_database_ref(View(tip.state()))
         .with_bundle_update()
         .build();
+    // A transfer touches two accounts; maps that grow copy everything they hold.
+    let touched = transactions.len().saturating_mul(2);
+    state.cache.accounts.reserve(touched);
+    if let Some(transitions) = &mut state.transition_state {
+        transitions.transitions.reserve(touched);
+    }
     let mut evm = EthEvmFactory::default().create_evm(state, block_env(spec, header));
     precompiles.install(evm.precompiles_mut(), header.parent_hash, &Run::Block);
     let context = BlockContext {
@@ -212,7 +218,7 @@ pub(crate) fn run_block(
                 included.push(transaction);
                 if post_states {
                     let state = executor.evm_mut().db_mut();
-                    state.merge_transitions(BundleRetention::Reverts);
+                    state.merge_transitions(BundleRetention::PlainState);
                     let (root, _) = tip.state_root(&state.bundle_state, empty)?;
                     executor.set_post_state(root);
                 }
@@ -240,7 +246,7 @@ pub(crate) fn run_block(
         executor.finish_transactions()
     };
     let (mut state, _) = evm.finish();
-    state.merge_transitions(BundleRetention::Reverts);
+    state.merge_transitions(BundleRetention::PlainState);
     Ok(BlockRun {
         included,
         skipped,

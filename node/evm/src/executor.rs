@@ -7,13 +7,10 @@ use std::{
 
 use alloy_consensus::{
     Header, ReceiptEnvelope, TxEnvelope, TxReceipt as _,
-    proofs::{
-        calculate_ommers_root, calculate_receipt_root, calculate_transaction_root,
-        calculate_withdrawals_root,
-    },
+    proofs::{calculate_ommers_root, calculate_withdrawals_root},
     transaction::Recovered,
 };
-use alloy_eips::eip4895::Withdrawals;
+use alloy_eips::{Encodable2718, eip4895::Withdrawals};
 use alloy_hardforks::EthereumHardforks as _;
 use alloy_primitives::{Address, B256, Bloom, Bytes};
 use alloy_rlp::{Encodable, length_of_length};
@@ -255,8 +252,8 @@ impl Executor {
         header.requests_hash = header.requests_hash.map(|_| run.requests.requests_hash());
         header.gas_used = run.gas_used;
         header.logs_bloom = block_bloom(&run.receipts);
-        header.receipts_root = calculate_receipt_root(&run.receipts);
-        header.transactions_root = calculate_transaction_root(&included);
+        header.receipts_root = list_root(&run.receipts)?;
+        header.transactions_root = list_root(&included)?;
         header.state_root = state_root;
         let block = Block {
             hash: header.hash_slow(),
@@ -329,7 +326,7 @@ impl Executor {
                 limit: MAX_BLOCK_RLP_BYTES,
             });
         }
-        let transactions_root = calculate_transaction_root(&block.transactions);
+        let transactions_root = list_root(&block.transactions)?;
         if header.transactions_root != transactions_root {
             return Err(VerifyError::TransactionsRoot {
                 got: header.transactions_root,
@@ -585,7 +582,7 @@ fn check_outcome(header: &Header, run: &BlockRun) -> Result<(), VerifyError> {
             expected: Box::new(bloom),
         });
     }
-    let receipts_root = calculate_receipt_root(&run.receipts);
+    let receipts_root = list_root(&run.receipts)?;
     if header.receipts_root != receipts_root {
         return Err(VerifyError::ReceiptsRoot {
             got: header.receipts_root,
@@ -606,6 +603,12 @@ fn check_outcome(header: &Header, run: &BlockRun) -> Result<(), VerifyError> {
         });
     }
     Ok(())
+}
+
+/// Root of a block's transactions or receipts.
+fn list_root(list: &[impl Encodable2718]) -> Result<B256, ExecutionError> {
+    let items = list.iter().map(Encodable2718::encoded_2718);
+    Ok(pars_store::trie::list_root(items)?)
 }
 
 fn block_bloom(receipts: &[ReceiptEnvelope]) -> Bloom {
