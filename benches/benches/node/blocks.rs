@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use alloy_consensus::{SignableTransaction as _, TxEip1559, TxEnvelope, transaction::Recovered};
 use alloy_genesis::GenesisAccount;
-use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, hex, keccak256};
 use pars_engine::{Engine, GpuPolicy};
 use pars_evm::{BlockAttributes, ChainSpec, Executor, ExecutorConfig};
 
@@ -20,7 +20,7 @@ pub const FEE: u128 = 100_000_000_000;
 pub enum Kind {
     /// Plain transfers between accounts that are there.
     Transfers,
-    /// Calls that count in two slots each, one of the sender and one of another, as a token does.
+    /// ERC-20 transfers between holders of one token: two balances under hashed keys, one event.
     Tokens,
     /// One call that hashes until its gas is gone.
     Hashing,
@@ -36,15 +36,35 @@ impl Kind {
             Self::Hashing => "hashing-15Mgas",
         }
     }
+
+    /// Transactions of a block.
+    const fn transactions(self) -> u64 {
+        match self {
+            Self::Transfers => GAS / 21_000,
+            Self::Tokens => GAS / 34_000,
+            Self::Hashing => 1,
+        }
+    }
+
+    /// Blocks after which everybody has sent and received once.
+    pub const fn round(self, size: Size) -> u64 {
+        match self {
+            Self::Hashing => 1,
+            _ => size.accounts.div_ceil(self.transactions()),
+        }
+    }
 }
 
 const TOKEN: Address = Address::repeat_byte(0xc0);
 const HASHER: Address = Address::repeat_byte(0xc1);
 
-/// slot[caller] += 1; slot[word 0 of the input] += 1.
-const TOKEN_CODE: [u8; 18] = [
-    0x33, 0x54, 0x60, 1, 0x01, 0x33, 0x55, 0x60, 0, 0x35, 0x54, 0x60, 1, 0x01, 0x60, 0, 0x35, 0x55,
-];
+/// balances[caller] -= 1; balances[word 0 of the input] += 1; emit Transfer(caller, word 0, word 0 again), where
+/// `balances` is a mapping in slot 0 as Solidity lays it out.
+const TOKEN_CODE: [u8; 71] = hex!(
+    "335f52 60405f20 8054 600190 03 9055"
+    "5f355f52 60405f20 8054 600101 9055"
+    "5f35 33 7fddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef 60205fa3 00"
+);
 /// Hashes a word of memory over and over.
 const HASHER_CODE: [u8; 11] = [0x5b, 0x60, 32, 0x60, 0, 0x20, 0x60, 0, 0x52, 0x5f, 0x56];
 
@@ -58,15 +78,23 @@ pub fn funded() -> GenesisAccount {
     GenesisAccount::default().with_balance(U256::from(10).pow(U256::from(24)))
 }
 
+/// The slot of an account's tokens.
+fn balance_slot(account: Address) -> B256 {
+    keccak256([account.into_word(), B256::ZERO].concat())
+}
+
 pub fn spec(size: Size) -> Arc<ChainSpec> {
     let code = |code: &[u8]| {
         GenesisAccount::default()
             .with_nonce(Some(1))
             .with_code(Some(Bytes::copy_from_slice(code)))
     };
+    let tokens = B256::from(U256::from(10).pow(U256::from(24)));
+    let balances = (0..size.accounts).map(|number| (balance_slot(account(number)), tokens));
+    let token = code(&TOKEN_CODE).with_storage(Some(balances.collect()));
     let mut spec = ChainSpec::dev()
         .with_alloc((0..size.accounts).map(|number| (account(number), funded())))
-        .with_alloc([(TOKEN, code(&TOKEN_CODE)), (HASHER, code(&HASHER_CODE))]);
+        .with_alloc([(TOKEN, token), (HASHER, code(&HASHER_CODE))]);
     spec.gas_limit = GAS;
     Arc::new(spec)
 }
@@ -98,12 +126,7 @@ pub fn attributes(number: u64) -> BlockAttributes {
 
 /// Transactions of block `number`, whose signatures nobody looks at.
 pub fn candidates(kind: Kind, size: Size, number: u64) -> Vec<Recovered<TxEnvelope>> {
-    let count = match kind {
-        Kind::Transfers => GAS / 21_000,
-        // New slots cost the most, so these fill a block.
-        Kind::Tokens => 225,
-        Kind::Hashing => 1,
-    };
+    let count = kind.transactions();
     (0..count)
         .map(|index| {
             // Everyone sends at most once a block, in turn.
@@ -112,7 +135,7 @@ pub fn candidates(kind: Kind, size: Size, number: u64) -> Vec<Recovered<TxEnvelo
             let other = account(turn.wrapping_mul(7919) % size.accounts);
             let (to, gas_limit, input) = match kind {
                 Kind::Transfers => (other, 21_000, Bytes::new()),
-                Kind::Tokens => (TOKEN, 100_000, Bytes::from(other.into_word().to_vec())),
+                Kind::Tokens => (TOKEN, 40_000, Bytes::from(other.into_word().to_vec())),
                 Kind::Hashing => (HASHER, 14_900_000, Bytes::new()),
             };
             let transaction = TxEip1559 {

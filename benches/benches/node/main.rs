@@ -5,7 +5,8 @@
 //! changes while neighbours work, and a ratio of turns side by side does not. Printed are the 10th percentile
 //! and the median of a turn.
 //!
-//! `cargo bench -p pars-benches --bench node` runs all of it; `-- execute`, `-- engine` or `-- genesis` one part.
+//! `cargo bench -p pars-benches --bench node` runs all of it; `-- execute`, `-- engine` or `-- genesis` one part, `-- execute tokens`
+//! one kind of block.
 //! `PARS_BENCH_ACCOUNTS` is the size of the state (100,000), `PARS_BENCH_DIR` the folder of the stores. Without
 //! `--bench`, as `cargo test` calls it, everything is tried once and small.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
@@ -52,16 +53,19 @@ fn main() {
             genesis: 2_000,
         }
     };
-    let part = arguments
+    let mut words = arguments
         .iter()
-        .find(|argument| !argument.starts_with("--"));
+        .filter(|argument| !argument.starts_with("--"));
+    let (part, kind) = (words.next(), words.next());
     let wanted = |name: &str| part.is_none_or(|part| name.contains(part.as_str()));
     println!(
         "{:<52} {:>12} {:>12} {:>14}",
         "id", "p10", "median", "elements/s"
     );
     if wanted("execute") {
-        execute::run(size);
+        execute::run(size, |name| {
+            kind.is_none_or(|kind| name.contains(kind.as_str()))
+        });
     }
     if wanted("engine") {
         engine::run(size);
