@@ -355,8 +355,15 @@ fn open(
     retention: Retention,
     engine: &EngineConfig,
 ) -> Result<(Arc<Store>, Engine), NodeError> {
-    let store = open_store(spec, data_dir.as_deref(), retention)?;
-    Ok((Arc::new(store), engine.build()?))
+    // Making a new chain waits for the disk; the engine need not wait with it.
+    std::thread::scope(|scope| {
+        let engine = scope.spawn(|| engine.build());
+        let store = open_store(spec, data_dir.as_deref(), retention)?;
+        let engine = engine
+            .join()
+            .map_err(|_| NodeError::Panicked("the compute engine did not start".to_owned()))?;
+        Ok((Arc::new(store), engine?))
+    })
 }
 
 /// The IPC socket of a data folder; `None` where its path is too long for a socket.
