@@ -14,12 +14,13 @@ use pars_evm::{BlockAttributes, ChainSpec, Executor};
 use pars_pool::{Journal, Pool};
 use pars_store::{Block, Head, Store, StoreError};
 use serde::Serialize;
-use tokio::sync::{Notify, Semaphore, broadcast};
+use tokio::sync::{Notify, broadcast};
 
 use crate::config::RpcConfig;
 use crate::error::{Fault, code};
 use crate::filter::Filters;
 use crate::pending::{PendingBlock, StateAt};
+use crate::workers::Workers;
 
 /// The node's parts as the RPC server needs them. Everything is shared; a clone is cheap.
 #[derive(Clone)]
@@ -93,8 +94,8 @@ pub(crate) struct Shared {
     pub(crate) pending: PendingBlock,
     /// Method names, for `rpc_modules`.
     pub(crate) methods: Vec<&'static str>,
-    reads: Arc<Semaphore>,
-    runs: Arc<Semaphore>,
+    reads: Workers,
+    runs: Workers,
 }
 
 /// How much a call takes of the machine.
@@ -109,8 +110,8 @@ pub(crate) enum Weight {
 impl Shared {
     pub(crate) fn new(node: RpcContext, config: RpcConfig, methods: Vec<&'static str>) -> Self {
         let filters = Mutex::new(Filters::new(config.max_filters, config.filter_timeout));
-        let reads = Arc::new(Semaphore::new(config.max_reads.max(1)));
-        let runs = Arc::new(Semaphore::new(config.max_runs.max(1)));
+        let reads = Workers::new("rpc-read", config.max_reads);
+        let runs = Workers::new("rpc-run", config.max_runs);
         Self {
             node,
             config,
@@ -125,29 +126,18 @@ impl Shared {
 
     /// Runs `work` on a thread that may block, at most so many at a time as
     /// [`RpcConfig::max_reads`] and [`RpcConfig::max_runs`] say.
-    ///
-    /// The place in the queue is held until the work is done, even if the client has gone: a
-    /// client that hangs up and asks again cannot fill the threads.
     pub(crate) async fn blocking<T: Send + 'static>(
         self: &Arc<Self>,
         weight: Weight,
         work: impl FnOnce(&Self) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
-        let places = match weight {
+        let workers = match weight {
             Weight::Read => &self.reads,
             Weight::Run => &self.runs,
         };
-        let permit = Arc::clone(places)
-            .acquire_owned()
-            .await
-            .map_err(Fault::internal)?;
         let shared = Arc::clone(self);
-        let task = tokio::task::spawn_blocking(move || {
-            let result = work(&shared);
-            drop(permit);
-            result
-        });
-        task.await.map_err(Fault::internal)?
+        let work = move || work(&shared);
+        workers.run(work).await.map_err(Fault::internal)?
     }
 
     /// The newest accepted block.

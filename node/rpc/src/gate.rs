@@ -3,6 +3,7 @@
 //! It reads the body itself, so that too much of it is refused in every encoding, and so that what
 //! is no JSON (−32700) and what is JSON but no request (−32600) are told apart exactly.
 
+use std::future::poll_fn;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,9 +15,10 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, header};
 use jsonrpsee::core::http_helpers::{HttpError, read_body};
+use jsonrpsee::core::middleware::RpcServiceT as _;
 use jsonrpsee::core::{BoxError, JsonRawValue};
 use jsonrpsee::server::{HttpBody, HttpRequest, HttpResponse};
-use jsonrpsee::types::Id;
+use jsonrpsee::types::Request;
 use serde::Deserialize;
 use serde_json::Value;
 use tower::{Layer, Service};
@@ -70,7 +72,6 @@ fn host_name(host: &str) -> &str {
 }
 
 /// Puts a [`Gate`] before a service.
-#[derive(Clone)]
 pub(crate) struct GateLayer {
     pub(crate) rules: Arc<Rules>,
     pub(crate) closer: Closer,
@@ -82,23 +83,36 @@ impl<S> Layer<S> for GateLayer {
     type Service = Gate<S>;
 
     fn layer(&self, inner: S) -> Gate<S> {
-        Gate {
+        Gate(Arc::new(Parts {
             inner,
-            layer: self.clone(),
-        }
+            rules: Arc::clone(&self.rules),
+            closer: self.closer.clone(),
+            service: Arc::clone(&self.service),
+        }))
     }
 }
 
-/// Checks host and origin, answers what is posted within its time, and passes WebSockets on.
-#[derive(Clone)]
-pub(crate) struct Gate<S> {
+/// Checks host and origin, answers what is posted within its time, and passes WebSockets on. Cloned for
+/// each request, so it is no more than a reference.
+pub(crate) struct Gate<S>(Arc<Parts<S>>);
+
+struct Parts<S> {
     inner: S,
-    layer: GateLayer,
+    rules: Arc<Rules>,
+    closer: Closer,
+    service: Arc<Polite<Direct>>,
+}
+
+impl<S> Clone for Gate<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
 }
 
 impl<S, B> Service<HttpRequest<B>> for Gate<S>
 where
     S: Service<HttpRequest<B>, Response = HttpResponse, Error = BoxError>,
+    S: Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
@@ -107,12 +121,13 @@ where
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, BoxError>> + Send>>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(context)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, mut request: HttpRequest<B>) -> Self::Future {
-        let rules = Arc::clone(&self.layer.rules);
+        let parts = Arc::clone(&self.0);
+        let rules = &parts.rules;
         let header_text = |name| {
             request
                 .headers()
@@ -136,21 +151,25 @@ where
         }
         let origin = Origin {
             notifies: websocket,
-            closer: self.layer.closer.clone(),
+            closer: parts.closer.clone(),
         };
         if request.method() != Method::POST {
             request.extensions_mut().insert(origin);
-            let answer = self.inner.call(request);
+            let mut inner = parts.inner.clone();
             return async move {
-                tokio::time::timeout(rules.timeout, answer)
+                let answer = async {
+                    poll_fn(|context| inner.poll_ready(context)).await?;
+                    inner.call(request).await
+                };
+                tokio::time::timeout(parts.rules.timeout, answer)
                     .await
                     .unwrap_or_else(|_| Ok(timed_out()))
             }
             .boxed();
         }
-        let service = Arc::clone(&self.layer.service);
         async move {
-            let answer = posted(request, origin, &rules, &service);
+            let rules = &*parts.rules;
+            let answer = posted(request, origin, rules, &parts.service);
             let answer = tokio::time::timeout(rules.timeout, answer).await;
             Ok(answer.unwrap_or_else(|_| timed_out()))
         }
@@ -182,7 +201,21 @@ where
     };
     let mut extensions = Extensions::new();
     extensions.insert(origin);
-    let answer = dispatch::answer(service, &body, rules.max_batch, &extensions).await;
+    let answer = match whole_request(&body) {
+        Some(mut request) => {
+            request.extensions = extensions;
+            service.call(request).await
+        }
+        None => match check_shape(&body) {
+            Shape::Request => dispatch::answer(service, &body, rules.max_batch, extensions).await,
+            Shape::Notification => return HttpResponse::new(HttpBody::empty()),
+            Shape::NoJson => return parse_error(),
+            Shape::NoRequest => {
+                let words = "invalid request";
+                return rpc_error(StatusCode::OK, code::INVALID_REQUEST, words);
+            }
+        },
+    };
     if answer.is_notification() {
         return HttpResponse::new(HttpBody::empty());
     }
@@ -214,7 +247,14 @@ fn timed_out() -> HttpResponse {
     ))
 }
 
-/// The body of a request if it is JSON of the right shape, else the answer to it.
+/// The request that a body is, as almost every body is one.
+fn whole_request(body: &[u8]) -> Option<Request<'_>> {
+    // JSON is text, beside the members that are looked at too.
+    std::str::from_utf8(body).ok()?;
+    dispatch::request(body)
+}
+
+/// The body of a request, else the answer to it.
 async fn whole_body<B>(
     headers: &HeaderMap,
     body: B,
@@ -238,28 +278,18 @@ where
     if announced.is_some_and(|length| length > u64::from(most)) {
         return Err(too_large());
     }
-    let body = match read_body(headers, body, most).await {
-        Ok((body, _)) => body,
-        Err(HttpError::TooLarge) => return Err(too_large()),
-        Err(HttpError::Malformed) => return Err(Box::new(parse_error())),
+    match read_body(headers, body, most).await {
+        Ok((body, _)) => Ok(body),
+        Err(HttpError::TooLarge) => Err(too_large()),
+        Err(HttpError::Malformed) => Err(Box::new(parse_error())),
         // The limit in a body without a length shows as an error of the stream.
         Err(HttpError::Stream(error)) if error.to_string().contains("length limit") => {
-            return Err(too_large());
+            Err(too_large())
         }
         Err(HttpError::Stream(error)) => {
             tracing::debug!(error, "a request broke off");
-            return Err(Box::new(closing(parse_error())));
+            Err(Box::new(closing(parse_error())))
         }
-    };
-    match check_shape(&body) {
-        Shape::Request => Ok(body),
-        Shape::Notification => Err(Box::new(HttpResponse::new(HttpBody::empty()))),
-        Shape::NoJson => Err(Box::new(parse_error())),
-        Shape::NoRequest => Err(Box::new(rpc_error(
-            StatusCode::OK,
-            code::INVALID_REQUEST,
-            "invalid request",
-        ))),
     }
 }
 
@@ -303,7 +333,7 @@ fn check_shape(body: &[u8]) -> Shape {
         return Shape::NoRequest;
     };
     match (members.id, members.method) {
-        (Some(id), _) if serde_json::from_str::<Id<'_>>(id.get()).is_ok() => Shape::Request,
+        (Some(id), _) if dispatch::id(id).is_some() => Shape::Request,
         (None, Some(_)) => Shape::Notification,
         (Some(_), _) | (None, None) => Shape::NoRequest,
     }

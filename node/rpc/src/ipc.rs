@@ -274,7 +274,7 @@ impl Server {
                         (service.clone(), extensions.clone(), sink.clone());
                     tasks.spawn(async move {
                         let answer =
-                            dispatch::answer(&service, &request, max_batch, &extensions).await;
+                            dispatch::answer(&service, &request, max_batch, extensions).await;
                         // Subscriptions send their own answer; notifications have none.
                         if answer.is_method_call() || answer.is_batch() {
                             let (json, told, _) = answer.into_parts();

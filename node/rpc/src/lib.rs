@@ -29,6 +29,7 @@ mod pending;
 mod polite;
 mod server;
 mod subscribe;
+mod workers;
 
 pub use config::{Cors, RpcConfig};
 pub use context::{ChainEvent, NewHead, RpcContext};

@@ -55,6 +55,8 @@ pub(crate) struct Caller<'a, V: DatabaseRef> {
     time_limit: Duration,
     off_chain: bool,
     moved: PrecompileOverrides,
+    /// Made when the request was read, for the first run.
+    prepared: Option<PrecompilesMap>,
 }
 
 impl<'a, V: DatabaseRef> Caller<'a, V> {
@@ -121,7 +123,7 @@ impl<'a, V: DatabaseRef> Caller<'a, V> {
             Some(overrides) => PrecompileOverrides::of(overrides).map_err(CallError::Overrides)?,
             None => PrecompileOverrides::default(),
         };
-        let caller = Self {
+        let mut caller = Self {
             executor,
             parent_hash: header.parent_hash,
             block_gas_limit: env.block_env.gas_limit,
@@ -133,9 +135,10 @@ impl<'a, V: DatabaseRef> Caller<'a, V> {
             off_chain,
             gas_cap: options.gas_cap,
             moved,
+            prepared: None,
         };
-        // Told now, where it is the request's fault.
-        caller.precompiles_map()?;
+        // What is the request's fault is told now.
+        caller.prepared = Some(caller.precompiles_map()?);
         Ok(caller)
     }
 
@@ -174,7 +177,10 @@ impl<'a, V: DatabaseRef> Caller<'a, V> {
         inspector: &mut I,
     ) -> Result<ResultAndState, CallError> {
         let sender = transaction.caller;
-        let precompiles = self.precompiles_map()?;
+        let precompiles = match self.prepared.take() {
+            Some(prepared) => prepared,
+            None => self.precompiles_map()?,
+        };
         let result = Context::mainnet()
             .with_block::<BlockEnv>(self.env.block_env.clone())
             .with_cfg(CallCfg::new(self.env.cfg_env.clone()))
