@@ -174,6 +174,8 @@ fn subscriptions_work() {
             assert_eq!(third["params"]["subscription"], pending, "{third}");
             let none = ipc.ask("eth_subscribe", json!(["weather"]));
             assert_eq!(none["error"]["code"], -32601);
+            let none = ipc.ask("pars_subscribe", json!(["newHeads"]));
+            assert_eq!(none["error"]["code"], -32601);
             // Not over HTTP.
             assert_eq!(rpc.refused("eth_subscribe", json!(["newHeads"])).0, -32601);
         },

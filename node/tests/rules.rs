@@ -49,6 +49,19 @@ fn rules_and_what_is_kept() {
         // Not more and not less than what the node lists as its own.
         let own = rpc.call("pars_precompiles", json!([]));
         assert_eq!(names.len(), 18 + own.as_array().unwrap().len());
+        let verify = own[0]["functions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|function| function["signature"] == "verify(bytes,bytes,bytes)")
+            .unwrap();
+        let selector = &alloy_primitives::keccak256("verify(bytes,bytes,bytes)")[..4];
+        assert_eq!(
+            verify["selector"],
+            Bytes::copy_from_slice(selector).to_string()
+        );
+        assert_eq!(verify["secret"], false);
+        assert!(!verify["gas"].as_str().unwrap().is_empty());
 
         rpc.mine(&Wallet::development(0).transfer(0, SOMEONE, 1));
         let head = rpc.call("eth_getBlockByNumber", json!(["latest", false]));

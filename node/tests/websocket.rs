@@ -163,6 +163,43 @@ fn a_subscriber_that_does_not_read_is_dropped() {
 }
 
 #[test]
+fn what_only_this_node_has_comes_anew_with_every_block() {
+    with_node(config(), |rpc| {
+        let mut socket = WebSocket::connect(rpc);
+        for (kind, method) in [
+            ("finality", "pars_finality"),
+            ("precompiles", "pars_precompiles"),
+            ("engineDevices", "pars_engineDevices"),
+            ("engineStats", "pars_engineStats"),
+        ] {
+            let id = socket.ask("pars_subscribe", json!([kind]))["result"].clone();
+            let nonce = rpc.block_number();
+            rpc.mine(&Wallet::development(0).transfer(nonce, SOMEONE, 1));
+            let told = socket.receive().unwrap();
+            assert_eq!(told["method"], "pars_subscription");
+            assert_eq!(told["params"]["subscription"], id);
+            if kind != "engineStats" {
+                assert_eq!(
+                    told["params"]["result"],
+                    rpc.call(method, json!([])),
+                    "{kind}"
+                );
+            } else {
+                assert!(told["params"]["result"]["blocks"]["built"].as_u64() > Some(0));
+            }
+            // Its own kind of end only.
+            let ended = socket.ask("pars_unsubscribe", json!([id]));
+            assert_eq!(ended["result"], true, "{kind}");
+        }
+        for wrong in [json!(["newHeads"]), json!(["finality", true]), json!([])] {
+            let answer = socket.ask("pars_subscribe", wrong.clone());
+            assert!(answer["error"]["code"].is_i64(), "{wrong}: {answer}");
+        }
+        assert_eq!(rpc.refused("pars_subscribe", json!(["finality"])).0, -32601);
+    });
+}
+
+#[test]
 fn garbage_frames_end_one_connection_only() {
     use std::io::Write;
     with_node(config(), |rpc| {

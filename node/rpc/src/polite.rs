@@ -17,6 +17,7 @@ use crate::clients::{Guest, Work};
 use crate::context::Shared;
 use crate::error::{Fault, code};
 use crate::gate::Origin;
+use crate::subscribe;
 
 /// Characters of an unknown method's name that are repeated in the answer.
 const LONGEST_NAME: usize = 100;
@@ -59,7 +60,7 @@ impl<S> Polite<S> {
             let text = format!("the method {name} does not exist/is not available");
             return Some(Fault::new(code::METHOD_NOT_FOUND, text));
         }
-        let subscription = matches!(name, "eth_subscribe" | "eth_unsubscribe");
+        let subscription = subscribe::method_names().any(|of_one| of_one == name);
         let notifies = request
             .extensions()
             .get::<Origin>()
@@ -130,7 +131,7 @@ where
                 std::future::ready(response).left_future()
             }
             Ok(place) => {
-                let again = (request.method_name() == "eth_unsubscribe")
+                let again = subscribe::ends_one(request.method_name())
                     .then(|| (self.inner.clone(), request.clone()));
                 let answer = self.inner.call(request);
                 let held = async move {

@@ -85,7 +85,7 @@ pub async fn serve(config: RpcConfig, context: RpcContext) -> Result<RpcHandle, 
     let ipc = socket.as_ref().map(|socket| socket.path().to_owned());
 
     let mut names: Vec<_> = methods::METHODS.iter().map(|(name, _)| *name).collect();
-    names.extend(["eth_subscribe", "eth_unsubscribe"]);
+    names.extend(subscribe::method_names());
     let events = context.events.subscribe();
     let shared = Arc::new(Shared::new(context, config.clone(), names));
     let mut module = RpcModule::from_arc(Arc::clone(&shared));

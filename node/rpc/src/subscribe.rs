@@ -1,4 +1,5 @@
-//! `eth_subscribe`: new heads, logs and pending transactions as they happen.
+//! `eth_subscribe`: new heads, logs and pending transactions as they happen. `pars_subscribe`: what only
+//! this node has, anew with every block.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,15 +13,30 @@ use jsonrpsee::{Extensions, RpcModule};
 use serde::Serialize;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::context::{ChainEvent, Json, Shared};
+use crate::context::{Answer, ChainEvent, Json, Shared};
 use crate::convert;
 use crate::error::{Fault, RpcError, code};
 use crate::gate::Origin;
-use crate::methods::logs::check_size;
+use crate::methods::{logs::check_size, pars};
 use crate::params::Args;
 
+/// Names of the methods by which clients subscribe, are notified and unsubscribe.
+const NAMESPACES: [[&str; 3]; 2] = [
+    ["eth_subscribe", "eth_subscription", "eth_unsubscribe"],
+    ["pars_subscribe", "pars_subscription", "pars_unsubscribe"],
+];
+
+/// The methods that are there only where notifications can reach the client.
+pub(crate) fn method_names() -> impl Iterator<Item = &'static str> {
+    NAMESPACES.iter().flat_map(|[begin, _, end]| [*begin, *end])
+}
+
+/// Whether this is the name of a method that ends a subscription.
+pub(crate) fn ends_one(name: &str) -> bool {
+    NAMESPACES.iter().any(|[.., end]| *end == name)
+}
+
 /// What a client subscribed to.
-#[derive(Debug)]
 enum Kind {
     /// Headers of new blocks.
     NewHeads,
@@ -31,12 +47,25 @@ enum Kind {
         /// Full objects instead of hashes.
         full: bool,
     },
+    /// The answer of a method, with every new block.
+    Answers(fn(&Shared, &Args<'_>) -> Answer),
 }
 
 impl Kind {
-    fn parse(args: &Args<'_>) -> Result<Self, Fault> {
+    fn parse(namespace: &str, args: &Args<'_>) -> Result<Self, Fault> {
         let name: String = args.required(0)?;
         args.at_most(2)?;
+        if namespace == "pars" {
+            args.at_most(1)?;
+            let method = match name.as_str() {
+                "engineStats" => pars::engine_stats,
+                "engineDevices" => pars::engine_devices,
+                "precompiles" => pars::precompiles,
+                "finality" => pars::finality,
+                _ => return Err(Self::unknown(namespace, &name)),
+            };
+            return Ok(Self::Answers(method));
+        }
         match name.as_str() {
             "newHeads" => Ok(Self::NewHeads),
             "logs" => {
@@ -47,15 +76,17 @@ impl Kind {
             "newPendingTransactions" => Ok(Self::PendingTransactions {
                 full: args.optional(1)?.unwrap_or(false),
             }),
-            _ => {
-                let text = format!("no {name:?} subscription in eth namespace");
-                Err(Fault::new(code::METHOD_NOT_FOUND, text))
-            }
+            _ => Err(Self::unknown(namespace, &name)),
         }
     }
 
+    fn unknown(namespace: &str, name: &str) -> Fault {
+        let text = format!("no {name:?} subscription in {namespace} namespace");
+        Fault::new(code::METHOD_NOT_FOUND, text)
+    }
+
     /// What of `event` the client hears about, in order.
-    fn render(&self, event: &ChainEvent) -> Vec<Json> {
+    fn render(&self, shared: &Shared, event: &ChainEvent) -> Vec<Json> {
         match (self, event) {
             (Self::NewHeads, ChainEvent::NewHead(head)) => {
                 json(&convert::header(&head.block.header, head.block.hash))
@@ -78,7 +109,14 @@ impl Kind {
                 Self::PendingTransactions { full: true },
                 ChainEvent::PendingTransaction(transaction),
             ) => json(&convert::pending_transaction((**transaction).clone())),
-            (Self::NewHeads | Self::Logs(_), ChainEvent::PendingTransaction(_))
+            (Self::Answers(method), ChainEvent::NewHead(_)) => {
+                let answer = Args::parse(None).and_then(|none| method(shared, &none));
+                answer.into_iter().collect()
+            }
+            (
+                Self::NewHeads | Self::Logs(_) | Self::Answers(_),
+                ChainEvent::PendingTransaction(_),
+            )
             | (Self::PendingTransactions { .. }, ChainEvent::NewHead(_)) => Vec::new(),
         }
     }
@@ -94,22 +132,30 @@ fn json(value: &impl Serialize) -> Vec<Json> {
     }
 }
 
-/// Adds `eth_subscribe` and `eth_unsubscribe` to `module`.
+/// Adds the methods to `module`.
 pub(crate) fn register(module: &mut RpcModule<Shared>) -> Result<(), RpcError> {
-    module
-        .register_subscription("eth_subscribe", "eth_subscription", "eth_unsubscribe", run)
-        .map_err(|error| RpcError::Methods(error.to_string()))?;
+    for [begin, notify, end] in NAMESPACES {
+        let namespace = begin
+            .split_once('_')
+            .map_or(begin, |(namespace, _)| namespace);
+        module
+            .register_subscription(begin, notify, end, move |params, pending, shared, with| {
+                run(namespace, params, pending, shared, with)
+            })
+            .map_err(|error| RpcError::Methods(error.to_string()))?;
+    }
     Ok(())
 }
 
 /// One subscription, from the request to its end.
 async fn run(
+    namespace: &'static str,
     params: Params<'static>,
     pending: PendingSubscriptionSink,
     shared: Arc<Shared>,
     extensions: Extensions,
 ) {
-    let kind = match Args::parse(params.as_str()).and_then(|args| Kind::parse(&args)) {
+    let kind = match Args::parse(params.as_str()).and_then(|args| Kind::parse(namespace, &args)) {
         Ok(kind) => kind,
         Err(fault) => return pending.reject(ErrorObjectOwned::from(fault)).await,
     };
@@ -133,7 +179,7 @@ async fn run(
         };
         match event {
             Ok(event) => {
-                for message in kind.render(&event) {
+                for message in kind.render(&shared, &event) {
                     let sent = sink
                         .send_timeout(SubscriptionMessage::from(message), patience)
                         .await;

@@ -11,7 +11,7 @@ mod fee;
 mod fill;
 mod filters;
 pub(crate) mod logs;
-mod pars;
+pub(crate) mod pars;
 mod raw;
 mod simulate;
 mod state;
@@ -47,7 +47,7 @@ pub(crate) enum Handler {
 
 use Handler::{Quick, Read, Run, Waiting};
 
-/// Every method but `eth_subscribe` and `eth_unsubscribe`, which [`crate::subscribe`] adds.
+/// Every method but those of subscriptions, which [`crate::subscribe`] adds.
 pub(crate) const METHODS: &[(&str, Handler)] = &[
     ("web3_clientVersion", Quick(chain::client_version)),
     ("web3_sha3", Quick(chain::sha3)),
@@ -204,10 +204,10 @@ mod tests {
             })
             .collect();
         let mut known: BTreeSet<_> = METHODS.iter().map(|(name, _)| *name).collect();
-        known.extend(["eth_subscribe", "eth_unsubscribe"]);
+        known.extend(crate::subscribe::method_names());
         assert_eq!(told, known);
         assert_eq!(
-            METHODS.len() + 2,
+            METHODS.len() + crate::subscribe::method_names().count(),
             known.len(),
             "a method is in the table twice"
         );

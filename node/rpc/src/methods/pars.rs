@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use alloy_primitives::{Address, U64};
+use alloy_primitives::{Address, FixedBytes, U64};
 use pars_engine::{BackendStats, Histogram};
-use pars_precompiles::Registry;
+use pars_precompiles::{Class, Function};
 use serde_json::{Value, json};
 
 use crate::context::{Answer, Shared, answer};
@@ -12,7 +12,7 @@ use crate::params::Args;
 
 /// `pars_engineStats`: queue, counters and histograms of every kernel and back end, and what the
 /// blocks have asked.
-pub(super) fn engine_stats(shared: &Shared, args: &Args<'_>) -> Answer {
+pub(crate) fn engine_stats(shared: &Shared, args: &Args<'_>) -> Answer {
     args.at_most(0)?;
     let stats = shared.node.engine.stats();
     let kernels: Vec<_> = stats
@@ -87,7 +87,7 @@ fn histogram(histogram: &Histogram) -> Value {
 }
 
 /// `pars_engineDevices`: what was found on this machine, what is used, and why.
-pub(super) fn engine_devices(shared: &Shared, args: &Args<'_>) -> Answer {
+pub(crate) fn engine_devices(shared: &Shared, args: &Args<'_>) -> Answer {
     args.at_most(0)?;
     let report = shared.node.engine.devices();
     let micros = |time: Duration| time.as_nanos() as f64 / 1e3;
@@ -127,7 +127,7 @@ pub(super) fn engine_devices(shared: &Shared, args: &Args<'_>) -> Answer {
 
 /// `pars_finality`: the newest block, the newest that is final, and how many blocks lie between.
 /// What this node has accepted is final, so with one validator they are the same.
-pub(super) fn finality(shared: &Shared, args: &Args<'_>) -> Answer {
+pub(crate) fn finality(shared: &Shared, args: &Args<'_>) -> Answer {
     args.at_most(0)?;
     let head = shared.head();
     let block = json!({
@@ -138,17 +138,30 @@ pub(super) fn finality(shared: &Shared, args: &Args<'_>) -> Answer {
     answer(&json!({ "latest": block, "finalized": block, "undecided": U64::ZERO }))
 }
 
-/// `pars_precompiles`: address and name of every precompile of this chain that Ethereum does not
-/// have.
-pub(super) fn precompiles(shared: &Shared, args: &Args<'_>) -> Answer {
+/// `pars_precompiles`: every precompile of this chain that Ethereum does not have, with its functions and
+/// what they cost.
+pub(crate) fn precompiles(shared: &Shared, args: &Args<'_>) -> Answer {
     args.at_most(0)?;
-    let addresses = shared.node.spec.precompile_addresses();
-    let registry = Registry::pars();
-    let table: Vec<_> = registry
+    let function = |function: &Function| {
+        json!({
+            "signature": function.signature,
+            "selector": FixedBytes::from(function.selector),
+            "gas": function.gas,
+            "secret": matches!(function.class, Class::Secret | Class::Generate),
+        })
+    };
+    let table: Vec<_> = shared
+        .node
+        .executor
         .precompiles()
-        .map(|precompile| (Address::from(precompile.address()), precompile.name()))
-        .filter(|(address, _)| addresses.contains(address))
-        .map(|(address, name)| json!({ "address": address, "name": name }))
+        .precompiles()
+        .map(|precompile| {
+            json!({
+                "address": Address::from(precompile.address()),
+                "name": precompile.name(),
+                "functions": precompile.functions().iter().map(function).collect::<Vec<_>>(),
+            })
+        })
         .collect();
     answer(&table)
 }
