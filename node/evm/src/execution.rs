@@ -30,6 +30,7 @@ use crate::{
     error::ExecutionError,
     header::MAX_BLOCK_RLP_BYTES,
     precompiles::{Precompiles, Run},
+    senders::Senders,
     spec::ChainSpec,
     wording::invalid_transaction_message,
 };
@@ -151,6 +152,7 @@ pub(crate) struct Frame<'a> {
 pub(crate) fn run_block(
     spec: &ChainSpec,
     precompiles: &Precompiles,
+    senders: &Senders,
     frame: Frame<'_>,
     transactions: Vec<Recovered<TxEnvelope>>,
     policy: Policy,
@@ -207,7 +209,7 @@ pub(crate) fn run_block(
                 "the size limit of the block is reached".to_owned(),
             ))
         } else {
-            match executor.execute_transaction(&transaction) {
+            match executor.execute_transaction((senders.tx_env(&transaction), &transaction)) {
                 Ok(_) => Ok(()),
                 Err(error) => Err(obstacle(error, header, transaction.signer())?),
             }

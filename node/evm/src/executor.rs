@@ -437,6 +437,8 @@ impl Executor {
         transactions: &[Recovered<TxEnvelope>],
         time: Duration,
     ) -> Fed {
+        self.senders
+            .foresee_authorities(transactions.iter().map(|transaction| &**transaction));
         if !self.config.feed_engine || transactions.is_empty() {
             return Fed::default();
         }
@@ -452,6 +454,7 @@ impl Executor {
         let found = find_questions(
             &self.spec,
             &self.precompiles,
+            &self.senders,
             header,
             state,
             transactions,
@@ -495,7 +498,15 @@ impl Executor {
         policy: Policy,
     ) -> Result<BlockRun, RunError> {
         let started = Instant::now();
-        let run = run_block(&self.spec, &self.precompiles, frame, transactions, policy)?;
+        let (precompiles, senders) = (&self.precompiles, &self.senders);
+        let run = run_block(
+            &self.spec,
+            precompiles,
+            senders,
+            frame,
+            transactions,
+            policy,
+        )?;
         add(&self.counters.execute_micros, started.elapsed().as_micros());
         add(&self.counters.transactions, run.included.len());
         add(&self.counters.gas, run.gas_used);

@@ -15,6 +15,7 @@ use crate::{
     env::block_env,
     execution::{MIN_TRANSACTION_GAS, View, deadline},
     precompiles::{Precompiles, Question, Run},
+    senders::Senders,
     spec::ChainSpec,
 };
 
@@ -48,6 +49,7 @@ pub(crate) struct Findings {
 pub(crate) fn find_questions<V: DatabaseRef>(
     spec: &ChainSpec,
     precompiles: &Precompiles,
+    senders: &Senders,
     header: &Header,
     state: V,
     transactions: &[Recovered<TxEnvelope>],
@@ -96,7 +98,7 @@ pub(crate) fn find_questions<V: DatabaseRef>(
             let _ = SystemCaller::new(spec)
                 .apply_blockhashes_contract_call(header.parent_hash, &mut evm);
         }
-        if let Ok(result) = evm.transact_commit(transaction) {
+        if let Ok(result) = evm.transact_commit(senders.tx_env(transaction)) {
             findings.speculative_gas = findings
                 .speculative_gas
                 .saturating_add(result.tx_gas_used());

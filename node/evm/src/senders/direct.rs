@@ -3,7 +3,7 @@
 use std::{num::NonZeroUsize, thread};
 
 use alloy_consensus::{TxEnvelope, transaction::SignerRecoverable};
-use alloy_primitives::Address;
+use alloy_primitives::{Address, B256, Signature};
 
 use super::SenderError;
 
@@ -18,6 +18,11 @@ const MAX_THREADS: usize = 8;
 /// (EIP-2).
 pub(super) fn recover(transaction: &TxEnvelope) -> Option<Address> {
     transaction.recover_signer().ok()
+}
+
+/// Who signed `hash`, if the signature names somebody; a high `s` does not.
+pub(super) fn recover_hash(signature: &Signature, hash: B256) -> Option<Address> {
+    alloy_consensus::crypto::secp256k1::recover_signer(signature, hash).ok()
 }
 
 /// Recovers the sender of each transaction, in order; over several threads where there are

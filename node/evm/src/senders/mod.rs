@@ -5,6 +5,7 @@
 //! depend on the way: every way has the rules of the Yellow Paper, appendix F, with the low s of
 //! EIP-2, and one transaction's bad signature is its own.
 
+mod authorities;
 mod cache;
 mod direct;
 
@@ -17,10 +18,10 @@ use std::{
 };
 
 use alloy_consensus::TxEnvelope;
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, Signature};
 use parking_lot::Mutex;
 use pars_engine::{EcdsaRecover, Engine, EngineError, Priority, SubmitOptions};
-use pars_kernels::secp256k1::{RecoverJob, Signature};
+use pars_kernels::secp256k1::{self, RecoverJob};
 use thiserror::Error;
 
 use crate::stats::add;
@@ -281,22 +282,24 @@ impl Senders {
         }
     }
 
-    /// The senders of `transactions` where there is one, in order.
+    /// The senders of `transactions` where there is one, in order; their authorities are found with
+    /// them.
     fn find(&self, transactions: &[&TxEnvelope], class: Priority) -> Vec<Option<Address>> {
         if self.mode == SenderRecovery::Single {
             add(&self.counters.single, transactions.len());
             return direct::recover_each(transactions);
         }
         let (mut senders, missing) = self.missing(transactions);
-        if missing.is_empty() {
+        let authorities = self.unknown_authorities(transactions.iter().copied());
+        if missing.is_empty() && authorities.is_empty() {
             return senders;
         }
         let unknown: Vec<_> = missing.iter().map(|(_, unknown)| *unknown).collect();
-        let found = if unknown.len() < BATCH_FROM {
+        let found = if unknown.len() + authorities.len() < BATCH_FROM {
             add(&self.counters.single, unknown.len());
             direct::recover_each(&unknown)
         } else {
-            self.batch(&unknown, class)
+            self.batch(&unknown, authorities, class)
         };
         let mut invalid = 0_u64;
         let mut cache = self.cache.lock();
@@ -335,35 +338,43 @@ impl Senders {
         (senders, missing)
     }
 
-    /// Has the engine recover all of `transactions`.
-    fn batch(&self, transactions: &[&TxEnvelope], class: Priority) -> Vec<Option<Address>> {
-        let (places, jobs): (Vec<_>, Vec<_>) = transactions
+    /// Has the engine recover the senders of all of `transactions`, which it answers in order, and
+    /// `authorities`, which are remembered.
+    fn batch(
+        &self,
+        transactions: &[&TxEnvelope],
+        authorities: Vec<(B256, RecoverJob)>,
+        class: Priority,
+    ) -> Vec<Option<Address>> {
+        let (places, mut jobs): (Vec<_>, Vec<_>) = transactions
             .iter()
             .enumerate()
             .filter_map(|(place, transaction)| Some((place, job(transaction)?)))
             .unzip();
+        let (keys, more): (Vec<_>, Vec<_>) = authorities.into_iter().unzip();
+        jobs.extend(more);
         let count = jobs.len();
         let options = SubmitOptions::new(class);
-        match self
+        let answers = self
             .engine
-            .call_many_blocking_with::<EcdsaRecover>(jobs, options)
-        {
-            Ok(answers) => {
-                self.count_batch(count);
-                let mut senders = vec![None; transactions.len()];
-                for (place, answer) in places.into_iter().zip(answers) {
-                    if let Some(sender) = senders.get_mut(place) {
-                        *sender = answer.map(Address::from);
-                    }
-                }
-                senders
-            }
+            .call_many_blocking_with::<EcdsaRecover>(jobs, options);
+        let mut answers = match answers {
+            Ok(answers) => answers.into_iter().map(|answer| answer.map(Address::from)),
             Err(error) => {
                 self.failed(count, &error);
-                add(&self.counters.single, count);
-                direct::recover_each(transactions)
+                add(&self.counters.single, transactions.len());
+                return direct::recover_each(transactions);
+            }
+        };
+        self.count_batch(count);
+        let mut senders = vec![None; transactions.len()];
+        for (place, answer) in places.into_iter().zip(&mut answers) {
+            if let Some(sender) = senders.get_mut(place) {
+                *sender = answer;
             }
         }
+        self.remember_authorities(keys.into_iter().zip(answers));
+        senders
     }
 
     fn known(&self, transaction: &TxEnvelope) -> Option<Address> {
@@ -409,11 +420,14 @@ impl Senders {
 /// What the engine is asked for a transaction; nothing where the signature is invalid at sight: r or
 /// s out of range, or a high s (EIP-2).
 fn job(transaction: &TxEnvelope) -> Option<RecoverJob> {
-    let signature = transaction.signature();
-    let pair = Signature::new(&signature.r().to_be_bytes(), &signature.s().to_be_bytes()).ok()?;
+    job_of(transaction.signature(), transaction.signature_hash())
+}
+
+fn job_of(signature: &Signature, hash: B256) -> Option<RecoverJob> {
+    let (r, s) = (signature.r().to_be_bytes(), signature.s().to_be_bytes());
+    let pair = secp256k1::Signature::new(&r, &s).ok()?;
     if !pair.is_low_s() {
         return None;
     }
-    let hash = transaction.signature_hash();
     RecoverJob::new(&hash.0, signature.v().into(), pair).ok()
 }

@@ -3,6 +3,7 @@
 use alloy_consensus::{
     SignableTransaction as _, TxEip1559, TxEnvelope, transaction::SignerRecoverable,
 };
+use alloy_eips::eip7702::SignedAuthorization;
 use alloy_primitives::{Address, Signature, U256, uint};
 use k256::ecdsa::SigningKey;
 use pars_engine::{EcdsaRecover, Engine, GpuPolicy, Priority};
@@ -107,9 +108,10 @@ fn a_batch_says_what_one_by_one_says() {
     assert_eq!((stats.batches, stats.single), (1, 0), "{stats:?}");
     assert!(stats.largest_batch > 40, "{stats:?}");
     let valid = expected.iter().flatten().count() as u64;
+    // Those of type 4 share an authority, which is found with them.
     assert_eq!(
         (stats.cached, stats.invalid),
-        (valid, all.len() as u64 - valid)
+        (valid + 1, all.len() as u64 - valid)
     );
     assert_eq!(found(&senders, &all), expected);
     let stats = senders.stats();
@@ -236,6 +238,65 @@ fn transactions_that_come_together_share_a_batch_and_a_lone_one_does_not_wait() 
     });
     let stats = senders.stats();
     assert_eq!((stats.known, stats.batched, stats.invalid), (10, 20, 1));
+}
+
+/// Authorities of EIP-7702 are found once, together; blocks with good and bad ones are the same.
+#[test]
+fn authorities_come_with_the_block() {
+    let block = |sender_recovery| {
+        let config = ExecutorConfig {
+            sender_recovery,
+            ..ExecutorConfig::default()
+        };
+        let mut chain = Chain::with(engine(), config, []);
+        let target = Address::repeat_byte(0xc0);
+        let mut authorizations: Vec<_> = (40..52)
+            .map(|seed| Account::new(seed).authorize(target, 0))
+            .collect();
+        for (index, spoilt) in [
+            (1, (Some(U256::ZERO), None, None)),
+            (
+                3,
+                (
+                    None,
+                    Some(N - authorizations[3].s()),
+                    Some(1 - authorizations[3].y_parity()),
+                ),
+            ),
+            (5, (None, None, Some(7))),
+            (7, (None, None, Some(1 - authorizations[7].y_parity()))),
+        ] {
+            let old = &authorizations[index];
+            let (r, s, odd) = spoilt;
+            authorizations[index] = SignedAuthorization::new_unchecked(
+                old.inner().clone(),
+                odd.unwrap_or(old.y_parity()),
+                r.unwrap_or(old.r()),
+                s.unwrap_or(old.s()),
+            );
+        }
+        // One that comes twice is asked for once.
+        authorizations.push(authorizations[0].clone());
+        let transactions: Vec<_> = authorizations
+            .chunks(7)
+            .map(|list| {
+                let intent = Intent::transfer(MINER, 1).gas(1_000_000);
+                chain.accounts[0].set_code(intent, MINER, list.to_vec())
+            })
+            .collect();
+        let executed = chain.block(transactions);
+        (executed.commit.block, chain.executor.stats().senders)
+    };
+    let (batched, stats) = block(SenderRecovery::Batched);
+    let (single, _) = block(SenderRecovery::Single);
+    assert_eq!(batched, single);
+    // Twelve authorities, of which three are invalid at sight; two transactions are below a batch.
+    assert_eq!((stats.batches, stats.batched), (1, 9), "{stats:?}");
+    // One who was not there before finds senders and authorities together.
+    let other = Chain::with(engine(), ExecutorConfig::default(), []);
+    other.executor.verify(&other.store, &batched).unwrap();
+    let stats = other.executor.stats().senders;
+    assert_eq!((stats.batches, stats.batched), (1, 11), "{stats:?}");
 }
 
 /// Blocks are the same, and refused for the same reason, whichever way senders are found.
