@@ -1,12 +1,12 @@
 //! The node's own path: executing blocks beside bare revm, accepting them with state roots on disk,
-//! and the storage engine under that load beside redb.
+//! the storage engine under that load beside redb, and what the compute engine does for a block.
 //!
 //! Everybody takes turns on the same block, one block after another, on one thread: the speed of a core
 //! changes while neighbours work, and a ratio of turns side by side does not. Printed are the 10th percentile
 //! and the median of a turn.
 //!
-//! `cargo bench -p pars-benches --bench node` runs all of it; `-- execute`, `-- engine` or `-- genesis` one part, `-- execute tokens`
-//! one kind of block.
+//! `cargo bench -p pars-benches --bench node` runs all of it; `-- execute`, `-- engine`, `-- genesis` or
+//! `-- senders` one part, `-- execute tokens` one kind of block.
 //! `PARS_BENCH_ACCOUNTS` is the size of the state (100,000), `PARS_BENCH_DIR` the folder of the stores. Without
 //! `--bench`, as `cargo test` calls it, everything is tried once and small.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
@@ -18,6 +18,7 @@ mod genesis;
 mod recorder;
 #[path = "../../../node/store/tests/common/redb.rs"]
 mod redb;
+mod senders;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -72,6 +73,9 @@ fn main() {
     }
     if wanted("genesis") {
         genesis::run(size);
+    }
+    if wanted("senders") {
+        senders::run(size);
     }
 }
 
