@@ -35,3 +35,5 @@ pub mod pedersen;
 pub mod poseidon;
 pub mod ring;
 pub mod secp256k1;
+#[cfg(target_arch = "x86_64")]
+mod x86;

@@ -14,6 +14,8 @@ use core::arch::x86_64::*;
 
 use super::fe::{self, Fe};
 use super::lanes::{Lanes, MAX_LANES, Work};
+use crate::x86::avx2::{collect, mul_add, spread, transpose, word};
+use crate::x86::for_each;
 
 const LIMBS: usize = 10;
 const LOW_BITS: i32 = 26;
@@ -37,13 +39,6 @@ const FOUR_P: [u64; LIMBS] = {
 #[repr(C)]
 pub(crate) struct X4([__m256i; LIMBS]);
 
-/// The same word in every lane.
-#[inline(always)]
-unsafe fn word(value: u64) -> __m256i {
-    // SAFETY: the caller runs under AVX2.
-    unsafe { _mm256_set1_epi64x(value.cast_signed()) }
-}
-
 /// Whether every limb of every lane is settled (debug builds).
 #[inline(always)]
 unsafe fn settled(limbs: &[__m256i; LIMBS]) -> bool {
@@ -61,24 +56,6 @@ unsafe fn settled(limbs: &[__m256i; LIMBS]) -> bool {
     all
 }
 
-/// Turns four rows of four words into four columns.
-#[inline(always)]
-unsafe fn transpose(r: [__m256i; 4]) -> [__m256i; 4] {
-    // SAFETY: the caller runs under AVX2.
-    unsafe {
-        let a0 = _mm256_unpacklo_epi64(r[0], r[1]);
-        let a1 = _mm256_unpackhi_epi64(r[0], r[1]);
-        let a2 = _mm256_unpacklo_epi64(r[2], r[3]);
-        let a3 = _mm256_unpackhi_epi64(r[2], r[3]);
-        [
-            _mm256_permute2x128_si256::<0x20>(a0, a2),
-            _mm256_permute2x128_si256::<0x20>(a1, a3),
-            _mm256_permute2x128_si256::<0x31>(a0, a2),
-            _mm256_permute2x128_si256::<0x31>(a1, a3),
-        ]
-    }
-}
-
 /// 19 times a word, of any size.
 #[inline(always)]
 unsafe fn times_19(x: __m256i) -> __m256i {
@@ -87,44 +64,6 @@ unsafe fn times_19(x: __m256i) -> __m256i {
         let three = _mm256_add_epi64(x, _mm256_add_epi64(x, x));
         _mm256_add_epi64(three, _mm256_slli_epi64::<4>(x))
     }
-}
-
-/// All ones in the lanes of a mask.
-#[inline(always)]
-unsafe fn spread(mask: u8) -> __m256i {
-    // SAFETY: the caller runs under AVX2.
-    unsafe {
-        let bits = _mm256_setr_epi64x(1, 2, 4, 8);
-        _mm256_cmpeq_epi64(_mm256_and_si256(word(mask.into()), bits), bits)
-    }
-}
-
-/// The lanes whose highest bit is set.
-#[inline(always)]
-unsafe fn collect(words: __m256i) -> u8 {
-    // SAFETY: the caller runs under AVX2. Four bits come back.
-    unsafe { _mm256_movemask_pd(_mm256_castsi256_pd(words)) as u8 }
-}
-
-/// sum + a b.
-#[inline(always)]
-unsafe fn mul_add(sum: __m256i, a: __m256i, b: __m256i) -> __m256i {
-    // SAFETY: the caller runs under AVX2.
-    unsafe { _mm256_add_epi64(sum, _mm256_mul_epu32(a, b)) }
-}
-
-/// Writes a statement for each of the ten columns of a product, with its number as a constant: the compiler leaves a loop of this
-/// size a loop.
-macro_rules! columns {
-    ($c:ident => $column:block) => {
-        columns!(@ $c $column 0 1 2 3 4 5 6 7 8 9)
-    };
-    (@ $c:ident $column:block $($number:literal)*) => {
-        $({
-            const $c: usize = $number;
-            $column
-        })*
-    };
 }
 
 /// Moves the carry of limb `i` to the next.
@@ -189,7 +128,7 @@ impl X4 {
                 a2[j] = _mm256_add_epi64(a[j], a[j]);
             }
             let mut t = [zero; LIMBS];
-            columns!(C => {
+            for_each!(C in [0 1 2 3 4 5 6 7 8 9] {
                 let mut sum = zero;
                 for i in 0..LIMBS {
                     let j = (LIMBS + C - i) % LIMBS;
@@ -219,7 +158,7 @@ impl X4 {
                 a19[j] = _mm256_mullo_epi32(a[j], word(19));
             }
             let mut t = [zero; LIMBS];
-            columns!(C => {
+            for_each!(C in [0 1 2 3 4 5 6 7 8 9] {
                 let mut sum = zero;
                 for i in 0..LIMBS {
                     let j = (LIMBS + C - i) % LIMBS;

@@ -13,18 +13,12 @@ use core::arch::x86_64::*;
 
 use super::fe::{BITS, FOUR_P, Fe, MASK};
 use super::lanes::{Lanes, MAX_LANES, Work};
+use crate::x86::avx512::{transpose, word};
 
 /// Eight elements; word i holds limb i of each.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct X8([__m512i; 5]);
-
-/// The same word in every lane.
-#[inline(always)]
-unsafe fn word(value: u64) -> __m512i {
-    // SAFETY: the caller runs under AVX-512.
-    unsafe { _mm512_set1_epi64(value.cast_signed()) }
-}
 
 /// Whether every limb of every lane is below 2^52 (debug builds).
 #[inline(always)]
@@ -35,41 +29,6 @@ unsafe fn fits(limbs: &[__m512i; 5]) -> bool {
         all &= unsafe { _mm512_cmpgt_epu64_mask(*limb, word((1 << 52) - 1)) } == 0;
     }
     all
-}
-
-/// Turns eight rows of eight words into eight columns.
-#[inline(always)]
-unsafe fn transpose(r: [__m512i; 8]) -> [__m512i; 8] {
-    // SAFETY: the caller runs under AVX-512.
-    unsafe {
-        let a0 = _mm512_unpacklo_epi64(r[0], r[1]);
-        let a1 = _mm512_unpackhi_epi64(r[0], r[1]);
-        let a2 = _mm512_unpacklo_epi64(r[2], r[3]);
-        let a3 = _mm512_unpackhi_epi64(r[2], r[3]);
-        let a4 = _mm512_unpacklo_epi64(r[4], r[5]);
-        let a5 = _mm512_unpackhi_epi64(r[4], r[5]);
-        let a6 = _mm512_unpacklo_epi64(r[6], r[7]);
-        let a7 = _mm512_unpackhi_epi64(r[6], r[7]);
-        // Blocks of two words: even and odd blocks of two pairs of rows.
-        let b0 = _mm512_shuffle_i64x2::<0x88>(a0, a2);
-        let b1 = _mm512_shuffle_i64x2::<0x88>(a1, a3);
-        let b2 = _mm512_shuffle_i64x2::<0xdd>(a0, a2);
-        let b3 = _mm512_shuffle_i64x2::<0xdd>(a1, a3);
-        let b4 = _mm512_shuffle_i64x2::<0x88>(a4, a6);
-        let b5 = _mm512_shuffle_i64x2::<0x88>(a5, a7);
-        let b6 = _mm512_shuffle_i64x2::<0xdd>(a4, a6);
-        let b7 = _mm512_shuffle_i64x2::<0xdd>(a5, a7);
-        [
-            _mm512_shuffle_i64x2::<0x88>(b0, b4),
-            _mm512_shuffle_i64x2::<0x88>(b1, b5),
-            _mm512_shuffle_i64x2::<0x88>(b2, b6),
-            _mm512_shuffle_i64x2::<0x88>(b3, b7),
-            _mm512_shuffle_i64x2::<0xdd>(b0, b4),
-            _mm512_shuffle_i64x2::<0xdd>(b1, b5),
-            _mm512_shuffle_i64x2::<0xdd>(b2, b6),
-            _mm512_shuffle_i64x2::<0xdd>(b3, b7),
-        ]
-    }
 }
 
 /// The words of a block of eight that belong to `words` words in all.

@@ -18,6 +18,10 @@ use core::arch::x86_64::*;
 use std::marker::PhantomData;
 
 use super::{Element, Prime, lanes::Lanes, power_of_two};
+use crate::x86::{
+    avx2::{mul_add, word},
+    for_each, span,
+};
 
 const BITS: u32 = 29;
 const MASK: u64 = (1 << BITS) - 1;
@@ -99,20 +103,6 @@ pub(crate) struct X4<P> {
     field: PhantomData<P>,
 }
 
-/// The same word in every lane.
-#[inline(always)]
-unsafe fn word(value: u64) -> __m256i {
-    // SAFETY: the caller runs under AVX2.
-    unsafe { _mm256_set1_epi64x(value.cast_signed()) }
-}
-
-/// sum + a b.
-#[inline(always)]
-unsafe fn mul_add(sum: __m256i, a: __m256i, b: __m256i) -> __m256i {
-    // SAFETY: the caller runs under AVX2.
-    unsafe { _mm256_add_epi64(sum, _mm256_mul_epu32(a, b)) }
-}
-
 /// Whether every word of every lane is below 2^29 (debug builds).
 #[inline(always)]
 unsafe fn settled(limbs: &[__m256i; LIMBS]) -> bool {
@@ -125,26 +115,6 @@ unsafe fn settled(limbs: &[__m256i; LIMBS]) -> bool {
         }
     }
     high == 0
-}
-
-/// Writes a statement for each of the seventeen columns of a product, with its number as a constant: the compiler leaves a loop of
-/// this size a loop.
-macro_rules! columns {
-    ($c:ident => $column:block) => {
-        columns!(@ $c $column 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16)
-    };
-    (@ $c:ident $column:block $($number:literal)*) => {
-        $({
-            const $c: usize = $number;
-            $column
-        })*
-    };
-}
-
-/// The first and the last limb that a column of a product takes from a factor.
-const fn span(column: usize) -> (usize, usize) {
-    let last = if column < LIMBS { column } else { LIMBS - 1 };
-    (column - last, last)
 }
 
 impl<P: Prime> X4<P> {
@@ -223,9 +193,9 @@ impl<P: Prime> X4<P> {
             }
             let (mut m, mut out) = ([zero; LIMBS], [zero; LIMBS]);
             let mut carry = zero;
-            columns!(C => {
+            for_each!(C in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16] {
                 let mut sum = carry;
-                for i in span(C).0..C.div_ceil(2) {
+                for i in span::<LIMBS>(C).0..C.div_ceil(2) {
                     sum = mul_add(sum, a[i], doubled[C - i]);
                 }
                 if C.is_multiple_of(2) {
@@ -249,9 +219,9 @@ impl<P: Prime> X4<P> {
             let zero = _mm256_setzero_si256();
             let (mut m, mut out) = ([zero; LIMBS], [zero; LIMBS]);
             let mut carry = zero;
-            columns!(C => {
+            for_each!(C in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16] {
                 let mut sum = carry;
-                for i in span(C).0..span(C).1 + 1 {
+                for i in span::<LIMBS>(C).0..span::<LIMBS>(C).1 + 1 {
                     sum = mul_add(sum, a[i], b[C - i]);
                 }
                 carry = Self::column(C, sum, &mut m, &mut out);
@@ -280,11 +250,11 @@ impl<P: Prime> X4<P> {
                 let zero = _mm256_setzero_si256();
                 let (mut m, mut part) = ([zero; LIMBS], [zero; LIMBS]);
                 let mut carry = zero;
-                columns!(C => {
+                for_each!(C in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16] {
                     let mut sum = carry;
                     for (k, y) in ys.iter().enumerate() {
                         let x = &(*x.add(k * step)).limbs;
-                        for i in span(C).0..span(C).1 + 1 {
+                        for i in span::<LIMBS>(C).0..span::<LIMBS>(C).1 + 1 {
                             sum = mul_add(sum, x[i], word(y[C - i]));
                         }
                     }

@@ -16,6 +16,7 @@ use core::arch::x86_64::*;
 use std::marker::PhantomData;
 
 use super::{Element, Prime, lanes::Lanes};
+use crate::x86::avx512::word;
 
 const BITS: u32 = 52;
 const MASK: u64 = (1 << BITS) - 1;
@@ -98,13 +99,6 @@ pub(crate) struct X8<P> {
 struct Columns {
     low: [__m512i; 10],
     high: [__m512i; 10],
-}
-
-/// The same word in every lane.
-#[inline(always)]
-unsafe fn word(value: u64) -> __m512i {
-    // SAFETY: the caller runs under AVX-512.
-    unsafe { _mm512_set1_epi64(value.cast_signed()) }
 }
 
 /// Whether every word of every lane is below 2^52 (debug builds).

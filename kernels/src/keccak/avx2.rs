@@ -7,6 +7,7 @@ use super::{
     LANES, Lane, permute, permute_pair,
     streams::{SEED_BLOCKS, Seed, Stream, seed_words},
 };
+use crate::x86::avx2::transpose;
 
 /// One state word of four states. Made only by code that runs under AVX2.
 #[derive(Clone, Copy)]
@@ -116,24 +117,6 @@ pub(crate) unsafe fn permute8(words: &mut [[u64; 8]; LANES]) {
         permute_pair(&mut states);
         store(&states[0], base, 8);
         store(&states[1], base.add(4), 8);
-    }
-}
-
-/// Transposes a 4 by 4 matrix of 64-bit words.
-#[inline(always)]
-unsafe fn transpose(words: [__m256i; 4]) -> [__m256i; 4] {
-    // SAFETY: the caller runs under AVX2.
-    unsafe {
-        let low01 = _mm256_unpacklo_epi64(words[0], words[1]);
-        let high01 = _mm256_unpackhi_epi64(words[0], words[1]);
-        let low23 = _mm256_unpacklo_epi64(words[2], words[3]);
-        let high23 = _mm256_unpackhi_epi64(words[2], words[3]);
-        [
-            _mm256_permute2x128_si256::<0x20>(low01, low23),
-            _mm256_permute2x128_si256::<0x20>(high01, high23),
-            _mm256_permute2x128_si256::<0x31>(low01, low23),
-            _mm256_permute2x128_si256::<0x31>(high01, high23),
-        ]
     }
 }
 

@@ -7,6 +7,7 @@ use super::{
     LANES, Lane, permute,
     streams::{SEED_BLOCKS, Seed, Stream, seed_words},
 };
+use crate::x86::avx512::transpose;
 
 /// One state word of eight states. Made only by code that runs under AVX-512F.
 #[derive(Clone, Copy)]
@@ -105,32 +106,6 @@ pub(crate) unsafe fn permute_eight(states: &mut [[u64; LANES]; 8]) {
         for (state, word) in states.iter_mut().zip(last) {
             state[24] = word;
         }
-    }
-}
-
-/// Transposes an 8 by 8 matrix of 64-bit words.
-#[inline(always)]
-unsafe fn transpose(r: [__m512i; 8]) -> [__m512i; 8] {
-    // SAFETY: the caller runs under AVX-512F. Pairs of words, then 128-bit quarters, twice.
-    unsafe {
-        let mut t = r;
-        for i in 0..4 {
-            // Quarter w of t[2 i] is word 2 w of rows 2 i and 2 i + 1, of t[2 i + 1] word 2 w + 1.
-            t[2 * i] = _mm512_unpacklo_epi64(r[2 * i], r[2 * i + 1]);
-            t[2 * i + 1] = _mm512_unpackhi_epi64(r[2 * i], r[2 * i + 1]);
-        }
-        let mut out = t;
-        for c in 0..2 {
-            let low02 = _mm512_shuffle_i64x2::<0x88>(t[c], t[2 + c]);
-            let low13 = _mm512_shuffle_i64x2::<0xdd>(t[c], t[2 + c]);
-            let high02 = _mm512_shuffle_i64x2::<0x88>(t[4 + c], t[6 + c]);
-            let high13 = _mm512_shuffle_i64x2::<0xdd>(t[4 + c], t[6 + c]);
-            out[c] = _mm512_shuffle_i64x2::<0x88>(low02, high02);
-            out[4 + c] = _mm512_shuffle_i64x2::<0xdd>(low02, high02);
-            out[2 + c] = _mm512_shuffle_i64x2::<0x88>(low13, high13);
-            out[6 + c] = _mm512_shuffle_i64x2::<0xdd>(low13, high13);
-        }
-        out
     }
 }
 

@@ -16,6 +16,10 @@ use core::arch::x86_64::*;
 use crate::{
     curve::lanes::{Entry, Lanes, MAX_LANES},
     field::secp256k1::{Base, Fp},
+    x86::{
+        avx2::{collect, mul_add, spread, transpose, word},
+        for_each, span,
+    },
 };
 
 const LIMBS: usize = 10;
@@ -72,71 +76,6 @@ const MASKS: u64 = MASK | MASK << 32;
 /// The low half of a word.
 const LOW_HALF: u64 = 0xffff_ffff;
 
-/// The same word in every lane.
-#[inline(always)]
-unsafe fn word(value: u64) -> __m256i {
-    // SAFETY: the caller runs under AVX2.
-    unsafe { _mm256_set1_epi64x(value.cast_signed()) }
-}
-
-/// sum + a b.
-#[inline(always)]
-unsafe fn mul_add(sum: __m256i, a: __m256i, b: __m256i) -> __m256i {
-    // SAFETY: the caller runs under AVX2.
-    unsafe { _mm256_add_epi64(sum, _mm256_mul_epu32(a, b)) }
-}
-
-/// Transposes four rows of four words.
-#[inline(always)]
-unsafe fn transpose(r: [__m256i; 4]) -> [__m256i; 4] {
-    // SAFETY: the caller runs under AVX2.
-    unsafe {
-        let a0 = _mm256_unpacklo_epi64(r[0], r[1]);
-        let a1 = _mm256_unpackhi_epi64(r[0], r[1]);
-        let a2 = _mm256_unpacklo_epi64(r[2], r[3]);
-        let a3 = _mm256_unpackhi_epi64(r[2], r[3]);
-        [
-            _mm256_permute2x128_si256::<0x20>(a0, a2),
-            _mm256_permute2x128_si256::<0x20>(a1, a3),
-            _mm256_permute2x128_si256::<0x31>(a0, a2),
-            _mm256_permute2x128_si256::<0x31>(a1, a3),
-        ]
-    }
-}
-
-/// All ones in the lanes of a mask.
-#[inline(always)]
-unsafe fn spread(mask: u8) -> __m256i {
-    // SAFETY: the caller runs under AVX2.
-    unsafe {
-        let bits = _mm256_setr_epi64x(1, 2, 4, 8);
-        _mm256_cmpeq_epi64(_mm256_and_si256(word(mask.into()), bits), bits)
-    }
-}
-
-/// The lanes whose highest bit is set.
-#[inline(always)]
-unsafe fn collect(words: __m256i) -> u8 {
-    // SAFETY: the caller runs under AVX2. Four bits come back.
-    unsafe { _mm256_movemask_pd(_mm256_castsi256_pd(words)) as u8 }
-}
-
-/// Writes a statement for each of the numbers, as a constant: the compiler leaves a loop of this size a loop.
-macro_rules! for_each {
-    ($c:ident in [$($number:literal)*] $body:block) => {
-        $({
-            const $c: usize = $number;
-            $body
-        })*
-    };
-}
-
-/// The first and the last limb that a column of a product takes from a factor.
-const fn span(column: usize) -> (usize, usize) {
-    let last = if column < LIMBS { column } else { LIMBS - 1 };
-    (column - last, last)
-}
-
 /// An object on the stack that wants its alignment: without one the compiler leaves the frame unaligned, spilled registers cross cache
 /// lines, and a recovery takes 7 % longer.
 #[inline(always)]
@@ -152,7 +91,7 @@ unsafe fn accumulate(t: &mut [__m256i; COLUMNS], a: &Limbs, b: &Limbs) {
     unsafe {
         debug_assert!(settled(a) && settled(b), "factors hold no carries");
         for_each!(C in [10 11 12 13 14 15 16 17 18 0 1 2 3 4 5 6 7 8 9] {
-            for i in span(C).0..span(C).1 + 1 {
+            for i in span::<LIMBS>(C).0..span::<LIMBS>(C).1 + 1 {
                 t[C] = mul_add(t[C], a[i], b[C - i]);
             }
         });
@@ -170,7 +109,7 @@ unsafe fn accumulate_square(t: &mut [__m256i; COLUMNS], a: &Limbs) {
             *limb = _mm256_add_epi64(*limb, *limb);
         }
         for_each!(C in [10 11 12 13 14 15 16 17 18 0 1 2 3 4 5 6 7 8 9] {
-            for i in span(C).0..C.div_ceil(2) {
+            for i in span::<LIMBS>(C).0..C.div_ceil(2) {
                 t[C] = mul_add(t[C], a[i], doubled[C - i]);
             }
             if C.is_multiple_of(2) {

@@ -49,11 +49,19 @@ enum Code {
 #[cfg(target_arch = "x86_64")]
 const WORTH_FOUR_LANES: usize = 3;
 
+/// Fewest items for which eight lanes are: an operation over eight takes less than one and a half of one.
+#[cfg(target_arch = "x86_64")]
+const WORTH_EIGHT_LANES: usize = 2;
+
 /// The code for so many items at a level.
 fn code(level: Level, items: usize) -> Code {
     match level.available() {
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 if features().avx512_ifma && features().bmi2 => Code::Ifma,
+        Level::Avx512
+            if items >= WORTH_EIGHT_LANES && features().avx512_ifma && features().bmi2 =>
+        {
+            Code::Ifma
+        }
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 | Level::Avx512 if items >= WORTH_FOUR_LANES => Code::Avx2,
         #[cfg(target_arch = "x86_64")]

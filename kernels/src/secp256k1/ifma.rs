@@ -15,6 +15,7 @@ use core::arch::x86_64::*;
 use crate::{
     curve::lanes::{Entry, Lanes, MAX_LANES},
     field::secp256k1::{Base, Fp},
+    x86::avx512::{transpose, word},
 };
 
 const BITS: u32 = 52;
@@ -31,41 +32,6 @@ const P: [u64; 5] = [0xf_fffe_ffff_fc2f, MASK, MASK, MASK, (1 << TOP) - 1];
 /// Eight elements; word i of each in register i.
 #[derive(Clone, Copy)]
 pub(super) struct X8([__m512i; 5]);
-
-/// The same word in every lane.
-#[inline(always)]
-unsafe fn word(value: u64) -> __m512i {
-    // SAFETY: the caller runs under AVX-512.
-    unsafe { _mm512_set1_epi64(value.cast_signed()) }
-}
-
-/// Transposes eight rows of eight words.
-#[inline(always)]
-unsafe fn transpose(r: [__m512i; 8]) -> [__m512i; 8] {
-    // SAFETY: the caller runs under AVX-512.
-    unsafe {
-        let mut s = r;
-        for i in 0..4 {
-            s[2 * i] = _mm512_unpacklo_epi64(r[2 * i], r[2 * i + 1]);
-            s[2 * i + 1] = _mm512_unpackhi_epi64(r[2 * i], r[2 * i + 1]);
-        }
-        // Words c and c + 2 of four rows, in quarters of a register; then of eight.
-        let mut t = s;
-        for half in 0..2 {
-            for c in 0..2 {
-                let (a, b) = (s[4 * half + c], s[4 * half + 2 + c]);
-                t[4 * half + c] = _mm512_shuffle_i64x2::<0x88>(a, b);
-                t[4 * half + 2 + c] = _mm512_shuffle_i64x2::<0xdd>(a, b);
-            }
-        }
-        let mut out = s;
-        for c in 0..4 {
-            out[c] = _mm512_shuffle_i64x2::<0x88>(t[c], t[4 + c]);
-            out[4 + c] = _mm512_shuffle_i64x2::<0xdd>(t[c], t[4 + c]);
-        }
-        out
-    }
-}
 
 impl X8 {
     /// Four 64-bit words as five of 52 bits.
