@@ -3,12 +3,16 @@
 
 mod adapter;
 mod buffer;
+mod compute;
 mod device;
 mod pipelines;
 mod shader;
+mod slots;
 
 pub use adapter::{Adapter, AdapterInfo, DeviceType, adapters};
 pub(crate) use buffer::Buffer;
+pub(crate) use compute::UNIFORM_STRIDE;
 pub(crate) use device::Mapping;
 pub use device::{Device, Fence, GpuError};
 pub use shader::ShaderChecks;
+pub(crate) use slots::{Slot, Slots};

@@ -26,7 +26,7 @@ mod tests;
 use super::windows::fixed_table;
 use crate::{
     field::{Element, Prime, wgsl::Form},
-    gpu::{Buffer, Device, DeviceType, GpuError, ShaderChecks},
+    gpu::{Buffer, Device, DeviceType, GpuError, ShaderChecks, Slot, Slots},
 };
 use shaders::{BYTE_ENTRIES, BYTES, Batch, TABLE};
 use std::marker::PhantomData;
@@ -41,6 +41,8 @@ const MAX_BATCH: usize = 1 << 16;
 const MAX_BATCH_SOFTWARE: usize = 256;
 /// Sums that share an inversion.
 const SHARE: usize = 16;
+/// What shaders of this module are called.
+const LABEL: &str = "curve";
 /// Slots that are kept.
 const SLOTS: usize = 4;
 /// Bytes of an entry in device memory.
@@ -161,7 +163,8 @@ pub(crate) struct DeviceSums<C> {
     fixed: Buffer,
     /// Tables of a batch; batches follow one another on a device.
     entries: Option<Buffer>,
-    free: Vec<Slot>,
+    /// Uniform, inputs, results.
+    slots: Slots<3>,
     epoch: u32,
     curve: PhantomData<C>,
 }
@@ -175,20 +178,11 @@ struct Program {
     constants: Buffer,
 }
 
-/// Buffers of a batch in flight.
-#[derive(Debug)]
-struct Slot {
-    batch: Buffer,
-    inputs: Buffer,
-    results: Buffer,
-    readback: Buffer,
-}
-
 /// A batch on its way: give it to [`DeviceSums::collect`] of the sums that it comes from.
 #[derive(Debug)]
 #[must_use = "the points are with the device until they are collected"]
 pub(crate) struct Pending {
-    slot: Slot,
+    slot: Slot<3>,
     submission: wgpu::SubmissionIndex,
     count: usize,
 }
@@ -200,20 +194,6 @@ impl<C: Curve> DeviceSums<C> {
         tuning: Tuning,
         fixed: &[FixedPoint<C>],
     ) -> Result<Self, GpuError> {
-        let entry = |binding: u32| wgpu::BindGroupLayoutEntry {
-            binding,
-            visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer {
-                ty: match binding {
-                    0 => wgpu::BufferBindingType::Uniform,
-                    3 | 4 => wgpu::BufferBindingType::Storage { read_only: false },
-                    _ => wgpu::BufferBindingType::Storage { read_only: true },
-                },
-                has_dynamic_offset: false,
-                min_binding_size: None,
-            },
-            count: None,
-        };
         let words: Vec<u32> = fixed
             .iter()
             .flat_map(|point| match point {
@@ -223,13 +203,10 @@ impl<C: Curve> DeviceSums<C> {
             .flat_map(|multiple| shaders::packed(form(tuning), multiple))
             .collect();
         let (layout, fixed) = device.scoped(|| {
-            let layout = device
-                .raw()
-                .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-                    label: Some("curve"),
-                    entries: &[0, 1, 2, 3, 4, 5].map(entry),
-                });
-            (layout, filled(device, "curve multiples", &words))
+            (
+                device.layout(LABEL, [false, false, true, true, false]),
+                device.filled(LABEL, bytemuck::cast_slice(&words), Usage::STORAGE),
+            )
         })?;
         Ok(Self {
             device: device.clone(),
@@ -238,7 +215,15 @@ impl<C: Curve> DeviceSums<C> {
             programs: Vec::new(),
             fixed,
             entries: None,
-            free: Vec::new(),
+            slots: Slots::new(
+                LABEL,
+                SLOTS,
+                [
+                    Usage::UNIFORM | Usage::COPY_DST,
+                    Usage::STORAGE | Usage::COPY_DST,
+                    Usage::STORAGE | Usage::COPY_DST | Usage::COPY_SRC,
+                ],
+            ),
             epoch: 0,
             curve: PhantomData,
         })
@@ -246,11 +231,9 @@ impl<C: Curve> DeviceSums<C> {
 
     /// Most sums of one submission.
     pub(crate) fn max_batch(&self, shape: Shape) -> usize {
-        let limits = self.device.raw().limits();
-        let binding = limits
-            .max_storage_buffer_binding_size
-            .min(limits.max_buffer_size);
+        let binding = self.device.largest_binding();
         let fit = usize::try_from(binding / (ENTRY_BYTES * shape.entries() as u64));
+        let limits = self.device.raw().limits();
         let groups = limits.max_compute_workgroups_per_dimension as usize;
         // A thread for each point of a sum.
         let threads = groups.saturating_mul(self.tuning.threads as usize) / shape.points.max(1);
@@ -267,7 +250,12 @@ impl<C: Curve> DeviceSums<C> {
         let program = self.program(shape)?;
         let inputs = plan.words();
         let result_bytes = 4 * (16 * count + count) as u64;
-        let slot = self.slot(4 * inputs.words.len() as u64, result_bytes)?;
+        let sizes = [
+            size_of::<Batch>() as u64,
+            4 * inputs.words.len() as u64,
+            result_bytes,
+        ];
+        let slot = self.slots.take(&self.device, sizes)?;
         let entries = self.entries(ENTRY_BYTES * (shape.entries() * count.max(1)) as u64)?;
         // Marks have two bits for a state.
         self.epoch = self.epoch % ((1 << 30) - 1) + 1;
@@ -287,32 +275,15 @@ impl<C: Curve> DeviceSums<C> {
         let device = &self.device;
         let submission = device.scoped(|| {
             let queue = device.queue();
-            queue.write_buffer(&slot.batch, 0, bytemuck::bytes_of(&batch));
-            queue.write_buffer(&slot.inputs, 0, bytemuck::cast_slice(&inputs.words));
-            let buffers = [
-                &slot.batch,
-                &program.constants,
-                &slot.inputs,
-                &slot.results,
-                &entries,
-                &self.fixed,
-            ];
-            let bindings: Vec<_> = (0..)
-                .zip(buffers)
-                .map(|(binding, buffer)| wgpu::BindGroupEntry {
-                    binding,
-                    resource: buffer.as_entire_binding(),
-                })
-                .collect();
-            let group = device.raw().create_bind_group(&wgpu::BindGroupDescriptor {
-                label: Some("curve"),
-                layout: &self.layout,
-                entries: &bindings,
-            });
+            let [uniform, given, results] = &slot.buffers;
+            queue.write_buffer(uniform, 0, bytemuck::bytes_of(&batch));
+            queue.write_buffer(given, 0, bytemuck::cast_slice(&inputs.words));
+            let storage = [&program.constants, given, results, &entries, &self.fixed];
+            let group = device.bind::<Batch>(LABEL, &self.layout, uniform, &storage);
             let mut encoder = device.raw().create_command_encoder(&Default::default());
-            encoder.clear_buffer(&slot.results, 0, Some(result_bytes.max(4)));
+            encoder.clear_buffer(results, 0, Some(result_bytes.max(4)));
             let mut pass = encoder.begin_compute_pass(&Default::default());
-            pass.set_bind_group(0, &group, &[]);
+            pass.set_bind_group(0, &group, &[0]);
             // Within the limit of a dispatch because the batch is bounded.
             if let Some(lift) = &program.lift {
                 pass.set_pipeline(lift);
@@ -323,7 +294,7 @@ impl<C: Curve> DeviceSums<C> {
             pass.set_pipeline(&program.normalize);
             pass.dispatch_workgroups(groups(threads), 1, 1);
             drop(pass);
-            encoder.copy_buffer_to_buffer(&slot.results, 0, &slot.readback, 0, result_bytes);
+            encoder.copy_buffer_to_buffer(results, 0, &slot.readback, 0, result_bytes);
             queue.submit([encoder.finish()])
         })?;
         Ok(Pending {
@@ -343,7 +314,8 @@ impl<C: Curve> DeviceSums<C> {
             submission,
             count,
         } = pending;
-        let bytes = self.read(&slot.readback, submission, 4 * (16 * count + count) as u64)?;
+        let bytes = 4 * (16 * count + count) as u64;
+        let bytes = self.device.read(&slot.readback, submission, bytes)?;
         let (words, marks) = bytes.split_at_checked(64 * count).unwrap_or_default();
         let sums: Vec<Outcome<C::Base>> = words
             .as_chunks::<64>()
@@ -359,56 +331,8 @@ impl<C: Curve> DeviceSums<C> {
                 sums: count,
             });
         }
-        if self.free.len() < SLOTS {
-            self.free.push(slot);
-        }
+        self.slots.give(slot);
         Ok(sums)
-    }
-
-    /// The first bytes of a buffer, after the submission that fills it.
-    fn read(
-        &self,
-        buffer: &wgpu::Buffer,
-        submission: wgpu::SubmissionIndex,
-        bytes: u64,
-    ) -> Result<Vec<u8>, GpuError> {
-        let device = &self.device;
-        let mapping = device.scoped(|| device.map(buffer, wgpu::MapMode::Read))?;
-        device.wait(submission)?;
-        device.mapped(&mapping)?;
-        let found = buffer
-            .slice(..bytes)
-            .get_mapped_range()
-            .map(|view| view.to_vec())
-            .map_err(|error| device.rejected(&error))?;
-        buffer.unmap();
-        Ok(found)
-    }
-
-    /// A slot of at least these sizes, which are rounded up so that slowly growing batches do not allocate each time.
-    fn slot(&mut self, inputs: u64, results: u64) -> Result<Slot, GpuError> {
-        let holds = |slot: &Slot| slot.inputs.size() >= inputs && slot.results.size() >= results;
-        if let Some(at) = self.free.iter().position(holds) {
-            return Ok(self.free.swap_remove(at));
-        }
-        // The new one replaces one that is too small.
-        self.free.pop();
-        let (inputs, results) = (self.rounded(inputs), self.rounded(results));
-        let device = &self.device;
-        device.scoped(|| Slot {
-            batch: device.buffer(
-                "curve batch",
-                size_of::<Batch>() as u64,
-                Usage::UNIFORM | Usage::COPY_DST,
-            ),
-            inputs: device.buffer("curve inputs", inputs, Usage::STORAGE | Usage::COPY_DST),
-            results: device.buffer(
-                "curve results",
-                results,
-                Usage::STORAGE | Usage::COPY_DST | Usage::COPY_SRC,
-            ),
-            readback: device.buffer("curve readback", results, Usage::MAP_READ | Usage::COPY_DST),
-        })
     }
 
     /// Room for the tables of a batch.
@@ -416,19 +340,11 @@ impl<C: Curve> DeviceSums<C> {
         if let Some(kept) = self.entries.as_ref().filter(|kept| kept.size() >= bytes) {
             return Ok(kept.clone());
         }
-        let size = self.rounded(bytes);
         let device = &self.device;
-        let made = device.scoped(|| device.buffer("curve tables", size, Usage::STORAGE))?;
+        let size = device.rounded(bytes);
+        let made = device.scoped(|| device.buffer(LABEL, size, Usage::STORAGE))?;
         self.entries = Some(made.clone());
         Ok(made)
-    }
-
-    fn rounded(&self, size: u64) -> u64 {
-        let limits = self.device.raw().limits();
-        let most = limits
-            .max_storage_buffer_binding_size
-            .min(limits.max_buffer_size);
-        size.next_power_of_two().clamp(256, most.max(256)).max(size)
     }
 
     /// A shape, compiled unless it is there.
@@ -438,33 +354,16 @@ impl<C: Curve> DeviceSums<C> {
         }
         let device = &self.device;
         let program = shaders::program::<C>(shape, form(self.tuning));
-        let module = device.shader("curve", program.source, self.tuning.checks)?;
-        let threads = [("THREADS", f64::from(self.tuning.threads))];
+        let module = device.shader(LABEL, program.source, self.tuning.checks)?;
         let compiled = device.scoped(|| {
-            let raw = device.raw();
-            let layout = raw.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-                label: Some("curve"),
-                bind_group_layouts: &[Some(&self.layout)],
-                ..Default::default()
-            });
-            let pipeline = |entry: &str| {
-                raw.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-                    label: Some("curve"),
-                    layout: Some(&layout),
-                    module: &module,
-                    entry_point: Some(entry),
-                    compilation_options: wgpu::PipelineCompilationOptions {
-                        constants: &threads,
-                        zero_initialize_workgroup_memory: false,
-                    },
-                    cache: device.pipeline_cache(),
-                })
-            };
+            let threads = self.tuning.threads;
+            let pipeline = |entry| device.pipeline(LABEL, &self.layout, &module, entry, threads);
+            let constants = bytemuck::cast_slice(&program.constants);
             Program {
                 lift: (shape.points > 0).then(|| pipeline("lift")),
                 multiply: pipeline("multiply"),
                 normalize: pipeline("normalize"),
-                constants: filled(device, "curve constants", &program.constants),
+                constants: device.filled(LABEL, constants, Usage::STORAGE),
             }
         })?;
         self.programs.push((shape, compiled.clone()));
@@ -478,15 +377,6 @@ const fn form(tuning: Tuning) -> Form {
     } else {
         Form::Narrow
     }
-}
-
-/// A buffer that shaders read.
-fn filled(device: &Device, label: &str, words: &[u32]) -> Buffer {
-    let bytes: &[u8] = bytemuck::cast_slice(words);
-    let size = (bytes.len() as u64).max(256);
-    let made = device.buffer(label, size, Usage::STORAGE | Usage::COPY_DST);
-    device.queue().write_buffer(&made, 0, bytes);
-    made
 }
 
 /// What a sum is by its mark and its coordinates in Montgomery form; nothing where it was not computed.

@@ -7,10 +7,15 @@ use super::field::limbs;
 use super::launch::{Launch, Stored};
 use super::program::Program;
 use super::shaders::{self, Batch, Kernel, Places, point_words};
-use super::slots::{LABEL, Need, Slot, Slots, UNIFORM_STRIDE, largest_binding};
 use crate::field::wgsl::Form;
-use crate::gpu::{Buffer, Device, GpuError};
+use crate::gpu::{Buffer, Device, GpuError, Slot, Slots, UNIFORM_STRIDE};
 use crate::keccak::wgsl as keccak;
+use wgpu::BufferUsages as Usage;
+
+/// What shaders of this module are called.
+const LABEL: &str = "edwards25519";
+/// Slots that are kept.
+const SLOTS: usize = 2;
 
 /// A device with kernels that are compiled when first asked for; buffers are kept between submissions.
 #[derive(Debug)]
@@ -22,13 +27,14 @@ pub(super) struct Machine {
     layout: wgpu::BindGroupLayout,
     constants: Buffer,
     kernels: Vec<(Kernel, wgpu::ComputePipeline)>,
-    slots: Slots,
+    /// Uniforms, input, arena, results.
+    slots: Slots<4>,
 }
 
 /// A submission on its way.
 #[derive(Debug)]
 pub(super) struct Flight {
-    slot: Slot,
+    slot: Slot<4>,
     submission: wgpu::SubmissionIndex,
     results: u64,
 }
@@ -64,32 +70,12 @@ impl Machine {
             stored.push(Stored::new(constants.len() as u32, program));
             constants.extend(program.words());
         }
-        let entry = |binding: u32| wgpu::BindGroupLayoutEntry {
-            binding,
-            visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer {
-                ty: match binding {
-                    0 => wgpu::BufferBindingType::Uniform,
-                    1 | 2 => wgpu::BufferBindingType::Storage { read_only: true },
-                    _ => wgpu::BufferBindingType::Storage { read_only: false },
-                },
-                has_dynamic_offset: binding == 0,
-                min_binding_size: None,
-            },
-            count: None,
-        };
         let (layout, constants) = device.scoped(|| {
-            let layout = device
-                .raw()
-                .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-                    label: Some("edwards25519"),
-                    entries: &[0, 1, 2, 3, 4].map(entry),
-                });
             let bytes = bytemuck::cast_slice(&constants);
-            let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
-            let buffer = device.buffer(LABEL, bytes.len() as u64, usage);
-            device.queue().write_buffer(&buffer, 0, bytes);
-            (layout, buffer)
+            (
+                device.layout(LABEL, [false, false, true, true]),
+                device.filled(LABEL, bytes, Usage::STORAGE),
+            )
         })?;
         let machine = Self {
             device: device.clone(),
@@ -104,7 +90,17 @@ impl Machine {
             layout,
             constants,
             kernels: Vec::new(),
-            slots: Slots::default(),
+            slots: Slots::new(
+                LABEL,
+                SLOTS,
+                [
+                    Usage::UNIFORM | Usage::COPY_DST,
+                    Usage::STORAGE | Usage::COPY_DST,
+                    // Copied by tests.
+                    Usage::STORAGE | Usage::COPY_SRC,
+                    Usage::STORAGE | Usage::COPY_DST | Usage::COPY_SRC,
+                ],
+            ),
         };
         Ok((machine, stored))
     }
@@ -116,7 +112,7 @@ impl Machine {
 
     /// Most points that a submission has memory for.
     pub(super) fn max_points(&self) -> usize {
-        let bytes = largest_binding(&self.device).min(self.tuning.max_bytes);
+        let bytes = self.device.largest_binding().min(self.tuning.max_bytes);
         usize::try_from(bytes / u64::from(4 * point_words(self.form))).unwrap_or(usize::MAX)
     }
 
@@ -149,21 +145,23 @@ impl Machine {
             batches.resize(batches.len().next_multiple_of(UNIFORM_STRIDE as usize), 0);
         }
         let results = 4 * u64::from(launch.results.max(1));
-        let need = Need {
-            batches: (batches.len() as u64).max(UNIFORM_STRIDE),
-            input: 4 * launch.input.len() as u64,
-            arena: 4 * u64::from(launch.arena),
+        let sizes = [
+            (batches.len() as u64).max(UNIFORM_STRIDE),
+            4 * launch.input.len() as u64,
+            4 * u64::from(launch.arena),
             results,
-        };
-        let slot = self.slots.take(&self.device, need)?;
+        ];
+        let slot = self.slots.take(&self.device, sizes)?;
         let device = &self.device;
         let submission = device.scoped(|| {
             let queue = device.queue();
-            queue.write_buffer(&slot.batches, 0, &batches);
-            queue.write_buffer(&slot.input, 0, bytemuck::cast_slice(&launch.input));
-            let group = self.bind(&slot);
+            let [uniforms, input, arena, out] = &slot.buffers;
+            queue.write_buffer(uniforms, 0, &batches);
+            queue.write_buffer(input, 0, bytemuck::cast_slice(&launch.input));
+            let storage = [&self.constants, input, arena, out];
+            let group = device.bind::<Batch>(LABEL, &self.layout, uniforms, &storage);
             let mut encoder = device.raw().create_command_encoder(&Default::default());
-            encoder.clear_buffer(&slot.results, 0, Some(results));
+            encoder.clear_buffer(out, 0, Some(results));
             let mut pass = encoder.begin_compute_pass(&Default::default());
             let mut offset = 0;
             for (stage, pipeline) in launch.stages.iter().zip(&pipelines) {
@@ -174,7 +172,7 @@ impl Machine {
                 offset += UNIFORM_STRIDE as u32;
             }
             drop(pass);
-            encoder.copy_buffer_to_buffer(&slot.results, 0, &slot.readback, 0, results);
+            encoder.copy_buffer_to_buffer(out, 0, &slot.readback, 0, results);
             queue.submit([encoder.finish()])
         })?;
         Ok(Flight {
@@ -191,45 +189,27 @@ impl Machine {
             submission,
             results,
         } = flight;
-        let device = &self.device;
-        let mapping = device.scoped(|| device.map(&slot.readback, wgpu::MapMode::Read))?;
-        device.wait(submission)?;
-        device.mapped(&mapping)?;
-        let found = slot
-            .readback
-            .slice(..results)
-            .get_mapped_range()
-            .map(|view| bytemuck::pod_collect_to_vec(&view))
-            .map_err(|error| device.rejected(&error))?;
-        slot.readback.unmap();
+        let bytes = self.device.read(&slot.readback, submission, results)?;
         self.slots.give(slot);
-        Ok(found)
+        Ok(bytemuck::pod_collect_to_vec(&bytes))
     }
 
-    fn bind(&self, slot: &Slot) -> wgpu::BindGroup {
-        let uniform = wgpu::BindGroupEntry {
-            binding: 0,
-            resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                buffer: &slot.batches,
-                offset: 0,
-                size: std::num::NonZeroU64::new(size_of::<Batch>() as u64),
-            }),
-        };
-        let storage = [&self.constants, &slot.input, &slot.arena, &slot.results];
-        let others = (1..)
-            .zip(storage)
-            .map(|(binding, buffer)| wgpu::BindGroupEntry {
-                binding,
-                resource: buffer.as_entire_binding(),
-            });
-        let entries: Vec<_> = std::iter::once(uniform).chain(others).collect();
-        self.device
-            .raw()
-            .create_bind_group(&wgpu::BindGroupDescriptor {
-                label: Some("edwards25519"),
-                layout: &self.layout,
-                entries: &entries,
+    /// What the submission that was collected last left in the arena.
+    #[cfg(test)]
+    pub(super) fn arena(&self) -> Vec<u32> {
+        let device = &self.device;
+        let [_, _, arena, _] = &self.slots.last().unwrap().buffers;
+        let (readback, submission) = device
+            .scoped(|| {
+                let usage = Usage::MAP_READ | Usage::COPY_DST;
+                let readback = device.buffer(LABEL, arena.size(), usage);
+                let mut encoder = device.raw().create_command_encoder(&Default::default());
+                encoder.copy_buffer_to_buffer(arena, 0, &readback, 0, arena.size());
+                (readback, device.queue().submit([encoder.finish()]))
             })
+            .unwrap();
+        let bytes = device.read(&readback, submission, arena.size()).unwrap();
+        bytemuck::pod_collect_to_vec(&bytes)
     }
 
     /// A kernel, compiled unless it is there.
@@ -239,26 +219,10 @@ impl Machine {
         }
         let source = shaders::source(kernel, self.form, &self.places);
         let device = &self.device;
-        let module = device.shader("edwards25519", source, self.tuning.checks)?;
-        let threads = [("THREADS", f64::from(self.tuning.threads))];
+        let module = device.shader(LABEL, source, self.tuning.checks)?;
         let pipeline = device.scoped(|| {
-            let raw = device.raw();
-            let layout = raw.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-                label: Some("edwards25519"),
-                bind_group_layouts: &[Some(&self.layout)],
-                ..Default::default()
-            });
-            raw.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-                label: Some("edwards25519"),
-                layout: Some(&layout),
-                module: &module,
-                entry_point: Some(kernel.entry()),
-                compilation_options: wgpu::PipelineCompilationOptions {
-                    constants: &threads,
-                    zero_initialize_workgroup_memory: false,
-                },
-                cache: device.pipeline_cache(),
-            })
+            let threads = self.tuning.threads;
+            device.pipeline(LABEL, &self.layout, &module, kernel.entry(), threads)
         })?;
         self.kernels.push((kernel, pipeline.clone()));
         Ok(pipeline)

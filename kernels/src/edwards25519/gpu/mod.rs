@@ -9,7 +9,7 @@
 //! | `challenge` | Keccak-256 and SHA-512 of the rounds of ring signatures, and arithmetic modulo the order |
 //! | `base` | the multiples of the base point |
 //! | `launch` | a submission: words, memory, stages of tasks |
-//! | `machine`, `slots` | a device with compiled kernels and buffers |
+//! | `machine` | a device with compiled kernels and buffers |
 //! | `ed25519` | Ed25519 as stages; CLSAG and LSAG are beside their CPU code in [`ring`](crate::ring) |
 //!
 //! The host hashes what does not depend on points and checks the ranges of scalars; the device does all arithmetic of points. Every
@@ -28,7 +28,6 @@ mod machine;
 pub(crate) mod program;
 mod ristretto;
 pub(crate) mod shaders;
-mod slots;
 #[cfg(test)]
 mod tests;
 

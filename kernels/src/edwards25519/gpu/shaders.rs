@@ -179,7 +179,7 @@ pub(super) fn chain_words() -> impl Iterator<Item = u32> {
         .map(|[squarings, by, keep]| squarings | by << 8 | keep << 12)
 }
 
-const SIGNS: &str = "
+pub(super) const SIGNS: &str = "
 fn negate(a: F) -> F { return settle(minus(zero(), a)); }
 fn is_negative(a: F) -> bool { let r = canonical(a); return (r.l0 & 1u) == 1u; }
 fn same(a: F, b: F) -> bool { return is_zero(settle(minus(a, b))); }

@@ -4,7 +4,6 @@
 //! |---|---|
 //! | `shaders` | one shader for each permutation, around which every use of it is a mode |
 //! | `plan` | batches of states, pairs, lists and paths cut into submissions |
-//! | `slots` | buffers of submissions |
 //! | `tree` | [`DeviceTree`]: a Merkle tree whose levels stay in device memory |
 //! | `small` | [`SmallHasher`]: Poseidon2 over the 31-bit fields and Goldilocks |
 //!
@@ -16,7 +15,6 @@
 
 mod plan;
 mod shaders;
-mod slots;
 mod small;
 #[cfg(test)]
 mod tests;
@@ -25,12 +23,12 @@ mod tree;
 use super::{InputError, Instance, MerklePath, levels::Permutation, tree::TreeError};
 use crate::{
     field::{Element, Fr, wgsl::Form},
-    gpu::{Buffer, Device, DeviceType, GpuError, ShaderChecks},
+    gpu::{Buffer, Device, DeviceType, GpuError, ShaderChecks, Slot, Slots, UNIFORM_STRIDE},
 };
 use plan::{Bounds, Plan};
 use shaders::Batch;
-use slots::{Need, Slot, Slots, largest_binding};
 use std::collections::VecDeque;
+use wgpu::BufferUsages as Usage;
 
 pub use small::{GOLDILOCKS, SmallError, SmallHasher, SmallPending, SmallPoseidon2};
 pub use tree::DeviceTree;
@@ -47,6 +45,24 @@ const MAX_BATCH_SOFTWARE: usize = 1024;
 const STEPS: usize = 8;
 /// Submissions that are prepared before the first is waited for.
 const IN_FLIGHT: usize = 2;
+/// What shaders of this module are called.
+const LABEL: &str = "poseidon";
+/// Slots that are kept.
+const SLOTS: usize = 3;
+
+/// Buffers of submissions: uniforms, states, places, results.
+fn slots() -> Slots<4> {
+    Slots::new(
+        LABEL,
+        SLOTS,
+        [
+            Usage::UNIFORM | Usage::COPY_DST,
+            Usage::STORAGE | Usage::COPY_DST,
+            Usage::STORAGE | Usage::COPY_DST,
+            Usage::STORAGE | Usage::COPY_DST | Usage::COPY_SRC,
+        ],
+    )
+}
 
 /// Why a device gave no hashes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -121,7 +137,7 @@ pub struct BatchHasher {
     bounds: Bounds,
     layout: wgpu::BindGroupLayout,
     programs: Vec<(Permutation, Program)>,
-    slots: Slots,
+    slots: Slots<4>,
 }
 
 /// A compiled permutation. Clones share it.
@@ -146,7 +162,7 @@ pub struct Pending {
 /// One submission of a batch.
 #[derive(Debug)]
 struct Part {
-    slot: Slot,
+    slot: Slot<4>,
     submission: wgpu::SubmissionIndex,
     order: Vec<usize>,
     rows: usize,
@@ -166,7 +182,7 @@ impl BatchHasher {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn with_tuning(device: &Device, tuning: Tuning) -> Result<Self, GpuError> {
-        let binding = largest_binding(device);
+        let binding = device.largest_binding();
         // Of the widest state: its results and their mark.
         let state_bytes = 4 * (8 * *CIRCOM_WIDTHS.end() as u64 + 1);
         let groups = device.raw().limits().max_compute_workgroups_per_dimension as usize;
@@ -186,35 +202,14 @@ impl BatchHasher {
             // Elements are counted in 32-bit words on the device.
             elements: limit(32).min(1 << 26),
         };
-        let entry = |binding: u32| wgpu::BindGroupLayoutEntry {
-            binding,
-            visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer {
-                ty: match binding {
-                    0 => wgpu::BufferBindingType::Uniform,
-                    3 => wgpu::BufferBindingType::Storage { read_only: false },
-                    _ => wgpu::BufferBindingType::Storage { read_only: true },
-                },
-                has_dynamic_offset: binding == 0,
-                min_binding_size: None,
-            },
-            count: None,
-        };
-        let layout = device.scoped(|| {
-            device
-                .raw()
-                .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-                    label: Some("poseidon"),
-                    entries: &[0, 1, 2, 3, 4].map(entry),
-                })
-        })?;
+        let layout = device.scoped(|| device.layout(LABEL, [false, false, true, false]))?;
         Ok(Self {
             device: device.clone(),
             tuning,
             bounds,
             layout,
             programs: Vec::new(),
-            slots: Slots::default(),
+            slots: slots(),
         })
     }
 
@@ -387,12 +382,14 @@ impl BatchHasher {
         let program = self.program(plan.which)?;
         let count = plan.order.len();
         let mark_words = count * plan.rows * 8;
-        let need = Need {
-            states: plan.words.len() as u64 * 8,
-            places: plan.places.len() as u64 * 4,
-            results: 4 * (mark_words + count) as u64,
-        };
-        let slot = self.slots.take(&self.device, need)?;
+        let results = 4 * (mark_words + count) as u64;
+        let sizes = [
+            UNIFORM_STRIDE,
+            plan.words.len() as u64 * 8,
+            plan.places.len() as u64 * 4,
+            results,
+        ];
+        let slot = self.slots.take(&self.device, sizes)?;
         let device = &self.device;
         // Counts are below 2^32, as the bounds are.
         let batch = Batch {
@@ -405,29 +402,21 @@ impl BatchHasher {
         };
         let submission = device.scoped(|| {
             let queue = device.queue();
-            queue.write_buffer(&slot.batch, 0, bytemuck::bytes_of(&batch));
-            queue.write_buffer(&slot.states, 0, bytemuck::cast_slice(&plan.words));
-            queue.write_buffer(&slot.places, 0, bytemuck::cast_slice(&plan.places));
-            let group = bind(
-                device,
-                &self.layout,
-                &slot.batch,
-                [
-                    &program.constants,
-                    &slot.states,
-                    &slot.results,
-                    &slot.places,
-                ],
-            );
+            let [uniform, states, places, out] = &slot.buffers;
+            queue.write_buffer(uniform, 0, bytemuck::bytes_of(&batch));
+            queue.write_buffer(states, 0, bytemuck::cast_slice(&plan.words));
+            queue.write_buffer(places, 0, bytemuck::cast_slice(&plan.places));
+            let storage = [&program.constants, states, out, places];
+            let group = device.bind::<Batch>(LABEL, &self.layout, uniform, &storage);
             let mut encoder = device.raw().create_command_encoder(&Default::default());
-            encoder.clear_buffer(&slot.results, 0, Some(need.results));
+            encoder.clear_buffer(out, 0, Some(results));
             let mut pass = encoder.begin_compute_pass(&Default::default());
             pass.set_pipeline(&program.permute);
             pass.set_bind_group(0, &group, &[0]);
             // Within the limit of a dispatch because the bounds are.
             pass.dispatch_workgroups((count as u32).div_ceil(self.tuning.threads), 1, 1);
             drop(pass);
-            encoder.copy_buffer_to_buffer(&slot.results, 0, &slot.readback, 0, need.results);
+            encoder.copy_buffer_to_buffer(out, 0, &slot.readback, 0, results);
             queue.submit([encoder.finish()])
         })?;
         Ok(Part {
@@ -441,8 +430,7 @@ impl BatchHasher {
     /// Waits for a submission and writes its results to their places.
     fn finish(&mut self, part: Part, out: &mut [Fr]) -> Result<(), HashError> {
         let (count, rows) = (part.order.len(), part.rows);
-        let bytes = read(
-            &self.device,
+        let bytes = self.device.read(
             &part.slot.readback,
             part.submission,
             (count * (32 * rows + 4)) as u64,
@@ -512,87 +500,17 @@ impl Program {
         constants: &[u32],
         trees: bool,
     ) -> Result<Self, GpuError> {
-        let module = device.shader("poseidon", source, tuning.checks)?;
-        let threads = [("THREADS", f64::from(tuning.threads))];
+        let module = device.shader(LABEL, source, tuning.checks)?;
         device.scoped(|| {
-            let raw = device.raw();
-            let pipeline_layout = raw.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-                label: Some("poseidon"),
-                bind_group_layouts: &[Some(layout)],
-                ..Default::default()
-            });
-            let pipeline = |entry: &str| {
-                raw.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-                    label: Some("poseidon"),
-                    layout: Some(&pipeline_layout),
-                    module: &module,
-                    entry_point: Some(entry),
-                    compilation_options: wgpu::PipelineCompilationOptions {
-                        constants: &threads,
-                        zero_initialize_workgroup_memory: false,
-                    },
-                    cache: device.pipeline_cache(),
-                })
-            };
-            let bytes = bytemuck::cast_slice(constants);
-            let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
-            let constants = device.buffer("poseidon constants", bytes.len() as u64, usage);
-            device.queue().write_buffer(&constants, 0, bytes);
+            let pipeline = |entry| device.pipeline(LABEL, layout, &module, entry, tuning.threads);
+            let constants = bytemuck::cast_slice(constants);
             Self {
                 permute: pipeline("permute"),
                 scatter: trees.then(|| pipeline("scatter")),
-                constants,
+                constants: device.filled(LABEL, constants, Usage::STORAGE),
             }
         })
     }
-}
-
-/// The buffers of a dispatch; the uniform's place comes with the dispatch.
-fn bind(
-    device: &Device,
-    layout: &wgpu::BindGroupLayout,
-    batch: &Buffer,
-    storage: [&Buffer; 4],
-) -> wgpu::BindGroup {
-    let uniform = wgpu::BindGroupEntry {
-        binding: 0,
-        resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-            buffer: batch,
-            offset: 0,
-            size: std::num::NonZeroU64::new(size_of::<Batch>() as u64),
-        }),
-    };
-    let others = (1..)
-        .zip(storage)
-        .map(|(binding, buffer)| wgpu::BindGroupEntry {
-            binding,
-            resource: buffer.as_entire_binding(),
-        });
-    let entries: Vec<_> = std::iter::once(uniform).chain(others).collect();
-    device.raw().create_bind_group(&wgpu::BindGroupDescriptor {
-        label: Some("poseidon"),
-        layout,
-        entries: &entries,
-    })
-}
-
-/// The first bytes of a buffer, after the submission that fills it.
-fn read(
-    device: &Device,
-    buffer: &wgpu::Buffer,
-    submission: wgpu::SubmissionIndex,
-    bytes: u64,
-) -> Result<Vec<u8>, GpuError> {
-    let mapping = device.scoped(|| device.map(buffer, wgpu::MapMode::Read))?;
-    device.wait(submission)?;
-    device.mapped(&mapping)?;
-    let found = buffer
-        .slice(..bytes)
-        .get_mapped_range()
-        .map(|view| view.to_vec())
-        .map_err(|error| device.rejected(&error))?;
-    buffer.unmap();
-    Ok(found)
 }
 
 fn unfinished(device: &Device, missing: usize, states: usize) -> HashError {

@@ -1,14 +1,13 @@
 //! A Merkle tree whose levels stay in device memory.
 
 use super::{
-    BatchHasher, HashError, IN_FLIGHT, Program, bind, element, read,
+    BatchHasher, HashError, IN_FLIGHT, LABEL, Program, element,
     shaders::{Batch, Mode, NEW_LEFT, NEW_RIGHT, PARTIAL},
-    slots::{UNIFORM_STRIDE, largest_binding},
     unfinished,
 };
 use crate::{
     field::Fr,
-    gpu::{Buffer, Device, GpuError},
+    gpu::{Buffer, Device, GpuError, UNIFORM_STRIDE},
     poseidon::tree::{MAX_LEAVES, Shape, TreeError},
 };
 use std::{collections::VecDeque, ops::Range};
@@ -107,7 +106,7 @@ impl DeviceTree {
         let program = hasher.program(shape.instance().compression())?;
         let device = hasher.device.clone();
         // A power of two, at least 8, and what a binding holds; a place in a touched list has 30 bits.
-        let fits = (largest_binding(&device) / NODE).clamp(8, 1 << 26);
+        let fits = (device.largest_binding() / NODE).clamp(8, 1 << 26);
         let wanted = (hasher.tuning.segment as u64).clamp(8, fits);
         let segment = 1 << wanted.ilog2();
         let levels = device.scoped(|| {
@@ -120,7 +119,7 @@ impl DeviceTree {
                     (0..segments)
                         .map(|at| {
                             let nodes = (nodes - at * segment).min(segment);
-                            let buffer = device.buffer("poseidon tree", nodes * NODE, storage);
+                            let buffer = device.buffer(LABEL, nodes * NODE, storage);
                             Segment { buffer, nodes }
                         })
                         .collect()
@@ -497,18 +496,13 @@ impl DeviceTree {
         if steps.is_empty() {
             return Ok(());
         }
-        let storage = Usage::STORAGE | Usage::COPY_DST;
         let device = self.device.clone();
         let host = device.scoped(|| {
-            let buffer = |label: &str, bytes: &[u8]| {
-                let buffer = device.buffer(label, (bytes.len() as u64).max(256), storage);
-                device.queue().write_buffer(&buffer, 0, bytes);
-                buffer
-            };
             [
-                buffer("poseidon tree places", bytemuck::cast_slice(places)),
-                buffer("poseidon tree leaves", bytemuck::cast_slice(&words(values))),
+                bytemuck::cast_slice(places),
+                bytemuck::cast_slice(&words(values)),
             ]
+            .map(|bytes| device.filled(LABEL, bytes, Usage::STORAGE))
         })?;
         let [places, values] = &host;
         for steps in steps.chunks(DISPATCHES) {
@@ -520,12 +514,7 @@ impl DeviceTree {
                         *to = *from;
                     }
                 }
-                let batches = device.buffer(
-                    "poseidon tree batches",
-                    uniforms.len() as u64,
-                    Usage::UNIFORM | Usage::COPY_DST,
-                );
-                device.queue().write_buffer(&batches, 0, &uniforms);
+                let batches = device.filled(LABEL, &uniforms, Usage::UNIFORM);
                 let mut encoder = device.raw().create_command_encoder(&Default::default());
                 let mut pass = encoder.begin_compute_pass(&Default::default());
                 for (at, step) in (0u32..).zip(steps) {
@@ -540,17 +529,13 @@ impl DeviceTree {
                         Some(scatter) if step.scatter => scatter,
                         _ => &self.program.permute,
                     };
-                    let group = bind(
-                        &device,
-                        &self.layout,
-                        &batches,
-                        [
-                            &self.program.constants,
-                            from.map_or(values, |from| &from.buffer),
-                            &to.buffer,
-                            places,
-                        ],
-                    );
+                    let storage = [
+                        &self.program.constants,
+                        from.map_or(values, |from| &from.buffer),
+                        &to.buffer,
+                        places,
+                    ];
+                    let group = device.bind::<Batch>(LABEL, &self.layout, &batches, &storage);
                     pass.set_pipeline(pipeline);
                     pass.set_bind_group(0, &group, &[at * UNIFORM_STRIDE as u32]);
                     pass.dispatch_workgroups(step.batch.count.div_ceil(self.threads), 1, 1);
@@ -587,14 +572,14 @@ impl DeviceTree {
             let device = &self.device;
             let (buffer, submission) = device.scoped(|| {
                 let usage = Usage::MAP_READ | Usage::COPY_DST;
-                let buffer = device.buffer("poseidon tree readback", count * NODE, usage);
+                let buffer = device.buffer(LABEL, count * NODE, usage);
                 let mut encoder = device.raw().create_command_encoder(&Default::default());
                 encoder.copy_buffer_to_buffer(&place.buffer, local * 32, &buffer, 0, count * 32);
                 let marks = place.nodes * 32 + local * 4;
                 encoder.copy_buffer_to_buffer(&place.buffer, marks, &buffer, count * 32, count * 4);
                 (buffer, device.queue().submit([encoder.finish()]))
             })?;
-            let bytes = read(device, &buffer, submission, count * NODE)?;
+            let bytes = device.read(&buffer, submission, count * NODE)?;
             self.queue.flying.clear();
             let (nodes, marks) = bytes.as_chunks::<4>().0.split_at(count as usize * 8);
             for (index, (node, mark)) in (at..).zip(nodes.as_chunks::<8>().0.iter().zip(marks)) {

@@ -4,14 +4,10 @@ use super::{
     SmallError, SmallPoseidon2,
     shader::{Batch, PATHS, ROWS, TREE},
 };
-use crate::gpu::Device;
+use crate::gpu::{Device, Slot, Slots, UNIFORM_STRIDE};
 use crate::poseidon::{
     gpu::{
-        BatchHasher, HashError, Program, Tuning, bind,
-        plan::Bounds,
-        read,
-        shaders::DONE,
-        slots::{Need, Slot, Slots, UNIFORM_STRIDE},
+        BatchHasher, HashError, LABEL, Program, Tuning, plan::Bounds, shaders::DONE, slots,
         unfinished,
     },
     small::{MAX_DEPTH, Path},
@@ -26,7 +22,7 @@ pub struct SmallHasher {
     tuning: Tuning,
     bounds: Bounds,
     program: Program,
-    slots: Slots,
+    slots: Slots<4>,
 }
 
 /// One submission: passes over nodes of equally many words, each with a mark behind all of them.
@@ -48,7 +44,7 @@ struct Submission<'a> {
 /// A submission on its way.
 #[derive(Debug)]
 struct Flight {
-    slot: Slot,
+    slot: Slot<4>,
     submission: wgpu::SubmissionIndex,
     /// Nodes that come back, and words of each.
     back: usize,
@@ -98,7 +94,7 @@ impl SmallHasher {
             tuning,
             bounds,
             program,
-            slots: Slots::default(),
+            slots: slots(),
         })
     }
 
@@ -436,47 +432,38 @@ impl SmallHasher {
         let marks = (sent.nodes * node) as u64;
         let words = self.parameters.pack(sent.words.iter().copied());
         let given = self.parameters.pack(sent.given.iter().copied());
-        let need = Need {
-            states: (words.len() as u64 * 4).max(4),
-            places: (sent.places.len() as u64 * 4).max(4),
-            results: marks + 4 * sent.nodes as u64,
-        };
-        let slot = self.slots.take(&self.device, need)?;
+        let mut uniforms = Vec::new();
+        for pass in &sent.passes {
+            let pass = Batch {
+                reverse: u32::from(self.tuning.reverse),
+                ..*pass
+            };
+            uniforms.extend_from_slice(bytemuck::bytes_of(&pass));
+            uniforms.resize(uniforms.len().next_multiple_of(UNIFORM_STRIDE as usize), 0);
+        }
+        let sizes = [
+            (uniforms.len() as u64).max(UNIFORM_STRIDE),
+            (words.len() as u64 * 4).max(4),
+            (sent.places.len() as u64 * 4).max(4),
+            marks + 4 * sent.nodes as u64,
+        ];
+        let slot = self.slots.take(&self.device, sizes)?;
         let device = &self.device;
         let back = sent.nodes - sent.from;
         let (back_nodes, back_marks) = ((back * node) as u64, 4 * back as u64);
         let submission = device.scoped(|| {
             let queue = device.queue();
-            let mut uniforms = Vec::new();
-            for pass in &sent.passes {
-                let pass = Batch {
-                    reverse: u32::from(self.tuning.reverse),
-                    ..*pass
-                };
-                uniforms.extend_from_slice(bytemuck::bytes_of(&pass));
-                uniforms.resize(uniforms.len().next_multiple_of(UNIFORM_STRIDE as usize), 0);
-            }
-            let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
-            let batches = device.buffer(
-                "poseidon passes",
-                (uniforms.len() as u64).max(UNIFORM_STRIDE),
-                usage,
-            );
-            queue.write_buffer(&batches, 0, &uniforms);
-            queue.write_buffer(&slot.states, 0, bytemuck::cast_slice(&words));
-            queue.write_buffer(&slot.places, 0, bytemuck::cast_slice(sent.places));
-            queue.write_buffer(&slot.results, 0, bytemuck::cast_slice(&given));
+            let [batches, states, places, results] = &slot.buffers;
+            queue.write_buffer(batches, 0, &uniforms);
+            queue.write_buffer(states, 0, bytemuck::cast_slice(&words));
+            queue.write_buffer(places, 0, bytemuck::cast_slice(sent.places));
+            queue.write_buffer(results, 0, bytemuck::cast_slice(&given));
             // What is given is there; all else is to be computed.
             let known = sent.given.len() / sent.rows;
             let all = [vec![DONE; known], vec![0; sent.nodes - known]].concat();
-            queue.write_buffer(&slot.results, marks, bytemuck::cast_slice(&all));
-            let storage = [
-                &self.program.constants,
-                &slot.states,
-                &slot.results,
-                &slot.places,
-            ];
-            let group = bind(device, &self.layout, &batches, storage);
+            queue.write_buffer(results, marks, bytemuck::cast_slice(&all));
+            let storage = [&self.program.constants, states, results, places];
+            let group = device.bind::<Batch>(LABEL, &self.layout, batches, &storage);
             let mut encoder = device.raw().create_command_encoder(&Default::default());
             let mut pass = encoder.begin_compute_pass(&Default::default());
             pass.set_pipeline(&self.program.permute);
@@ -486,15 +473,9 @@ impl SmallHasher {
             }
             drop(pass);
             let first = (sent.from * node) as u64;
-            encoder.copy_buffer_to_buffer(&slot.results, first, &slot.readback, 0, back_nodes);
+            encoder.copy_buffer_to_buffer(results, first, &slot.readback, 0, back_nodes);
             let first = marks + 4 * sent.from as u64;
-            encoder.copy_buffer_to_buffer(
-                &slot.results,
-                first,
-                &slot.readback,
-                back_nodes,
-                back_marks,
-            );
+            encoder.copy_buffer_to_buffer(results, first, &slot.readback, back_nodes, back_marks);
             queue.submit([encoder.finish()])
         })?;
         Ok(Flight {
@@ -515,12 +496,7 @@ impl SmallHasher {
         } = flight;
         let (device, size) = (&self.device, self.size());
         let node = rows * size;
-        let bytes = read(
-            device,
-            &slot.readback,
-            submission,
-            (back * (node + 4)) as u64,
-        )?;
+        let bytes = device.read(&slot.readback, submission, (back * (node + 4)) as u64)?;
         let (found, marks) = bytes.split_at_checked(back * node).unwrap_or_default();
         let done = marks
             .chunks_exact(4)
