@@ -1,17 +1,16 @@
 //! CLSAG against signatures of Monero and of the crate `monero-clsag`, on every level and every GPU.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-#[cfg(feature = "gpu")]
-#[path = "common/devices.rs"]
-mod devices;
-#[path = "common/vectors.rs"]
-mod vectors;
+mod common;
 
+use common::edwards25519::add_order;
+#[cfg(feature = "gpu")]
+use common::edwards25519::gpu;
+use common::vectors::{bytes, json, list};
 use pars_kernels::cpu::Level;
 use pars_kernels::ring::RingError;
 use pars_kernels::ring::clsag::{self, ClsagJob, ClsagMembers, Pair};
 use serde_json::Value;
-use vectors::{bytes, json, list};
 
 /// The parts of a question.
 #[derive(Clone)]
@@ -55,55 +54,11 @@ fn parts(test: &Value) -> Parts {
     }
 }
 
-/// All of them as one batch on every GPU.
-#[cfg(feature = "gpu")]
-fn check_gpu(jobs: &[ClsagJob], valid: &[bool]) {
-    use pars_kernels::edwards25519::gpu::BatchVerifier;
-    devices::each(|device| {
-        let mut verifier = BatchVerifier::<clsag::Clsag>::new(device).unwrap();
-        let verdicts = verifier.verify(&jobs.iter().collect::<Vec<_>>()).unwrap();
-        assert_eq!(verdicts.len(), jobs.len());
-        for (at, (verdict, valid)) in verdicts.iter().zip(valid).enumerate() {
-            assert_eq!(*verdict, Some(*valid), "GPU {at} {:?}", jobs[at]);
-        }
-    });
-}
-
-/// Rings of two, and the known answers, in batches around the size of a workgroup and in every shape.
+/// Rings of two, and the known answers.
 #[cfg(feature = "gpu")]
 #[test]
 fn devices_give_the_known_answers_in_every_shape() {
-    use pars_kernels::edwards25519::gpu::{BatchVerifier, Tuning};
-    use pars_kernels::gpu::ShaderChecks;
-    let known = clsag::known_answers();
-    devices::each(|device| {
-        let base = Tuning::of(device);
-        let mut small = base;
-        small.threads = 32;
-        small.reverse = true;
-        small.max_batch = 21;
-        let mut narrow = base;
-        narrow.wide = false;
-        let mut checked = base;
-        checked.checks = ShaderChecks::Checked;
-        for (tuning, counts) in [
-            (base, vec![0, 1, 3, 65]),
-            (small, vec![40]),
-            (narrow, vec![9]),
-            (checked, vec![9]),
-        ] {
-            let mut verifier = BatchVerifier::<clsag::Clsag>::with_tuning(device, tuning).unwrap();
-            for count in counts {
-                let (jobs, valid): (Vec<_>, Vec<_>) = known
-                    .iter()
-                    .cycle()
-                    .take(count)
-                    .map(|(job, valid)| (job, Some(*valid)))
-                    .unzip();
-                assert_eq!(verifier.verify(&jobs), Ok(valid), "{tuning:?}");
-            }
-        }
-    });
+    gpu::check_shapes::<clsag::Clsag>(&clsag::known_answers());
 }
 
 fn tests() -> Vec<Value> {
@@ -154,7 +109,7 @@ fn answers_of_the_monero_crate() {
             .iter()
             .map(|(_, job, valid)| (job.clone(), *valid))
             .unzip();
-        check_gpu(&jobs, &valid);
+        gpu::check::<clsag::Clsag>(&jobs, &valid);
     }
 }
 
@@ -224,7 +179,7 @@ fn no_change_is_accepted() {
             .iter()
             .flat_map(|(_, parts)| [(parts.job().unwrap(), false), (good.clone(), true)])
             .unzip();
-        check_gpu(&jobs, &valid);
+        gpu::check::<clsag::Clsag>(&jobs, &valid);
     }
     let mut large = good.clone();
     large.ring = vec![good.ring[0]; 129];
@@ -245,17 +200,4 @@ fn minus_one() -> [u8; 32] {
     bytes[0] = 0xec;
     bytes[31] = 0x7f;
     bytes
-}
-
-/// L = 2^252 + 27742317777372353535851937790883648493.
-fn add_order(scalar: &mut [u8]) {
-    let mut order =
-        hex::decode("edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010").unwrap();
-    order.truncate(32);
-    let mut carry = 0;
-    for (byte, order) in scalar.iter_mut().zip(order) {
-        let sum = u16::from(*byte) + u16::from(order) + carry;
-        *byte = (sum & 0xff) as u8;
-        carry = sum >> 8;
-    }
 }

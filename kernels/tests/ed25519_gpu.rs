@@ -2,14 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 #![cfg(feature = "gpu")]
 
-#[path = "common/devices.rs"]
-mod devices;
+mod common;
 
+use common::devices;
+use common::edwards25519::gpu::shapes;
 use curve25519_dalek::constants::EIGHT_TORSION;
 use curve25519_dalek::{EdwardsPoint, Scalar};
+use pars_kernels::cpu::Level;
 use pars_kernels::edwards25519::ed25519::{VerifyJob, known_answers, verify_batch_at};
-use pars_kernels::edwards25519::gpu::{BatchVerifier, Ed25519, Tuning};
-use pars_kernels::{cpu::Level, gpu::ShaderChecks};
+use pars_kernels::edwards25519::gpu::{BatchVerifier, Ed25519};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use sha2::{Digest, Sha512};
 
@@ -84,16 +85,7 @@ fn batches_of_every_size_get_the_verdicts_of_the_cpu() {
 #[test]
 fn every_shape_gives_the_same_verdicts() {
     devices::each(|device| {
-        let base = Tuning::of(device);
-        let mut small = base;
-        small.threads = 32;
-        small.reverse = true;
-        small.max_batch = 20;
-        let mut narrow = base;
-        narrow.wide = false;
-        let mut checked = base;
-        checked.checks = ShaderChecks::Checked;
-        for (tuning, count) in [(small, 70), (narrow, 40), (checked, 40)] {
+        for (tuning, count) in shapes(device).into_iter().zip([70, 40, 40]) {
             let mut verifier = BatchVerifier::with_tuning(device, tuning).unwrap();
             compare(&mut verifier, &jobs(count, 11));
         }

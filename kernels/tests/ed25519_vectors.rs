@@ -1,12 +1,9 @@
 //! Ed25519 against official vectors, edge cases, and the rule written out with `curve25519-dalek`, on every level and every GPU.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-#[cfg(feature = "gpu")]
-#[path = "common/devices.rs"]
-mod devices;
-#[path = "common/vectors.rs"]
-mod vectors;
+mod common;
 
+use common::vectors::{bytes, json, list};
 use curve25519_dalek::constants::EIGHT_TORSION;
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use curve25519_dalek::traits::IsIdentity;
@@ -15,7 +12,6 @@ use pars_kernels::cpu::Level;
 use pars_kernels::edwards25519::ed25519::{VerifyJob, verify_batch_at};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use sha2::{Digest, Sha512};
-use vectors::{bytes, json, list};
 
 /// ZIP 215, one signature, by another library.
 fn rule(key: &[u8], message: &[u8], signature: &[u8]) -> bool {
@@ -51,14 +47,7 @@ fn check(jobs: &[VerifyJob], valid: &[bool]) {
         }
     }
     #[cfg(feature = "gpu")]
-    devices::each(|device| {
-        use pars_kernels::edwards25519::gpu::{BatchVerifier, Ed25519};
-        let mut verifier = BatchVerifier::<Ed25519>::new(device).unwrap();
-        let verdicts = verifier.verify(&jobs.iter().collect::<Vec<_>>()).unwrap();
-        for ((job, verdict), valid) in jobs.iter().zip(verdicts).zip(valid) {
-            assert_eq!(verdict, Some(*valid), "GPU {job:?}");
-        }
-    });
+    common::edwards25519::gpu::check::<pars_kernels::edwards25519::gpu::Ed25519>(jobs, valid);
 }
 
 #[test]

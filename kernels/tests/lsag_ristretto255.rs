@@ -2,10 +2,11 @@
 //! level and every GPU.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-#[cfg(feature = "gpu")]
-#[path = "common/devices.rs"]
-mod devices;
+mod common;
 
+use common::edwards25519::add_order;
+#[cfg(feature = "gpu")]
+use common::edwards25519::gpu;
 use curve25519_dalek::Scalar;
 use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoPoint};
 use pars_kernels::cpu::Level;
@@ -76,56 +77,10 @@ fn definition(ring: &[[u8; 32]], message: &[u8], signature: &[u8]) -> bool {
     c == scalars[0]
 }
 
-/// All of them as one batch on every GPU.
-#[cfg(feature = "gpu")]
-fn check_gpu(jobs: &[Job], valid: &[bool]) {
-    use pars_kernels::edwards25519::gpu::BatchVerifier;
-    devices::each(|device| {
-        let mut verifier = BatchVerifier::<lsag::LsagRistretto255>::new(device).unwrap();
-        let verdicts = verifier.verify(&jobs.iter().collect::<Vec<_>>()).unwrap();
-        assert_eq!(verdicts.len(), jobs.len());
-        for (at, (verdict, valid)) in verdicts.iter().zip(valid).enumerate() {
-            assert_eq!(*verdict, Some(*valid), "GPU {at} {:?}", jobs[at]);
-        }
-    });
-}
-
-/// The known answers in batches around the size of a workgroup and in every shape.
 #[cfg(feature = "gpu")]
 #[test]
 fn devices_give_the_known_answers_in_every_shape() {
-    use pars_kernels::edwards25519::gpu::{BatchVerifier, Tuning};
-    use pars_kernels::gpu::ShaderChecks;
-    let known = lsag::known_answers().unwrap();
-    devices::each(|device| {
-        let base = Tuning::of(device);
-        let mut small = base;
-        small.threads = 32;
-        small.reverse = true;
-        small.max_batch = 21;
-        let mut narrow = base;
-        narrow.wide = false;
-        let mut checked = base;
-        checked.checks = ShaderChecks::Checked;
-        for (tuning, counts) in [
-            (base, vec![0, 1, 3, 65]),
-            (small, vec![40]),
-            (narrow, vec![9]),
-            (checked, vec![9]),
-        ] {
-            let mut verifier =
-                BatchVerifier::<lsag::LsagRistretto255>::with_tuning(device, tuning).unwrap();
-            for count in counts {
-                let (jobs, valid): (Vec<_>, Vec<_>) = known
-                    .iter()
-                    .cycle()
-                    .take(count)
-                    .map(|(job, valid)| (job, Some(*valid)))
-                    .unzip();
-                assert_eq!(verifier.verify(&jobs), Ok(valid), "{tuning:?}");
-            }
-        }
-    });
+    gpu::check_shapes::<lsag::LsagRistretto255>(&lsag::known_answers().unwrap());
 }
 
 #[test]
@@ -157,7 +112,7 @@ fn signatures_of_every_member_are_accepted() {
         assert_eq!(verify_batch_at(level, &all[..3], &members), [true; 3]);
     }
     #[cfg(feature = "gpu")]
-    check_gpu(&jobs, &vec![true; jobs.len()]);
+    gpu::check::<lsag::LsagRistretto255>(&jobs, &vec![true; jobs.len()]);
 }
 
 /// Name, ring, message and signature.
@@ -263,7 +218,7 @@ fn no_change_is_accepted() {
                 [(bad, false), (good.clone(), true)]
             })
             .unzip();
-        check_gpu(&jobs, &valid);
+        gpu::check::<lsag::LsagRistretto255>(&jobs, &valid);
     }
     assert_eq!(
         Job::new(&ring[..1], b"", &good[..96]),
@@ -273,18 +228,6 @@ fn no_change_is_accepted() {
         Job::new(&[ring[0]; 129], b"", &[0; 131 * 32]),
         Err(RingError::RingSize(129))
     );
-}
-
-/// L, little-endian (RFC 9496 §4.4).
-fn add_order(scalar: &mut [u8]) {
-    let order =
-        hex::decode("edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010").unwrap();
-    let mut carry = 0;
-    for (byte, order) in scalar.iter_mut().zip(order) {
-        let sum = u16::from(*byte) + u16::from(order) + carry;
-        *byte = (sum & 0xff) as u8;
-        carry = sum >> 8;
-    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ pub mod backends;
 pub mod cases;
 #[cfg(feature = "gpu")]
 pub mod devices;
+pub mod edwards25519;
 pub mod peers;
 pub mod prehash;
 pub mod signer;
