@@ -2,15 +2,16 @@
 //!
 //! | who | what |
 //! |---|---|
-//! | `pars-portable`, `pars-avx2`, `pars-avx512` | the kernel at one level (AVX2 runs the portable code), the batch at once; no ring member is known before |
+//! | `pars-portable`, `pars-avx2`, `pars-avx512` | the kernel at one level the batch at once; no ring member is known before |
 //! | `pars-<level>-known` | the same with the members of all rings prepared before, as for decoys that come again |
+//! | `pars-gpu` | the shaders on the first adapter, from jobs, transfers included; large batches repeat rings, and the device keeps nothing of them |
 //! | `ed25519-dalek` | one after another, from bytes |
 //! | `ed25519-dalek-parsed` | one after another, public keys decompressed before |
 //! | `monero-clsag` | the crate of the Monero ecosystem, one after another, from compressed points |
 //! | `curve25519-dalek` | LSAG's equations on this crate, one after another, hashing to the group included |
 
-use crate::row;
-use criterion::Criterion;
+use std::cell::RefCell;
+
 use curve25519_dalek::Scalar;
 use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoPoint};
 use curve25519_dalek::traits::VartimeMultiscalarMul;
@@ -18,8 +19,10 @@ use ed25519_dalek::{Signature, Signer, SigningKey, Verifier, VerifyingKey};
 use monero_clsag::{Clsag, ClsagContext, Decoys};
 use monero_ed25519::{Commitment, CompressedPoint, Point, Scalar as MoneroScalar};
 use pars_kernels::{
-    cpu::Level,
-    edwards25519::ed25519,
+    edwards25519::{
+        ed25519,
+        gpu::{self, BatchVerifier},
+    },
     ring::{
         Members, Scheme, Transcript,
         clsag::{self, ClsagJob},
@@ -28,20 +31,52 @@ use pars_kernels::{
 };
 use zeroize::Zeroizing;
 
-/// Batch sizes.
-const BATCHES: [usize; 3] = [1, 64, 1_024];
-/// Rings in a batch, and their members.
-const RINGS: [usize; 2] = [1, 32];
+use crate::{Bench, Group, device::Opened, levels};
+
+/// Signatures that there are, and those that peers are given.
+const ALL: usize = 1_024;
+const PEERS: usize = 64;
+/// Rings that there are, and their members.
+const RINGS: usize = 32;
 const RING: usize = 16;
 
-fn levels() -> impl Iterator<Item = Level> {
-    Level::ALL.into_iter().filter(|level| level.is_available())
+/// Batches for a device: signatures, and rings.
+const DEVICE_BATCHES: [usize; 3] = [1_024, 16_384, 131_072];
+const DEVICE_RINGS: [usize; 4] = [32, 512, 2_048, 8_192];
+
+pub fn bench(bench: &mut Bench, device: Option<&Opened>) {
+    verify_ed25519(bench, device);
+    verify_clsag(bench, device);
+    verify_lsag(bench, device);
 }
 
-pub fn bench(criterion: &mut Criterion) {
-    verify_ed25519(criterion);
-    verify_clsag(criterion);
-    verify_lsag(criterion);
+/// A scheme's verifier and its batches, on the device if there is one.
+struct OnDevice<'a, S: gpu::Scheme> {
+    verifier: RefCell<BatchVerifier<S>>,
+    batches: Vec<Vec<&'a S::Job>>,
+}
+
+impl<'a, S: gpu::Scheme> OnDevice<'a, S> {
+    fn new(
+        device: Option<&Opened>,
+        jobs: impl Iterator<Item = &'a S::Job>,
+        sizes: &[usize],
+    ) -> Option<Self> {
+        let device = device?;
+        let jobs: Vec<_> = jobs.collect();
+        Some(Self {
+            verifier: RefCell::new(BatchVerifier::new(&device.device).unwrap()),
+            batches: device.batches(&jobs, sizes),
+        })
+    }
+
+    fn rows<'b>(&'b self, group: &mut Group<'b>) {
+        for jobs in &self.batches {
+            group.row("pars-gpu", jobs, Some(true), |jobs| {
+                self.verifier.borrow_mut().verify(jobs).unwrap()
+            });
+        }
+    }
 }
 
 /// A signature as bytes, and its key as the peer keeps it.
@@ -71,31 +106,25 @@ fn signed(count: usize) -> Vec<Signed> {
         .collect()
 }
 
-fn verify_ed25519(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("ed25519/verify");
-    let all = signed(BATCHES[2]);
-    for size in BATCHES {
+fn verify_ed25519(bench: &mut Bench, device: Option<&Opened>) {
+    let all = signed(ALL);
+    let job =
+        |item: &Signed| ed25519::VerifyJob::new(&item.key, &item.message, &item.signature).unwrap();
+    let jobs: Vec<_> = all.iter().map(job).collect();
+    let on_device = OnDevice::<gpu::Ed25519>::new(device, jobs.iter(), &DEVICE_BATCHES);
+    let mut group = Group::new("ed25519/verify");
+    for size in bench.batches() {
         for level in levels() {
-            row(
-                &mut group,
-                &format!("pars-{level}"),
-                &all[..size],
-                &true,
-                |items| {
-                    let jobs: Vec<_> = items
-                        .iter()
-                        .map(|item| {
-                            ed25519::VerifyJob::new(&item.key, &item.message, &item.signature)
-                                .unwrap()
-                        })
-                        .collect();
-                    ed25519::verify_batch_at(level, &jobs.iter().collect::<Vec<_>>())
-                },
-            );
+            group.row(format!("pars-{level}"), &all[..*size], true, move |items| {
+                let jobs: Vec<_> = items.iter().map(job).collect();
+                ed25519::verify_batch_at(level, &jobs.iter().collect::<Vec<_>>())
+            });
         }
     }
-    let items = &all[..BATCHES[1]];
-    row(&mut group, "ed25519-dalek", items, &true, |items| {
+    if let Some(on_device) = &on_device {
+        on_device.rows(&mut group);
+    }
+    group.row("ed25519-dalek", &all[..PEERS], true, |items| {
         items
             .iter()
             .map(|item| {
@@ -105,7 +134,7 @@ fn verify_ed25519(criterion: &mut Criterion) {
             })
             .collect()
     });
-    row(&mut group, "ed25519-dalek-parsed", items, &true, |items| {
+    group.row("ed25519-dalek-parsed", &all[..PEERS], true, |items| {
         items
             .iter()
             .map(|item| {
@@ -114,7 +143,7 @@ fn verify_ed25519(criterion: &mut Criterion) {
             })
             .collect()
     });
-    group.finish();
+    group.finish(bench);
 }
 
 /// A CLSAG for us and for the peer.
@@ -194,35 +223,32 @@ fn monero_rings(count: usize) -> Vec<MoneroRing> {
         .collect()
 }
 
-fn verify_clsag(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("clsag16/verify");
-    let all = monero_rings(RINGS[1]);
-    for size in RINGS {
+fn verify_clsag(bench: &mut Bench, device: Option<&Opened>) {
+    let all = monero_rings(RINGS);
+    let jobs = all.iter().map(|item| &item.job);
+    let on_device = OnDevice::<clsag::Clsag>::new(device, jobs, &DEVICE_RINGS);
+    let mut group = Group::new("clsag16/verify");
+    for size in bench.rings() {
         for level in levels() {
-            let items = &all[..size];
-            let verify = |items: &[MoneroRing], members: &clsag::ClsagMembers| {
+            let verify = move |items: &[MoneroRing], members: &clsag::ClsagMembers| {
                 let jobs: Vec<_> = items.iter().map(|item| &item.job).collect();
                 clsag::verify_batch_at(level, &jobs, members)
             };
-            row(
-                &mut group,
-                &format!("pars-{level}"),
-                items,
-                &true,
-                |items| verify(items, &Members::new(0)),
-            );
+            let items = &all[..*size];
+            group.row(format!("pars-{level}"), items, true, move |items| {
+                verify(items, &Members::new(0))
+            });
             // Twice the members that are kept, as the store has two halves.
-            let known = Members::new(2 * RING * RINGS[1]);
-            row(
-                &mut group,
-                &format!("pars-{level}-known"),
-                items,
-                &true,
-                |items| verify(items, &known),
-            );
+            let known = Members::new(2 * RING * RINGS);
+            group.row(format!("pars-{level}-known"), items, true, move |items| {
+                verify(items, &known)
+            });
         }
     }
-    row(&mut group, "monero-clsag", &all[..1], &true, |items| {
+    if let Some(on_device) = &on_device {
+        on_device.rows(&mut group);
+    }
+    group.row("monero-clsag", &all[..1], true, |items| {
         items
             .iter()
             .map(|item| {
@@ -237,7 +263,7 @@ fn verify_clsag(criterion: &mut Criterion) {
             })
             .collect()
     });
-    group.finish();
+    group.finish(bench);
 }
 
 /// LSAG's rings of different members.
@@ -289,25 +315,23 @@ fn peer_verifies(job: &lsag::Job) -> bool {
     c == first
 }
 
-fn verify_lsag(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("lsag16-ristretto255/verify");
-    let all = lsag_rings(RINGS[1]);
-    for size in RINGS {
+fn verify_lsag(bench: &mut Bench, device: Option<&Opened>) {
+    let all = lsag_rings(RINGS);
+    let on_device = OnDevice::<lsag::LsagRistretto255>::new(device, all.iter(), &DEVICE_RINGS);
+    let mut group = Group::new("lsag16-ristretto255/verify");
+    for size in bench.rings() {
         for level in levels() {
-            row(
-                &mut group,
-                &format!("pars-{level}"),
-                &all[..size],
-                &true,
-                |jobs| {
-                    let jobs: Vec<_> = jobs.iter().collect();
-                    lsag::verify_batch_at(level, &jobs, &Members::new(0))
-                },
-            );
+            group.row(format!("pars-{level}"), &all[..*size], true, move |jobs| {
+                let jobs: Vec<_> = jobs.iter().collect();
+                lsag::verify_batch_at(level, &jobs, &Members::new(0))
+            });
         }
     }
-    row(&mut group, "curve25519-dalek", &all[..1], &true, |jobs| {
+    if let Some(on_device) = &on_device {
+        on_device.rows(&mut group);
+    }
+    group.row("curve25519-dalek", &all[..1], true, |jobs| {
         jobs.iter().map(peer_verifies).collect()
     });
-    group.finish();
+    group.finish(bench);
 }

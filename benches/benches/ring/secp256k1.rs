@@ -3,58 +3,34 @@
 //! | who | what |
 //! |---|---|
 //! | `pars-portable`, `pars-avx2`, `pars-avx512` | the kernel at one level, the batch at once |
-//! | `pars-gpu` | the shaders on the first adapter, hardware before software, in batches that fill it; nothing where there is none |
+//! | `pars-gpu` | the shaders on the first adapter, in batches that fill it, transfers included |
 //! | `libsecp256k1` | the C library through the crate `secp256k1`, one after another; for LSAG the same equations from its public operations |
 //! | `k256` | the pure Rust crate, one after another |
 
-use crate::row;
+use std::cell::RefCell;
+
 use ::secp256k1::{
     Keypair, Message, PublicKey, Scalar, SecretKey, XOnlyPublicKey,
     ecdsa::{RecoverableSignature, RecoveryId, Signature},
     schnorr as peer_schnorr,
 };
-use criterion::Criterion;
 use pars_kernels::{
-    cpu::Level,
-    gpu::{Device, DeviceType, adapters},
     ring::{Members, Scheme, Transcript, lsag_secp256k1},
     secp256k1::{self as ours, RecoverJob, ecdsa, gpu::BatchVerifier, schnorr},
 };
-use std::{cell::RefCell, time::Duration};
 
-/// Batch sizes.
-const BATCHES: [usize; 3] = [1, 64, 1_024];
-/// Rings in a batch, and their members.
-const RINGS: [usize; 2] = [1, 32];
+use crate::{Bench, Group, device::Opened, levels};
+
+/// Signatures that there are, and those that peers are given.
+const ALL: usize = 1_024;
+const PEERS: usize = 64;
+/// Rings that there are, and their members.
+const RINGS: usize = 32;
 const RING: usize = 16;
 
 /// Batches for a device: jobs, and rings.
 const DEVICE_BATCHES: [usize; 2] = [1_024, 65_536];
-const DEVICE_RINGS: usize = 1_024;
-/// Batches for a software driver.
-const SOFTWARE_BATCH: usize = 1_024;
-const SOFTWARE_RINGS: usize = 32;
-
-/// The first adapter, hardware before software, and whether it is hardware.
-fn device() -> Option<(Device, bool)> {
-    let mut found = adapters();
-    found.sort_by_key(|adapter| adapter.info().device_type == DeviceType::Cpu);
-    let adapter = found.first()?;
-    let hardware = adapter.info().device_type != DeviceType::Cpu;
-    eprintln!("pars-gpu is {}", adapter.info());
-    Some((adapter.open(Duration::from_secs(60)).unwrap(), hardware))
-}
-
-/// Items for each batch of a device, made by repeating those there are.
-fn device_batches<T: Clone>(all: &[T], hardware: bool) -> Vec<Vec<T>> {
-    let sizes = if hardware {
-        &DEVICE_BATCHES[..]
-    } else {
-        &[SOFTWARE_BATCH]
-    };
-    let batch = |size: &usize| all.iter().cycle().take(*size).cloned().collect();
-    sizes.iter().map(batch).collect()
-}
+const DEVICE_RINGS: [usize; 2] = [1_024, 8_192];
 
 /// A signature in all forms that the groups need.
 #[derive(Clone)]
@@ -96,18 +72,12 @@ fn secret(i: usize) -> SecretKey {
     SecretKey::from_secret_bytes(bytes).unwrap()
 }
 
-fn levels() -> impl Iterator<Item = Level> {
-    Level::ALL.into_iter().filter(|level| level.is_available())
-}
-
-pub fn bench(criterion: &mut Criterion) {
-    let all = signed(BATCHES[2]);
-    let device = device();
-    let device = device.as_ref();
-    recover(criterion, &all, device);
-    verify_ecdsa(criterion, &all, device);
-    verify_schnorr(criterion, &all, device);
-    lsag(criterion, device);
+pub fn bench(bench: &mut Bench, device: Option<&Opened>) {
+    let all = signed(ALL);
+    recover(bench, &all, device);
+    verify_ecdsa(bench, &all, device);
+    verify_schnorr(bench, &all, device);
+    lsag(bench, device);
 }
 
 fn recovery(item: &Signed) -> RecoverJob {
@@ -128,38 +98,30 @@ fn schnorr_verification(item: &Signed) -> schnorr::VerifyJob {
     schnorr::VerifyJob::new(&item.x_only, &item.hash, &item.schnorr)
 }
 
-fn recover(criterion: &mut Criterion, all: &[Signed], device: Option<&(Device, bool)>) {
-    let mut group = criterion.benchmark_group("secp256k1/recover");
-    for size in BATCHES {
-        let items = &all[..size];
+fn recover(bench: &mut Bench, all: &[Signed], device: Option<&Opened>) {
+    let batches = device.map(|device| device.batches(all, &DEVICE_BATCHES));
+    let verifier = device.map(|device| RefCell::new(BatchVerifier::new(&device.device).unwrap()));
+    let mut group = Group::new("secp256k1/recover");
+    for size in bench.batches() {
         for level in levels() {
-            row(
-                &mut group,
-                &format!("pars-{level}"),
-                items,
-                &true,
-                |items| {
-                    let jobs: Vec<RecoverJob> = items.iter().map(recovery).collect();
-                    let jobs: Vec<&RecoverJob> = jobs.iter().collect();
-                    let keys = ours::recover_batch_at(level, &jobs);
-                    keys.iter().zip(items).map(is_key_of).collect()
-                },
-            );
-        }
-    }
-    if let Some((device, hardware)) = device {
-        let verifier = RefCell::new(BatchVerifier::new(device).unwrap());
-        for items in device_batches(all, *hardware) {
-            row(&mut group, "pars-gpu", &items, &true, |items| {
+            group.row(format!("pars-{level}"), &all[..*size], true, move |items| {
                 let jobs: Vec<RecoverJob> = items.iter().map(recovery).collect();
                 let jobs: Vec<&RecoverJob> = jobs.iter().collect();
-                let keys = verifier.borrow_mut().recover(&jobs).unwrap();
+                let keys = ours::recover_batch_at(level, &jobs);
                 keys.iter().zip(items).map(is_key_of).collect()
             });
         }
     }
-    let items = &all[..BATCHES[1]];
-    row(&mut group, "libsecp256k1", items, &true, |items| {
+    for items in batches.iter().flatten() {
+        let verifier = verifier.as_ref().unwrap();
+        group.row("pars-gpu", items, true, |items| {
+            let jobs: Vec<RecoverJob> = items.iter().map(recovery).collect();
+            let jobs: Vec<&RecoverJob> = jobs.iter().collect();
+            let keys = verifier.borrow_mut().recover(&jobs).unwrap();
+            keys.iter().zip(items).map(is_key_of).collect()
+        });
+    }
+    group.row("libsecp256k1", &all[..PEERS], true, |items| {
         items
             .iter()
             .map(|item| {
@@ -169,7 +131,7 @@ fn recover(criterion: &mut Criterion, all: &[Signed], device: Option<&(Device, b
             })
             .collect()
     });
-    row(&mut group, "k256", items, &true, |items| {
+    group.row("k256", &all[..PEERS], true, |items| {
         items
             .iter()
             .map(|item| {
@@ -180,102 +142,75 @@ fn recover(criterion: &mut Criterion, all: &[Signed], device: Option<&(Device, b
             })
             .collect()
     });
-    group.finish();
+    group.finish(bench);
 }
 
-fn verify_ecdsa(criterion: &mut Criterion, all: &[Signed], device: Option<&(Device, bool)>) {
-    let mut group = criterion.benchmark_group("secp256k1/ecdsa");
-    for size in BATCHES {
-        let items = &all[..size];
+fn verify_ecdsa(bench: &mut Bench, all: &[Signed], device: Option<&Opened>) {
+    let batches = device.map(|device| device.batches(all, &DEVICE_BATCHES));
+    let verifier = device.map(|device| RefCell::new(BatchVerifier::new(&device.device).unwrap()));
+    let mut group = Group::new("secp256k1/ecdsa");
+    for size in bench.batches() {
         for level in levels() {
-            row(
-                &mut group,
-                &format!("pars-{level}"),
-                items,
-                &true,
-                |items| {
-                    let jobs: Vec<ecdsa::VerifyJob> = items.iter().map(verification).collect();
-                    ecdsa::verify_batch_at(level, &jobs.iter().collect::<Vec<_>>())
-                },
-            );
-        }
-    }
-    if let Some((device, hardware)) = device {
-        let verifier = RefCell::new(BatchVerifier::new(device).unwrap());
-        for items in device_batches(all, *hardware) {
-            row(&mut group, "pars-gpu", &items, &true, |items| {
+            group.row(format!("pars-{level}"), &all[..*size], true, move |items| {
                 let jobs: Vec<ecdsa::VerifyJob> = items.iter().map(verification).collect();
-                let jobs: Vec<_> = jobs.iter().collect();
-                verifier.borrow_mut().verify_ecdsa(&jobs).unwrap()
+                ecdsa::verify_batch_at(level, &jobs.iter().collect::<Vec<_>>())
             });
         }
     }
-    row(
-        &mut group,
-        "libsecp256k1",
-        &all[..BATCHES[1]],
-        &true,
-        |items| {
-            items
-                .iter()
-                .map(|item| {
-                    let key = PublicKey::from_slice(&item.key.serialize()).unwrap();
-                    let signature = Signature::from_compact(&item.signature).unwrap();
-                    ::secp256k1::ecdsa::verify(&signature, Message::from_digest(item.hash), &key)
-                        .is_ok()
-                })
-                .collect()
-        },
-    );
-    group.finish();
+    for items in batches.iter().flatten() {
+        let verifier = verifier.as_ref().unwrap();
+        group.row("pars-gpu", items, true, |items| {
+            let jobs: Vec<ecdsa::VerifyJob> = items.iter().map(verification).collect();
+            let jobs: Vec<_> = jobs.iter().collect();
+            verifier.borrow_mut().verify_ecdsa(&jobs).unwrap()
+        });
+    }
+    group.row("libsecp256k1", &all[..PEERS], true, |items| {
+        items
+            .iter()
+            .map(|item| {
+                let key = PublicKey::from_slice(&item.key.serialize()).unwrap();
+                let signature = Signature::from_compact(&item.signature).unwrap();
+                ::secp256k1::ecdsa::verify(&signature, Message::from_digest(item.hash), &key)
+                    .is_ok()
+            })
+            .collect()
+    });
+    group.finish(bench);
 }
 
-fn verify_schnorr(criterion: &mut Criterion, all: &[Signed], device: Option<&(Device, bool)>) {
-    let mut group = criterion.benchmark_group("secp256k1/schnorr");
-    for size in BATCHES {
-        let items = &all[..size];
+fn verify_schnorr(bench: &mut Bench, all: &[Signed], device: Option<&Opened>) {
+    let batches = device.map(|device| device.batches(all, &DEVICE_BATCHES));
+    let verifier = device.map(|device| RefCell::new(BatchVerifier::new(&device.device).unwrap()));
+    let mut group = Group::new("secp256k1/schnorr");
+    for size in bench.batches() {
         for level in levels() {
-            row(
-                &mut group,
-                &format!("pars-{level}"),
-                items,
-                &true,
-                |items| {
-                    let jobs: Vec<schnorr::VerifyJob> =
-                        items.iter().map(schnorr_verification).collect();
-                    schnorr::verify_batch_at(level, &jobs.iter().collect::<Vec<_>>())
-                },
-            );
-        }
-    }
-    if let Some((device, hardware)) = device {
-        let verifier = RefCell::new(BatchVerifier::new(device).unwrap());
-        for items in device_batches(all, *hardware) {
-            row(&mut group, "pars-gpu", &items, &true, |items| {
+            group.row(format!("pars-{level}"), &all[..*size], true, move |items| {
                 let jobs: Vec<schnorr::VerifyJob> =
                     items.iter().map(schnorr_verification).collect();
-                let jobs: Vec<_> = jobs.iter().collect();
-                verifier.borrow_mut().verify_schnorr(&jobs).unwrap()
+                schnorr::verify_batch_at(level, &jobs.iter().collect::<Vec<_>>())
             });
         }
     }
-    row(
-        &mut group,
-        "libsecp256k1",
-        &all[..BATCHES[1]],
-        &true,
-        |items| {
-            items
-                .iter()
-                .map(|item| {
-                    let key = XOnlyPublicKey::from_byte_array(item.x_only).unwrap();
-                    let signature = peer_schnorr::Signature::from_byte_array(item.schnorr);
-                    peer_schnorr::verify(&signature, &item.hash, &key).is_ok()
-                })
-                .collect()
-        },
-    );
-    group.finish();
+    for items in batches.iter().flatten() {
+        let verifier = verifier.as_ref().unwrap();
+        group.row("pars-gpu", items, true, |items| {
+            let jobs: Vec<schnorr::VerifyJob> = items.iter().map(schnorr_verification).collect();
+            let jobs: Vec<_> = jobs.iter().collect();
+            verifier.borrow_mut().verify_schnorr(&jobs).unwrap()
+        });
+    }
+    group.row("libsecp256k1", &all[..PEERS], true, |items| {
+        items
+            .iter()
+            .map(|item| {
+                let key = XOnlyPublicKey::from_byte_array(item.x_only).unwrap();
+                let signature = peer_schnorr::Signature::from_byte_array(item.schnorr);
+                peer_schnorr::verify(&signature, &item.hash, &key).is_ok()
+            })
+            .collect()
+    });
+    group.finish(bench);
 }
 
 /// A ring signature and what verifying it needs.
@@ -347,43 +282,32 @@ fn reduce(bytes: &[u8; 64]) -> [u8; 32] {
         .into()
 }
 
-fn lsag(criterion: &mut Criterion, device: Option<&(Device, bool)>) {
-    let mut group = criterion.benchmark_group("lsag16-secp256k1/verify");
-    let all = rings(RINGS[1]);
-    for size in RINGS {
+fn lsag(bench: &mut Bench, device: Option<&Opened>) {
+    let all = rings(RINGS);
+    let jobs: Vec<&lsag_secp256k1::Job> = all.iter().map(|ring| &ring.job).collect();
+    let batches = device.map(|device| device.batches(&jobs, &DEVICE_RINGS));
+    let verifier = device.map(|device| {
+        let verifier = lsag_secp256k1::gpu::BatchVerifier::new(&device.device);
+        RefCell::new(verifier.unwrap())
+    });
+    let mut group = Group::new("lsag16-secp256k1/verify");
+    for size in bench.rings() {
         for level in levels() {
-            row(
-                &mut group,
-                &format!("pars-{level}"),
-                &all[..size],
-                &true,
-                |rings| {
-                    let jobs: Vec<_> = rings.iter().map(|ring| &ring.job).collect();
-                    lsag_secp256k1::verify_batch_at(level, &jobs, &Members::new(0))
-                },
-            );
+            group.row(format!("pars-{level}"), &all[..*size], true, move |rings| {
+                let jobs: Vec<_> = rings.iter().map(|ring| &ring.job).collect();
+                lsag_secp256k1::verify_batch_at(level, &jobs, &Members::new(0))
+            });
         }
     }
-    if let Some((device, hardware)) = device {
-        let size = if *hardware {
-            DEVICE_RINGS
-        } else {
-            SOFTWARE_RINGS
-        };
-        let jobs: Vec<&lsag_secp256k1::Job> = all
-            .iter()
-            .map(|ring| &ring.job)
-            .cycle()
-            .take(size)
-            .collect();
-        let verifier = RefCell::new(lsag_secp256k1::gpu::BatchVerifier::new(device).unwrap());
-        row(&mut group, "pars-gpu", &jobs, &true, |jobs| {
+    for jobs in batches.iter().flatten() {
+        let verifier = verifier.as_ref().unwrap();
+        group.row("pars-gpu", jobs, true, |jobs| {
             let members = Members::new(0);
             verifier.borrow_mut().verify(jobs, &members).unwrap()
         });
     }
-    row(&mut group, "libsecp256k1", &all[..1], &true, |rings| {
+    group.row("libsecp256k1", &all[..1], true, |rings| {
         rings.iter().map(peer_verifies).collect()
     });
-    group.finish();
+    group.finish(bench);
 }
