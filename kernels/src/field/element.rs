@@ -3,7 +3,7 @@
 // Plain loops over limbs and words: closures of iterators are not compiled for the instruction set of their caller.
 #![allow(clippy::needless_range_loop)]
 
-use super::{Prime, at_least};
+use super::{Prime, at_least, inverse::inverse};
 use std::{
     fmt,
     marker::PhantomData,
@@ -364,14 +364,12 @@ impl<P: Prime> Element<P> {
         result
     }
 
-    /// 1 / x, nothing for zero (Fermat: x^(p - 2)).
+    /// 1 / x, nothing for zero. Time depends on x.
     pub fn inverse(&self) -> Option<Self> {
-        let mut exponent = P::MODULUS;
-        let mut borrow = 2;
-        for limb in &mut exponent {
-            (*limb, borrow) = sbb(*limb, borrow, 0);
-        }
-        (!self.is_zero()).then(|| self.power(&exponent))
+        let words = inverse(&self.0, &P::MODULUS, P::MINUS_INVERSE);
+        // The inverse of x R lacks R^2, and a product another R.
+        let square = Self::from_montgomery(P::R2);
+        (!self.is_zero()).then(|| Self::from_montgomery(words) * square * square)
     }
 }
 

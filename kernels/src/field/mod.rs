@@ -6,6 +6,7 @@
 //! | file | representation |
 //! |---|---|
 //! | `element` | [`Element`]: four 64-bit limbs, Montgomery form with R = 2^256, always below p |
+//! | `inverse` | inverses by division steps |
 //! | `avx2` | four elements in nine 256-bit registers, radix 2^29, R = 2^261, lazy (x86-64 with AVX2) |
 //! | `ifma` | eight elements in five 512-bit registers, radix 2^52, R = 2^260, lazy (x86-64 with AVX-512 IFMA) |
 //! | `lanes`, `pair` | what permutations are written in; two groups of lanes at once |
@@ -19,6 +20,7 @@ pub mod bn254;
 mod element;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod ifma;
+mod inverse;
 pub(crate) mod lanes;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod pair;

@@ -570,10 +570,4 @@ unsafe impl Lanes for X4 {
             collect(_mm256_cmpeq_epi64(any, _mm256_setzero_si256()))
         }
     }
-
-    #[inline(always)]
-    unsafe fn invert(self) -> Self {
-        // SAFETY: the caller's promise.
-        unsafe { super::chains::inverse(self) }
-    }
 }

@@ -372,10 +372,4 @@ unsafe impl Lanes for X8 {
         }
         zero | modulus
     }
-
-    #[inline(always)]
-    unsafe fn invert(self) -> Self {
-        // SAFETY: the caller's promise.
-        unsafe { super::chains::inverse(self) }
-    }
 }

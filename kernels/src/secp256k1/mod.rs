@@ -7,7 +7,7 @@
 //! | `hash_to_curve` | secp256k1_XMD:SHA-256_SSWU_RO_ (RFC 9380) |
 //! | `batch` | tables, sums of multiples and square roots of lists, by the code of each level |
 //! | `single`, `avx2`, `ifma` | the base field one element at a time, in AVX2 four and in AVX-512 IFMA eight side by side |
-//! | `chains`, `endomorphism` | powers in the base field; factors of 128 bits instead of 256 |
+//! | `chains`, `endomorphism` | square roots in the base field; factors of 128 bits instead of 256 |
 //! | `gpu` | recovery and verification as shaders |
 //! | `known_answers` | embedded questions for self-tests |
 //! | `point`, `signature` | points, signatures and keys, and their encodings |

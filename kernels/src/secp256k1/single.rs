@@ -6,7 +6,6 @@
 // Plain loops over limbs: closures of iterators are not compiled for the instruction set of their caller.
 #![allow(clippy::needless_range_loop)]
 
-use super::chains;
 use crate::{
     curve::lanes::{Entry, Lanes, MAX_LANES},
     field::{
@@ -242,11 +241,5 @@ unsafe impl Lanes for X1 {
     #[inline(always)]
     unsafe fn is_zero(self) -> u8 {
         u8::from(self.0 == [0; 4] || self.0 == Base::MODULUS)
-    }
-
-    #[inline(always)]
-    unsafe fn invert(self) -> Self {
-        // SAFETY: needs no instruction set.
-        unsafe { chains::inverse(self) }
     }
 }

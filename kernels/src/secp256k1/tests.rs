@@ -169,6 +169,43 @@ fn exceptional_cases_in_every_lane() {
     }
 }
 
+/// Two points whose x agree in their low words are neither equal nor opposite, though a look at the lowest limb says that they may be.
+#[test]
+fn low_words_that_agree_do_not_make_points_equal() {
+    let mut numbers = Numbers::new(6);
+    // The lowest limb has at most 52 bits.
+    let step = Fp::from_u64(1 << 52);
+    for _ in 0..8 {
+        let one = numbers.point();
+        let mut x = one.x;
+        let other = loop {
+            x += step;
+            if let Some(y) = batch::even_roots(Level::Portable, &[point::curve(x)])[0] {
+                break Point { x, y };
+            }
+        };
+        let expected = ours(&(theirs(&one) + theirs(&other)));
+        for level in levels() {
+            for lane in 0..8 {
+                let mut points: Vec<Point> = (0..16).map(|_| numbers.point()).collect();
+                (points[2 * lane], points[2 * lane + 1]) = (one, other);
+                let tables = batch::tables(level, &points);
+                let list: Vec<Combination<'_, 2>> = tables
+                    .as_chunks::<2>()
+                    .0
+                    .iter()
+                    .map(|[p, q]| Combination {
+                        generator: Fn::ZERO,
+                        points: [(Fn::ONE, p), (Fn::ONE, q)],
+                    })
+                    .collect();
+                let sums = batch::sums_of_two(level, &list);
+                assert_eq!(sums[lane], expected, "{level}, lane {lane}");
+            }
+        }
+    }
+}
+
 #[test]
 fn roots_are_even_or_absent() {
     let mut numbers = Numbers::new(3);
