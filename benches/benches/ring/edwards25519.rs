@@ -16,8 +16,6 @@ use curve25519_dalek::Scalar;
 use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoPoint};
 use curve25519_dalek::traits::VartimeMultiscalarMul;
 use ed25519_dalek::{Signature, Signer, SigningKey, Verifier, VerifyingKey};
-use monero_clsag::{Clsag, ClsagContext, Decoys};
-use monero_ed25519::{Commitment, CompressedPoint, Point, Scalar as MoneroScalar};
 use pars_kernels::{
     edwards25519::{
         ed25519,
@@ -29,8 +27,8 @@ use pars_kernels::{
         expand_message_xmd, lsag_ristretto255 as lsag,
     },
 };
-use zeroize::Zeroizing;
 
+use crate::monero::{self, Peer};
 use crate::{Bench, Group, device::Opened, levels};
 
 /// Signatures that there are, and those that peers are given.
@@ -146,92 +144,25 @@ fn verify_ed25519(bench: &mut Bench, device: Option<&Opened>) {
     group.finish(bench);
 }
 
-/// A CLSAG for us and for the peer.
-struct MoneroRing {
-    job: ClsagJob,
-    signature: Clsag,
-    ring: Vec<[CompressedPoint; 2]>,
-    image: CompressedPoint,
-    pseudo_out: CompressedPoint,
-    message: [u8; 32],
-}
-
-/// Rings of different members.
-fn monero_rings(count: usize) -> Vec<MoneroRing> {
-    // The crate's own scalars and points, from hashes.
-    let scalar =
-        |ring: usize, member: usize, what: u8| MoneroScalar::hash([ring as u8, member as u8, what]);
-    // A commitment to nothing is the mask times the base point.
-    let base = |scalar: MoneroScalar| Commitment::new(scalar, 0).commit();
+/// Rings of different members, for us and for the peer.
+fn monero_rings(count: usize) -> Vec<(ClsagJob, Peer)> {
     (0..count)
         .map(|i| {
-            let signer = i % RING;
-            let mut key = MoneroScalar::hash([0]);
-            let mut commitment = Commitment::zero();
-            let mut members = Vec::new();
-            for member in 0..RING {
-                let secret = scalar(i, member, 0);
-                let opening = Commitment::new(scalar(i, member, 1), 1_000 + i as u64);
-                members.push([base(secret), opening.commit()]);
-                if member == signer {
-                    key = secret;
-                    commitment = opening;
-                }
-            }
-            let points: Vec<_> = members
-                .iter()
-                .map(|member| member.map(Point::compress))
-                .collect();
-            let hash = Point::biased_hash(points[signer][0].to_bytes()).into();
-            let image = Point::from(hash * key.into()).compress();
-            let offsets = vec![1; RING];
-            let decoys = Decoys::new(offsets, signer as u8, members).unwrap();
-            let context = ClsagContext::new(decoys, commitment).unwrap();
-            let message = [i as u8; 32];
-            let (signature, pseudo_out) = Clsag::sign(
-                &mut rand_core::OsRng,
-                vec![(Zeroizing::new(key), context)],
-                scalar(i, 0, 2),
-                message,
-            )
-            .unwrap()
-            .remove(0);
-            let mut bytes = Vec::new();
-            signature.write(&mut bytes).unwrap();
-            let pseudo_out = pseudo_out.compress();
-            let ring: Vec<_> = points
-                .iter()
-                .map(|pair| pair.map(|point| point.to_bytes()))
-                .collect();
-            let job = ClsagJob::new(
-                &ring,
-                image.to_bytes(),
-                pseudo_out.to_bytes(),
-                message,
-                &bytes,
-            )
-            .unwrap();
-            MoneroRing {
-                job,
-                signature,
-                ring: points,
-                image,
-                pseudo_out,
-                message,
-            }
+            let signed = monero::Signed::new(i, RING, i % RING);
+            (signed.job(), signed.peer().unwrap())
         })
         .collect()
 }
 
 fn verify_clsag(bench: &mut Bench, device: Option<&Opened>) {
     let all = monero_rings(RINGS);
-    let jobs = all.iter().map(|item| &item.job);
+    let jobs = all.iter().map(|(job, _)| job);
     let on_device = OnDevice::<clsag::Clsag>::new(device, jobs, &DEVICE_RINGS);
     let mut group = Group::new("clsag16/verify");
     for size in bench.rings() {
         for level in levels() {
-            let verify = move |items: &[MoneroRing], members: &clsag::ClsagMembers| {
-                let jobs: Vec<_> = items.iter().map(|item| &item.job).collect();
+            let verify = move |items: &[(ClsagJob, Peer)], members: &clsag::ClsagMembers| {
+                let jobs: Vec<_> = items.iter().map(|(job, _)| job).collect();
                 clsag::verify_batch_at(level, &jobs, members)
             };
             let items = &all[..*size];
@@ -249,19 +180,7 @@ fn verify_clsag(bench: &mut Bench, device: Option<&Opened>) {
         on_device.rows(&mut group);
     }
     group.row("monero-clsag", &all[..1], true, |items| {
-        items
-            .iter()
-            .map(|item| {
-                item.signature
-                    .verify(
-                        item.ring.clone(),
-                        &item.image,
-                        &item.pseudo_out,
-                        &item.message,
-                    )
-                    .is_ok()
-            })
-            .collect()
+        items.iter().map(|(_, peer)| peer.verify()).collect()
     });
     group.finish(bench);
 }

@@ -15,6 +15,8 @@
 mod compare;
 mod device;
 mod edwards25519;
+#[path = "../../../kernels/tests/common/monero.rs"]
+mod monero;
 #[path = "../../../node/src/plot.rs"]
 #[allow(dead_code, reason = "the node's tool uses all of it")]
 mod plot;
