@@ -76,6 +76,52 @@ fn wycheproof_bitcoin() {
     );
 }
 
+/// Shared secrets, by recovery: of the hash zero, r the x of a point R and s = r d the key is d R.
+#[test]
+fn wycheproof_ecdh() {
+    use k256::{
+        Scalar,
+        elliptic_curve::{PrimeField, bigint::U256, ops::Reduce},
+    };
+    let Some(file) = file("classic/wycheproof_ecdh_secp256k1_test.json") else {
+        return;
+    };
+    // SubjectPublicKeyInfo of an uncompressed point on the named curve.
+    let header = hex::decode("3056301006072a8648ce3d020106052b8104000a03420004").unwrap();
+    let (mut jobs, mut shared) = (Vec::new(), Vec::new());
+    for group in list(&file["testGroups"]) {
+        for test in list(&group["tests"]) {
+            let public = bytes(&test["public"]);
+            let point = public.strip_prefix(&header[..]);
+            let point = point.filter(|point| point.len() == 64);
+            let (Some(point), true) = (point, test["result"] != "invalid") else {
+                continue;
+            };
+            let (r, y) = point.split_first_chunk::<32>().unwrap();
+            let digits = bytes(&test["private"]);
+            let mut d = [0; 32];
+            for (to, from) in d.iter_mut().rev().zip(digits.iter().rev()) {
+                *to = *from;
+            }
+            let number = |bytes: [u8; 32]| <Scalar as Reduce<U256>>::reduce_bytes(&bytes.into());
+            let s = (number(*r) * number(d)).to_repr().into();
+            // Points with x from n up are no points of signatures.
+            let Ok(signature) = Signature::new(r, &s) else {
+                continue;
+            };
+            jobs.push(RecoverJob::new(&[0; 32], u64::from(y[31] & 1), signature).unwrap());
+            shared.push(bytes(&test["shared"]));
+        }
+    }
+    assert_eq!(jobs.len(), 126);
+    let jobs: Vec<&RecoverJob> = jobs.iter().collect();
+    for (by, keys) in Backends::open().recover(&jobs) {
+        for (key, shared) in keys.iter().zip(&shared) {
+            assert_eq!(key.unwrap().to_uncompressed()[..32], shared[..], "{by}");
+        }
+    }
+}
+
 #[test]
 fn bip340() {
     let Some(file) = file("threshold/bip340.json") else {
