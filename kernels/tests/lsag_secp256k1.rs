@@ -131,6 +131,14 @@ fn whatever_is_changed_is_refused() {
     changed("another key's image", &|s| {
         s[..33].copy_from_slice(&foreign)
     });
+    let shifted = {
+        use k256::elliptic_curve::sec1::ToEncodedPoint;
+        let image = k256::PublicKey::from_sec1_bytes(&signature[..33]).unwrap();
+        (image.to_projective() + k256::ProjectivePoint::GENERATOR).to_encoded_point(true)
+    };
+    changed("a shifted image", &|s| {
+        s[..33].copy_from_slice(shifted.as_bytes())
+    });
     changed("zero challenge", &|s| s[33..65].fill(0));
     changed("greatest challenge", &|s| s[33..65].fill(0xff));
     changed("challenge of n", &|s| s[33..65].copy_from_slice(&order));
@@ -305,6 +313,11 @@ fn inputs_are_checked() {
         Err(RingError::RingSize(1))
     );
     let many = vec![ring[0]; 129];
+    for count in [1, 129] {
+        let signature = vec![0; Job::signature_length(count)];
+        let job = Job::new(&many[..count], b"", &signature);
+        assert_eq!(job, Err(RingError::RingSize(count)));
+    }
     assert_eq!(
         sign(&many, b"", 0, &key, &seed),
         Err(RingError::RingSize(129))
