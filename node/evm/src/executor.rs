@@ -6,14 +6,13 @@ use std::{
 };
 
 use alloy_consensus::{
-    Header, ReceiptEnvelope, TxEnvelope, TxReceipt as _,
+    Header, ReceiptEnvelope, TxEnvelope,
     proofs::{calculate_ommers_root, calculate_withdrawals_root},
     transaction::Recovered,
 };
-use alloy_eips::{Encodable2718, eip4895::Withdrawals};
+use alloy_eips::eip4895::Withdrawals;
 use alloy_hardforks::EthereumHardforks as _;
-use alloy_primitives::{Address, B256, Bloom, Bytes};
-use alloy_rlp::{Encodable, length_of_length};
+use alloy_primitives::{Address, B256, Bytes};
 use pars_engine::Engine;
 use pars_precompiles::Registry;
 use pars_store::{Block, BlockCommit, Store, Tip};
@@ -25,6 +24,7 @@ use crate::{
     feeding::{FeedLimits, find_questions},
     header::{HeaderChoice, MAX_BLOCK_RLP_BYTES, check_header, next_header},
     precompiles::Precompiles,
+    roots::{block_bloom, block_rlp_length, list_root},
     senders::{SenderRecovery, Senders},
     spec::{BlockRules, ChainSpec},
     stats::{Counters, ExecutorStats, add},
@@ -614,52 +614,4 @@ fn check_outcome(header: &Header, run: &BlockRun) -> Result<(), VerifyError> {
         });
     }
     Ok(())
-}
-
-/// Root of a block's transactions or receipts.
-fn list_root(list: &[impl Encodable2718]) -> Result<B256, ExecutionError> {
-    let items = list.iter().map(Encodable2718::encoded_2718);
-    Ok(pars_store::trie::list_root(items)?)
-}
-
-fn block_bloom(receipts: &[ReceiptEnvelope]) -> Bloom {
-    receipts
-        .iter()
-        .fold(Bloom::ZERO, |bloom, receipt| bloom | receipt.bloom())
-}
-
-/// Bytes of the block's RLP: header, transactions, uncles, withdrawals.
-fn block_rlp_length(block: &Block) -> usize {
-    let list = |payload: usize| length_of_length(payload).saturating_add(payload);
-    let transactions = list(block.transactions.iter().map(Encodable::length).sum());
-    let withdrawals = block.withdrawals.as_ref().map_or(0, Encodable::length);
-    list(block.header.length() + transactions + block.ommers.length() + withdrawals)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use alloy_consensus::{SignableTransaction as _, TxLegacy};
-    use alloy_primitives::Signature;
-
-    #[test]
-    fn a_blocks_length_is_that_of_its_encoding() {
-        let header = ChainSpec::pars().genesis_header();
-        let transaction = |bytes: usize| {
-            let transaction = TxLegacy {
-                input: vec![7; bytes].into(),
-                ..TxLegacy::default()
-            };
-            TxEnvelope::from(transaction.into_signed(Signature::test_signature()))
-        };
-        for transactions in [
-            vec![],
-            vec![transaction(0)],
-            vec![transaction(3), transaction(400), transaction(90_000)],
-        ] {
-            let block = Block::seal(header.clone(), transactions, vec![]);
-            let length = block_rlp_length(&block);
-            assert_eq!(length, alloy_rlp::encode(block.into_consensus()).len());
-        }
-    }
 }

@@ -52,6 +52,7 @@ mod feeding;
 mod header;
 mod precompiles;
 mod revert;
+mod roots;
 mod senders;
 mod simulate;
 mod spec;
@@ -68,8 +69,8 @@ pub use header::{HeaderError, MAX_BLOCK_RLP_BYTES, MAX_EXTRA_DATA_BYTES};
 pub use revert::{RevertReason, revert_message};
 pub use senders::{Company, SenderError, SenderRecovery, SenderStats, Senders, recover_senders};
 pub use simulate::{
-    BlockCalls, SimulateError, SimulateOptions, SimulatedBlock, SimulatedCall, SimulationBase,
-    TransactionDefaults, unsigned_transaction,
+    BlockCalls, SimulateError, SimulateOptions, SimulatedBlock, SimulatedCall, TransactionDefaults,
+    unsigned_transaction,
 };
 pub use spec::{
     BlockRules, ChainSpec, DEV_NETWORK, FeeRules, GenesisBlock, PARS_NETWORK, PARS_TESTNET_NETWORK,

@@ -92,11 +92,16 @@ pub fn history_key(subject: &[u8], number: u64) -> Vec<u8> {
 /// near the root, which every block touches, lie side by side.
 pub fn path_key(prefix: &[u8], path: &Nibbles) -> Vec<u8> {
     let mut key = Vec::with_capacity(prefix.len() + 1 + path.len().div_ceil(2));
-    key.extend_from_slice(prefix);
-    // At most 64.
-    key.push(u8::try_from(path.len()).unwrap_or(u8::MAX));
-    key.extend_from_slice(&path.pack());
+    push_path_key(&mut key, prefix, path);
     key
+}
+
+/// Appends [`path_key`] to `out`.
+pub fn push_path_key(out: &mut Vec<u8>, prefix: &[u8], path: &Nibbles) {
+    out.extend_from_slice(prefix);
+    // At most 64.
+    out.push(u8::try_from(path.len()).unwrap_or(u8::MAX));
+    out.extend_from_slice(&path.pack());
 }
 
 /// An account, as [`Table::Accounts`] and the leaves of the account trie hold it.

@@ -26,7 +26,9 @@
 //!   ordered map in memory has the same contract.
 //! - State is kept flat, by address and slot, for reading at the speed of one look-up. The
 //!   Merkle-Patricia tries are kept beside it as nodes by path; a block rewrites the nodes on
-//!   the paths to what it changed and no others ([`trie`]).
+//!   the paths to what it changed and no others ([`trie`]), those of a large trie on several threads.
+//! - Accounts and slots of the newest state that were used last are kept in memory
+//!   ([`backend::cached`]), and trie nodes by their hash ([`trie::cache`]); both within bounds.
 //! - For each change the value before it is kept under subject ‖ block number. The state
 //!   after block `n` is then, for each account or slot, the value before its first change
 //!   after `n`, which one range read finds, or else the flat value.
@@ -50,6 +52,7 @@ mod generations;
 mod genesis;
 mod inspect;
 mod lock;
+mod opening;
 mod retention;
 mod state;
 mod store;

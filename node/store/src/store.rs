@@ -1,24 +1,22 @@
 //! The store as the node uses it.
 
 use crate::{
-    Block, BlockCommit, Genesis, Head, Kept, Retention, StateView, StoreError,
+    Block, BlockCommit, Genesis, Head, Retention, StateView, StoreError,
     backend::{
-        Backend, Batch, Snapshot, Table,
-        cached::Cached,
-        fjall::{Fjall, FjallOptions, OpenError},
-        memory::Memory,
+        Backend, Batch, Snapshot, Table, cached::Cached, fjall::FjallOptions, memory::Memory,
     },
     block,
     codec::{self, SCHEMA_VERSION, meta},
     commit,
-    lock::{FolderLock, in_use},
+    lock::FolderLock,
+    opening::{CHAIN_FOLDER, io, make_chain, open_engine, write_genesis},
     retention,
     state::{self, AccountProof, CodeCache, EmptyAccounts, TrieUpdates},
     tip::{Overlay, Tip},
     trie::cache::NodeCache,
 };
 use alloy_consensus::{Header, ReceiptEnvelope, TxEnvelope};
-use alloy_primitives::{Address, B256, U256, keccak256};
+use alloy_primitives::{Address, B256, U256};
 use parking_lot::{Mutex, RwLock};
 use revm::database::BundleState;
 use std::{
@@ -27,11 +25,6 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-
-/// Folder of the chain inside the data folder.
-const CHAIN_FOLDER: &str = "chain";
-/// Where a new chain is made before it gets its name; what is left of an interrupted start.
-const NEW_CHAIN_FOLDER: &str = "chain.new";
 
 /// Bytes of accounts and slots that a store keeps in memory where nothing else is said: some 100,000 accounts
 /// and 150,000 slots.
@@ -111,26 +104,7 @@ impl Store {
         fs::create_dir_all(dir).map_err(|error| io("create the folder", dir, error))?;
         let deadline = Instant::now() + options.lock_wait;
         let lock = FolderLock::acquire(dir, options.lock_wait)?;
-        let chain = dir.join(CHAIN_FOLDER);
-        let exists = chain
-            .try_exists()
-            .map_err(|error| io("look for", &chain, error))?;
-        if !exists {
-            // Made aside and renamed when complete: a start that is interrupted leaves
-            // nothing behind that looks like a chain.
-            let new = dir.join(NEW_CHAIN_FOLDER);
-            match fs::remove_dir_all(&new) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(io("remove", &new, error));
-                }
-                _ => {}
-            }
-            let backend = open_engine(dir, &new, options, deadline)?;
-            write_genesis(&backend, genesis)?;
-            drop(backend);
-            fs::rename(&new, &chain).map_err(|error| io("rename", &new, error))?;
-            sync_folder(dir)?;
-        }
+        make_chain(dir, genesis, options, deadline)?;
         Self::open_chain(dir, Some(genesis), options, lock, deadline)
     }
 
@@ -375,21 +349,7 @@ impl Store {
     /// [`StoreError::StateNotKept`] where it is too old, and as [`Self::header`].
     pub fn state(&self, number: u64) -> Result<StateView, StoreError> {
         let snapshot = self.backend.snapshot();
-        let (head, _) = read_head_record(&*snapshot)?;
-        if number > head {
-            return Err(StoreError::UnknownBlock { number, head });
-        }
-        if number < head {
-            let oldest = codec::meta_number(&*snapshot, meta::OLDEST_STATE)?;
-            if number < oldest {
-                let root = read_known_header(&*snapshot, number)?.state_root;
-                return Err(StoreError::StateNotKept {
-                    number,
-                    root,
-                    oldest,
-                });
-            }
-        }
+        let head = check_state(&*snapshot, number)?;
         Ok(StateView::new(
             snapshot,
             number,
@@ -419,6 +379,26 @@ impl Store {
             Arc::clone(&self.codes),
             Arc::clone(&self.nodes),
         ))
+    }
+
+    /// An accepted block as what another one could have stood on: to compute on, not to extend
+    /// where it is not the last one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::state`].
+    pub fn tip_at(&self, number: u64) -> Result<Tip, StoreError> {
+        let tip = self.tip()?;
+        let snapshot = tip.snapshot();
+        if check_state(snapshot, number)? == number {
+            return Ok(tip);
+        }
+        let (hash, header) = read_known_header(snapshot, number)?;
+        Ok(tip.back_to(Head {
+            number,
+            hash,
+            header,
+        }))
     }
 
     /// The state after the last accepted block.
@@ -544,91 +524,10 @@ impl Store {
                 head,
             });
         }
-        let root = read_known_header(&*snapshot, number)?.state_root;
+        let root = read_known_header(&*snapshot, number)?.1.state_root;
         let view = StateView::new(snapshot, number, head, Arc::clone(&self.codes));
         state::prove(&view, root, address, slots)
     }
-}
-
-fn io(doing: &'static str, path: &Path, source: std::io::Error) -> StoreError {
-    if matches!(source.kind(), std::io::ErrorKind::StorageFull) {
-        return StoreError::DiskFull { doing };
-    }
-    StoreError::Io {
-        doing,
-        path: path.to_owned(),
-        source,
-    }
-}
-
-/// Opens the engine's folder. Its own lock can outlive ours by a moment when a process dies.
-fn open_engine(
-    dir: &Path,
-    path: &Path,
-    options: &StoreOptions,
-    deadline: Instant,
-) -> Result<Fjall, StoreError> {
-    loop {
-        match Fjall::open(path, &options.engine) {
-            Ok(backend) => return Ok(backend),
-            Err(OpenError::Failed(error)) => return Err(error),
-            Err(OpenError::Locked) if Instant::now() < deadline => {
-                std::thread::sleep(Duration::from_millis(50));
-            }
-            Err(OpenError::Locked) => return Err(in_use(dir, None, options.lock_wait)),
-        }
-    }
-}
-
-/// Makes a rename in `dir` survive a power cut.
-fn sync_folder(dir: &Path) -> Result<(), StoreError> {
-    // Only Unix lets a folder be opened and synced; elsewhere the rename is journalled.
-    if cfg!(unix) {
-        fs::File::open(dir)
-            .and_then(|folder| folder.sync_all())
-            .map_err(|error| io("sync", dir, error))?;
-    }
-    Ok(())
-}
-
-/// Writes block 0, its state and the chain's identity into an empty engine.
-fn write_genesis(backend: &dyn Backend, genesis: &Genesis) -> Result<(), StoreError> {
-    let header = &genesis.header;
-    if header.number != 0 {
-        return Err(StoreError::InvalidGenesis {
-            reason: format!("its block has number {}, not 0", header.number),
-        });
-    }
-    let updates = Genesis::updates_of(&genesis.accounts)?;
-    if updates.root() != header.state_root {
-        return Err(StoreError::InvalidGenesis {
-            reason: format!(
-                "its accounts give state root {}, its header says {}",
-                updates.root(),
-                header.state_root
-            ),
-        });
-    }
-    let mut batch = Batch::new();
-    state::write_state(&mut batch, 0, &updates);
-    for (_, account) in &genesis.accounts {
-        if !account.code.is_empty() {
-            batch.put(Table::Code, keccak256(&account.code), &account.code);
-        }
-    }
-    let block = Block::seal(header.clone(), Vec::new(), Vec::new());
-    block::write_block(&mut batch, &block, &[]);
-    write_head(&mut batch, 0, &block.hash);
-    let kept = Kept {
-        oldest_state: 0,
-        oldest_proof: 0,
-    };
-    kept.write(&mut batch);
-    batch.put(Table::Meta, meta::SCHEMA, SCHEMA_VERSION.to_be_bytes());
-    batch.put(Table::Meta, meta::CHAIN_ID, genesis.chain_id.to_be_bytes());
-    batch.put(Table::Meta, meta::SPEC_HASH, *genesis.spec_hash);
-    batch.put(Table::Meta, meta::GENESIS_HASH, *block.hash);
-    backend.commit(batch)
 }
 
 /// Everything that accepting a block writes.
@@ -649,7 +548,7 @@ pub(crate) fn batch_of(commit: &BlockCommit) -> Batch {
     batch
 }
 
-fn write_head(batch: &mut Batch, number: u64, hash: &B256) {
+pub(crate) fn write_head(batch: &mut Batch, number: u64, hash: &B256) {
     let mut value = number.to_be_bytes().to_vec();
     value.extend_from_slice(hash.as_slice());
     batch.put(Table::Meta, meta::HEAD, value);
@@ -662,14 +561,33 @@ fn read_head_record(snapshot: &dyn Snapshot) -> Result<(u64, B256), StoreError> 
     Ok((u64::from_be_bytes(number), B256::from_slice(&record[8..])))
 }
 
-/// The header of a block up to the head.
-fn read_known_header(snapshot: &dyn Snapshot, number: u64) -> Result<Header, StoreError> {
+/// Checks that the state after block `number` is there; the number of the last block.
+fn check_state(snapshot: &dyn Snapshot, number: u64) -> Result<u64, StoreError> {
+    let (head, _) = read_head_record(snapshot)?;
+    if number > head {
+        return Err(StoreError::UnknownBlock { number, head });
+    }
+    if number < head {
+        let oldest = codec::meta_number(snapshot, meta::OLDEST_STATE)?;
+        if number < oldest {
+            let root = read_known_header(snapshot, number)?.1.state_root;
+            return Err(StoreError::StateNotKept {
+                number,
+                root,
+                oldest,
+            });
+        }
+    }
+    Ok(head)
+}
+
+/// Hash and header of a block up to the head.
+fn read_known_header(snapshot: &dyn Snapshot, number: u64) -> Result<(B256, Header), StoreError> {
     let missing = || {
         let key = codec::block_key(number);
         StoreError::corrupt(Table::Headers, &key, "the header is missing")
     };
-    let (_, header) = block::read_header(snapshot, number)?.ok_or_else(missing)?;
-    Ok(header)
+    block::read_header(snapshot, number)?.ok_or_else(missing)
 }
 
 pub(crate) fn read_head(snapshot: &dyn Snapshot) -> Result<Head, StoreError> {

@@ -1,14 +1,14 @@
 //! What a next block stands on.
 
 use crate::{
-    Block, BlockCommit, Head, StateView, StoreError,
+    Block, BlockCommit, Head, Kept, StateView, StoreError,
     backend::{
         Snapshot,
         layer::{Layer, Writes},
     },
     commit,
-    state::{self, AccountProof, CodeCache, EmptyAccounts, TrieUpdates},
-    store::batch_of,
+    state::{self, AccountProof, CodeCache, EmptyAccounts, Nodes, TrieUpdates},
+    store::{batch_of, read_head},
     trie::cache::NodeCache,
 };
 use alloy_consensus::ReceiptEnvelope;
@@ -22,6 +22,8 @@ use std::{fmt, sync::Arc};
 pub struct Tip {
     head: Arc<Head>,
     snapshot: Arc<dyn Snapshot>,
+    /// The last block of the snapshot, where the tip is an older one.
+    newest: u64,
     codes: Arc<CodeCache>,
     nodes: Arc<NodeCache>,
 }
@@ -43,10 +45,19 @@ impl Tip {
         nodes: Arc<NodeCache>,
     ) -> Self {
         Self {
+            newest: head.number,
             head,
             snapshot,
             codes,
             nodes,
+        }
+    }
+
+    /// The same snapshot, whose last block is `self`, as of after the older block `head`.
+    pub(crate) fn back_to(self, head: Head) -> Self {
+        Self {
+            head: Arc::new(head),
+            ..self
         }
     }
 
@@ -55,12 +66,16 @@ impl Tip {
         &self.head
     }
 
+    pub(crate) fn snapshot(&self) -> &dyn Snapshot {
+        &*self.snapshot
+    }
+
     /// The state after the block.
     pub fn state(&self) -> StateView {
         StateView::new(
             Arc::clone(&self.snapshot),
             self.head.number,
-            self.head.number,
+            self.newest,
             Arc::clone(&self.codes),
         )
     }
@@ -70,18 +85,41 @@ impl Tip {
     ///
     /// # Errors
     ///
+    /// [`StoreError::ProofNotKept`] on an older block whose trie nodes are gone;
     /// [`StoreError::Engine`], [`StoreError::Corrupt`].
     pub fn state_root(
         &self,
         state: &BundleState,
         empty: EmptyAccounts,
     ) -> Result<(B256, TrieUpdates), StoreError> {
-        let snapshot = &*self.snapshot;
-        let deltas = state::deltas_of(snapshot, state, empty)?;
+        let view = self.state();
+        self.check_nodes(&view)?;
+        let deltas = state::deltas_of(&view, state, empty)?;
+        let nodes = Nodes {
+            snapshot: &*self.snapshot,
+            past: view.past(),
+            cache: Some(&self.nodes),
+        };
         let root = self.head.header.state_root;
-        let cache = Some(&*self.nodes);
-        let updates = TrieUpdates::compute(snapshot, cache, self.head.hash, root, deltas)?;
+        let updates = TrieUpdates::compute(nodes, self.head.hash, root, deltas)?;
         Ok((updates.root(), updates))
+    }
+
+    /// Whether the trie nodes of this block are there.
+    fn check_nodes(&self, view: &StateView) -> Result<(), StoreError> {
+        let Some(number) = view.past() else {
+            return Ok(());
+        };
+        let oldest = Kept::read(&*self.snapshot)?.oldest_proof;
+        if number < oldest {
+            let head = self.newest;
+            return Err(StoreError::ProofNotKept {
+                number,
+                oldest,
+                head,
+            });
+        }
+        Ok(())
     }
 
     /// The proof of an account and some of its slots against the block's state root.
@@ -90,7 +128,9 @@ impl Tip {
     ///
     /// As [`Self::state_root`].
     pub fn prove(&self, address: &Address, slots: &[U256]) -> Result<AccountProof, StoreError> {
-        state::prove(&self.state(), self.head.header.state_root, address, slots)
+        let view = self.state();
+        self.check_nodes(&view)?;
+        state::prove(&view, self.head.header.state_root, address, slots)
     }
 
     /// The block of `commit` on top of this one, in memory: nothing is written until
@@ -101,6 +141,15 @@ impl Tip {
     /// [`StoreError::NotOnHead`], [`StoreError::InvalidCommit`] where the parts do not belong
     /// together, and as [`Self::state_root`].
     pub fn extend(&self, commit: BlockCommit) -> Result<Overlay, StoreError> {
+        if self.newest != self.head.number {
+            let header = &commit.block.header;
+            return Err(StoreError::NotOnHead {
+                number: header.number,
+                parent: header.parent_hash,
+                head_number: self.newest,
+                head_hash: read_head(&*self.snapshot)?.hash,
+            });
+        }
         commit::check(&commit, &self.head, &*self.snapshot)?;
         let writes = Arc::new(Writes::from(batch_of(&commit)));
         let BlockCommit {

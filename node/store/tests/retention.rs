@@ -147,6 +147,44 @@ proptest! {
         }
     }
 
+    /// What each block changed gives its root on its parent again, however old that is, and an error
+    /// where the parent's trie nodes are gone.
+    #[test]
+    fn what_followed_an_older_block_has_its_root(blocks in blocks(12), proofs in 1u64..12) {
+        let store = Engine::new().store(window(20, proofs));
+        let mut models = vec![genesis_model()];
+        let mut bundles = Vec::new();
+        for ops in &blocks {
+            let mut model = models.last().unwrap().clone();
+            let bundle = execute(&store, &mut model, ops);
+            store.commit(commit_of(&store, bundle.clone(), 0)).unwrap();
+            models.push(model);
+            bundles.push(bundle);
+        }
+        let head = store.head_number();
+        for (parent, (bundle, after)) in (0..).zip(bundles.iter().zip(&models[1..])) {
+            let tip = store.tip_at(parent).unwrap();
+            prop_assert_eq!(tip.head().number, parent);
+            let result = tip.state_root(bundle, Default::default());
+            if parent + proofs < head {
+                prop_assert!(
+                    matches!(result, Err(StoreError::ProofNotKept { number, .. }) if number == parent),
+                    "{result:?}"
+                );
+                continue;
+            }
+            let (root, _) = result.unwrap();
+            prop_assert_eq!(root, model_root(after), "on block {}", parent);
+            // It is there to compute on, not to build on.
+            let extended = tip.extend(commit_of(&store, bundle.clone(), 0));
+            prop_assert!(matches!(extended, Err(StoreError::NotOnHead { .. })), "{extended:?}");
+        }
+        let newest = store.tip_at(head).unwrap();
+        prop_assert_eq!(newest.head(), &store.head());
+        let newer = store.tip_at(head + 1);
+        prop_assert!(matches!(newer, Err(StoreError::UnknownBlock { .. })), "{newer:?}");
+    }
+
     /// Pruning an archive, interrupted at any batch and done again by a smaller step.
     #[test]
     fn pruning_survives_a_crash(

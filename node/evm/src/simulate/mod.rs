@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 
 use alloy_consensus::{
     Eip658Value, Header, Receipt, ReceiptEnvelope, Transaction as _, TxEnvelope, TxReceipt as _,
-    TxType,
-    proofs::{calculate_receipt_root, calculate_transaction_root, calculate_withdrawals_root},
+    TxType, proofs::calculate_withdrawals_root,
 };
 use alloy_eips::eip4895::Withdrawals;
 use alloy_evm::{
@@ -19,14 +18,14 @@ use alloy_evm::{
     precompiles::PrecompilesMap,
 };
 use alloy_hardforks::EthereumHardforks as _;
-use alloy_primitives::{Address, B256, Bloom, Log};
+use alloy_primitives::{Address, Log};
 use alloy_rpc_types_eth::{
     BlockOverrides, TransactionRequest,
     state::{AccountOverride, StateOverride},
 };
-use pars_store::{Block, Tip};
+use pars_store::{Block, StateView, StoreError, Tip};
 use revm::{
-    Context, Database as _, DatabaseCommit as _, DatabaseRef, InspectEvm as _, MainBuilder as _,
+    Context, Database as _, DatabaseCommit as _, InspectEvm as _, MainBuilder as _,
     MainContext as _,
     context::{BlockEnv, TxEnv},
     context_interface::{
@@ -48,8 +47,10 @@ use crate::{
     block_executor::{BLOB_TRANSACTION_REFUSED, BlockContext, ParsBlockExecutor},
     call::{CallCfg, PrecompileOverrides, standard_precompiles},
     env::block_env,
+    error::ExecutionError,
     execution::{View, deadline},
     precompiles::Run,
+    roots::{block_bloom, list_root},
     spec::BlockRules,
     wording::invalid_transaction_message,
 };
@@ -78,18 +79,6 @@ pub struct SimulateOptions {
     pub gas_cap: u64,
     /// Longest time of all of it.
     pub time_limit: Duration,
-}
-
-/// What a simulation stands on.
-#[derive(Clone, Copy, Debug)]
-pub struct SimulationBase<'a> {
-    /// Header of the block before the first.
-    pub header: &'a Header,
-    /// Its hash.
-    pub hash: B256,
-    /// The same block as a tip, where it is one. Without it the blocks have a state root of zero:
-    /// only on a tip are there the tries to compute one from.
-    pub tip: Option<&'a Tip>,
 }
 
 /// A simulated block.
@@ -169,11 +158,14 @@ pub enum SimulateError {
     /// The state could not be read.
     #[error("state is not readable: {0}")]
     State(String),
+    /// The tries of the block that the simulation stands on are not there, so that no state root can be computed.
+    #[error(transparent)]
+    NoTries(StoreError),
 }
 
 impl Executor {
-    /// Runs `blocks` one after another on `state`, the state after `base`, without keeping
-    /// anything: gaps between their numbers are filled with empty blocks.
+    /// Runs `blocks` one after another on `tip` without keeping anything: gaps between their numbers are
+    /// filled with empty blocks.
     ///
     /// As in geth: senders may be anyone, and without validation nonces are not looked at, the
     /// base fee is zero where none is named, and a call that names no fee pays none.
@@ -181,29 +173,29 @@ impl Executor {
     /// # Errors
     /// [`SimulateError`] for what cannot be in a block at all. A call that reverts or halts is a
     /// result.
-    pub fn simulate<V: DatabaseRef>(
+    pub fn simulate(
         &self,
-        base: SimulationBase<'_>,
-        state: V,
+        tip: &Tip,
         blocks: Vec<BlockCalls>,
         options: SimulateOptions,
     ) -> Result<Vec<SimulatedBlock>, SimulateError> {
         let deadline = deadline(Instant::now(), options.time_limit);
-        let planned = plan(&self.spec, base.header, blocks)?;
+        let head = tip.head();
+        let planned = plan(&self.spec, &head.header, blocks)?;
         let mut state = State::builder()
-            .with_database_ref(View(state))
+            .with_database_ref(View(tip.state()))
             .with_bundle_update()
             .build();
-        state.override_block_hashes([(base.header.number, base.hash)].into());
+        state.override_block_hashes([(head.number, head.hash)].into());
         let mut simulation = Simulation {
             executor: self,
             state,
-            tip: base.tip,
+            tip,
             options,
             deadline,
             gas_left: options.gas_cap,
         };
-        let (mut parent, mut parent_hash) = (base.header.clone(), base.hash);
+        let (mut parent, mut parent_hash) = (head.header.clone(), head.hash);
         let mut simulated = Vec::with_capacity(planned.len());
         for planned in planned {
             if Instant::now() >= deadline {
@@ -228,10 +220,10 @@ impl Executor {
     }
 }
 
-struct Simulation<'a, V: DatabaseRef> {
+struct Simulation<'a> {
     executor: &'a Executor,
-    state: State<WrapDatabaseRef<View<V>>>,
-    tip: Option<&'a Tip>,
+    state: State<WrapDatabaseRef<View<StateView>>>,
+    tip: &'a Tip,
     options: SimulateOptions,
     deadline: Instant,
     /// Of the gas that all calls may use together.
@@ -249,7 +241,7 @@ struct Made {
     blob_gas_used: u64,
 }
 
-impl<V: DatabaseRef> Simulation<'_, V> {
+impl Simulation<'_> {
     fn block(
         &mut self,
         mut header: Header,
@@ -318,20 +310,16 @@ impl<V: DatabaseRef> Simulation<'_, V> {
         header.withdrawals_root = withdrawals
             .as_ref()
             .map(|list| calculate_withdrawals_root(list));
-        header.transactions_root = calculate_transaction_root(&made.transactions);
-        header.receipts_root = calculate_receipt_root(&receipts);
-        header.logs_bloom = receipts
-            .iter()
-            .fold(Bloom::ZERO, |bloom, receipt| bloom | receipt.bloom());
-        header.state_root = match self.tip {
-            None => B256::ZERO,
-            Some(tip) => {
-                let empty = spec.empty_accounts(header.number);
-                tip.state_root(&self.state.bundle_state, empty)
-                    .map_err(|error| SimulateError::State(error.to_string()))?
-                    .0
-            }
-        };
+        let state = |error: ExecutionError| SimulateError::State(error.to_string());
+        header.transactions_root = list_root(&made.transactions).map_err(state)?;
+        header.receipts_root = list_root(&receipts).map_err(state)?;
+        header.logs_bloom = block_bloom(&receipts);
+        let empty = spec.empty_accounts(header.number);
+        let root = self.tip.state_root(&self.state.bundle_state, empty);
+        (header.state_root, _) = root.map_err(|error| match error {
+            error @ StoreError::ProofNotKept { .. } => SimulateError::NoTries(error),
+            error => SimulateError::State(error.to_string()),
+        })?;
         Ok(SimulatedBlock {
             block: Block {
                 hash: header.hash_slow(),

@@ -1,13 +1,13 @@
 //! `eth_simulateV1`: blocks that might follow.
 
-use alloy_eips::eip4895::Withdrawals;
+use alloy_eips::{BlockId, eip4895::Withdrawals};
 use alloy_rpc_types_eth::simulate::{SimCallResult, SimulateError as CallFault};
 use alloy_rpc_types_eth::state::StateOverride;
 use alloy_rpc_types_eth::{BlockOverrides, Log, TransactionRequest};
 use pars_evm::{
     BlockCalls, CallOptions, CallOutcome, SimulateError, SimulateOptions, SimulatedBlock,
-    SimulationBase,
 };
+use pars_store::{BlockCommit, Tip};
 use revm::context_interface::result::InvalidTransaction;
 use serde::Deserialize;
 use serde_json::{Value, to_value};
@@ -96,24 +96,29 @@ pub(super) fn simulate(shared: &Shared, args: &Args<'_>) -> Answer {
         .into_iter()
         .map(BlockCalls::from)
         .collect();
-    let (header, state) = shared.state(id)?;
-    let hash = header.hash_slow();
-    let tip = shared.node.store.tip().map_err(store_fault)?;
-    let base = SimulationBase {
-        header: &header,
-        hash,
-        tip: (tip.head().hash == hash).then_some(&tip),
-    };
     let simulated = shared
         .node
         .executor
-        .simulate(base, state, blocks, options)
+        .simulate(&tip(shared, id)?, blocks, options)
         .map_err(fault)?;
     let blocks: Vec<_> = simulated
         .into_iter()
         .map(|block| as_json(block, payload.return_full_transactions))
         .collect::<Result<_, _>>()?;
     answer(&blocks)
+}
+
+/// What a block after `id` stands on.
+fn tip(shared: &Shared, id: BlockId) -> Result<Tip, Fault> {
+    let store = &shared.node.store;
+    if id.is_pending() {
+        let commit = shared.pending.get(&shared.node)?;
+        let tip = store.tip().map_err(store_fault)?;
+        let pending = tip.extend(BlockCommit::clone(&commit));
+        return Ok(pending.map_err(store_fault)?.tip().clone());
+    }
+    let (header, _) = shared.state(id)?;
+    store.tip_at(header.number).map_err(store_fault)
 }
 
 fn as_json(simulated: SimulatedBlock, full: bool) -> Result<Value, Fault> {
@@ -178,6 +183,7 @@ fn fault(error: SimulateError) -> Fault {
         E::BlockGas { .. } => own::BLOCK_GAS,
         E::Transaction { error, .. } => refusal(error),
         E::State(_) => return Fault::internal(error),
+        E::NoTries(_) => code::NOT_KEPT,
         _ => code::SERVER,
     };
     Fault::new(code, error.to_string())

@@ -31,8 +31,8 @@ impl Default for FjallOptions {
 }
 
 /// Keyspaces: what is written once, what blocks overwrite, and what is written once and goes when it is old
-/// enough; each table under a byte of its own. A keyspace costs some twenty files and folders that are
-/// synced one by one when a chain is made, so there are few.
+/// enough; each table under a byte of its own. A keyspace costs some fifteen files and folders that
+/// are synced one by one when a chain is made, so there are few.
 const KEYSPACES: [&str; 3] = ["chain", "state", "history"];
 
 /// Keyspace of a table, as an index of [`KEYSPACES`], and the first byte of its keys there.

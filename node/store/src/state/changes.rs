@@ -8,7 +8,7 @@ use crate::{
     trie::NodeChanges,
 };
 use alloy_primitives::{Address, Bytes, U256};
-use alloy_rlp::{RlpDecodable, RlpEncodable};
+use alloy_rlp::{Encodable as _, Header, RlpDecodable, RlpEncodable};
 
 /// The accounts that a block changed, with the slots of each; what [`Table::StateChanges`] holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, RlpEncodable, RlpDecodable)]
@@ -91,6 +91,24 @@ impl TrieChanges {
         }
     }
 
+    /// The RLP of [`Self::of`]: a block changes thousands of nodes, and no list of them need be made first.
+    pub(crate) fn encoded(accounts: &NodeChanges, storage: &[(Address, NodeChanges)]) -> Vec<u8> {
+        let keys = |changes: &NodeChanges| {
+            let (mut key, mut out) = (Vec::new(), Vec::new());
+            for path in changes.keys() {
+                key.clear();
+                codec::push_path_key(&mut key, &[], path);
+                key.as_slice().encode(&mut out);
+            }
+            list(&[&out])
+        };
+        let tries = storage.iter().filter(|(_, changes)| !changes.is_empty());
+        let tries: Vec<_> = tries
+            .map(|(address, changes)| list(&[&alloy_rlp::encode(address), &keys(changes)]))
+            .collect();
+        list(&[&keys(accounts), &list(&[&tries.concat()])])
+    }
+
     /// Those of block `number`.
     pub(crate) fn read(snapshot: &dyn Snapshot, number: u64) -> Result<Self, StoreError> {
         read(snapshot, Table::TrieChanges, number)
@@ -111,6 +129,19 @@ impl TrieChanges {
         }
         batch.remove(Table::TrieChanges, codec::block_key(number));
     }
+}
+
+/// The RLP list of items that are RLP already.
+fn list(items: &[&[u8]]) -> Vec<u8> {
+    let payload_length = items.iter().map(|item| item.len()).sum();
+    let header = Header {
+        list: true,
+        payload_length,
+    };
+    let mut out = Vec::with_capacity(header.length_with_payload());
+    header.encode(&mut out);
+    items.iter().for_each(|item| out.extend_from_slice(item));
+    out
 }
 
 fn read<T: alloy_rlp::Decodable>(

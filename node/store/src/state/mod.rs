@@ -14,7 +14,7 @@ pub use history::HistoryReport;
 pub(crate) use history::verify as verify_history;
 pub(crate) use proof::prove;
 pub use proof::{AccountProof, SlotProof};
-pub(crate) use root::{AccountDelta, SlotDelta, deltas_of, write_state};
+pub(crate) use root::{AccountDelta, Nodes, SlotDelta, deltas_of, write_state};
 pub use root::{EmptyAccounts, TrieUpdates};
 pub use verify::StateReport;
 pub(crate) use verify::{check_root, verify};

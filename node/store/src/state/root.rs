@@ -1,6 +1,6 @@
 //! From what execution changed to the state root and the records to write.
 
-use super::{StateChanges, StoredNodes, TrieChanges};
+use super::{StateChanges, StateView, StoredNodes, TrieChanges};
 use crate::{
     StoreError,
     backend::{Backend, Batch, Snapshot, Table, memory::Memory},
@@ -86,17 +86,15 @@ impl TrieUpdates {
         &self.accounts
     }
 
-    /// Computes the root of `accounts` on top of a block. The storage roots in `after` are
-    /// filled in here; each delta's slots must be all that change. Nodes are kept in `cache` and
-    /// looked for there.
+    /// Computes the root of `accounts` on top of a block, whose nodes are those of `nodes`. The
+    /// storage roots in `after` are filled in here; each delta's slots must be all that change.
     pub(crate) fn compute(
-        snapshot: &dyn Snapshot,
-        cache: Option<&NodeCache>,
+        nodes: Nodes<'_>,
         parent: B256,
         parent_root: B256,
         mut accounts: Vec<AccountDelta>,
     ) -> Result<Self, StoreError> {
-        let storage = storage_tries(snapshot, cache, &accounts)?;
+        let storage = storage_tries(nodes, &accounts)?;
         let addresses: Vec<_> = accounts.iter().map(|delta| delta.address).collect();
         let keys = hashed_keys(&addresses);
         let mut changed = storage.iter().peekable();
@@ -120,8 +118,7 @@ impl TrieUpdates {
             };
             updates.push((key, value));
         }
-        let nodes = StoredNodes::accounts(snapshot).cached(cache);
-        let (root, account_nodes) = trie::update(nodes, parent_root, updates)?;
+        let (root, account_nodes) = trie::update(nodes.accounts(), parent_root, updates)?;
         let storage_nodes = storage
             .into_iter()
             .map(|(address, _, nodes)| (address, nodes));
@@ -136,8 +133,36 @@ impl TrieUpdates {
 
     /// As [`Self::compute`], on top of no state at all.
     pub(crate) fn on_empty(accounts: Vec<AccountDelta>) -> Result<Self, StoreError> {
-        let nothing = Memory::new().snapshot();
-        Self::compute(&*nothing, None, B256::ZERO, EMPTY_ROOT_HASH, accounts)
+        let nodes = Nodes {
+            snapshot: &*Memory::new().snapshot(),
+            past: None,
+            cache: None,
+        };
+        Self::compute(nodes, B256::ZERO, EMPTY_ROOT_HASH, accounts)
+    }
+}
+
+/// The nodes of all tries after a block.
+#[derive(Clone, Copy)]
+pub(crate) struct Nodes<'a> {
+    pub(crate) snapshot: &'a dyn Snapshot,
+    /// The block, where it is not the snapshot's last one.
+    pub(crate) past: Option<u64>,
+    /// Where nodes are looked for and kept.
+    pub(crate) cache: Option<&'a NodeCache>,
+}
+
+impl<'a> Nodes<'a> {
+    fn accounts(self) -> StoredNodes<'a> {
+        StoredNodes::accounts(self.snapshot)
+            .after(self.past)
+            .cached(self.cache)
+    }
+
+    fn storage(self, address: &'a Address) -> StoredNodes<'a> {
+        StoredNodes::storage(self.snapshot, address)
+            .after(self.past)
+            .cached(self.cache)
     }
 }
 
@@ -150,8 +175,7 @@ fn root_before(delta: &AccountDelta) -> B256 {
 
 /// Root and changed nodes of the storage of each account whose slots change, in their order.
 fn storage_tries(
-    snapshot: &dyn Snapshot,
-    cache: Option<&NodeCache>,
+    nodes: Nodes<'_>,
     accounts: &[AccountDelta],
 ) -> Result<Vec<(Address, B256, NodeChanges)>, StoreError> {
     let slots = accounts
@@ -161,7 +185,7 @@ fn storage_tries(
     let mut small = Vec::new();
     let mut finished = Vec::new();
     for delta in accounts.iter().filter(|delta| !delta.slots.is_empty()) {
-        let nodes = StoredNodes::storage(snapshot, &delta.address).cached(cache);
+        let nodes = nodes.storage(&delta.address);
         let updates = delta.slots.iter().zip(&mut keys).map(|(slot, key)| {
             let value = (!slot.after.is_zero()).then(|| alloy_rlp::encode(slot.after));
             (key, value)
@@ -193,11 +217,11 @@ fn hashed_keys<K: AsRef<[u8]>>(keys: &[K]) -> Vec<Nibbles> {
     hashes.chunks_exact(32).map(Nibbles::unpack).collect()
 }
 
-/// What `bundle` changes on top of the state in `snapshot`, which must be the state that it
+/// What `bundle` changes on top of the state in `view`, which must be the state that it
 /// was executed on. Previous values are read from the store and not taken from the bundle,
 /// which does not know all of them when an account was destroyed.
 pub(crate) fn deltas_of(
-    snapshot: &dyn Snapshot,
+    view: &StateView,
     bundle: &BundleState,
     empty: EmptyAccounts,
 ) -> Result<Vec<AccountDelta>, StoreError> {
@@ -207,13 +231,13 @@ pub(crate) fn deltas_of(
         if account.status.is_not_modified() {
             continue;
         }
-        let before = snapshot.account(address)?;
+        let before = view.account(address)?;
         let after = account
             .info
             .as_ref()
             .filter(|info| empty == EmptyAccounts::Keep || !info.is_empty())
             .map(|info| trie_account(info, before.as_ref()));
-        let slots = slots_of(snapshot, address, account, before.as_ref(), after.is_none())?;
+        let slots = slots_of(view, address, account, before.as_ref(), after.is_none())?;
         // Without changed slots the storage root, copied from before, is right already.
         if before != after || !slots.is_empty() {
             deltas.push(AccountDelta {
@@ -245,7 +269,7 @@ fn trie_account(info: &AccountInfo, before: Option<&TrieAccount>) -> TrieAccount
 /// The slots that change. An account that was destroyed (and perhaps made again) or is gone
 /// loses every slot it had, whether execution has seen it or not.
 fn slots_of(
-    snapshot: &dyn Snapshot,
+    view: &StateView,
     address: &Address,
     account: &BundleAccount,
     before: Option<&TrieAccount>,
@@ -255,14 +279,8 @@ fn slots_of(
     let had_storage = before.is_some_and(|account| account.storage_root != EMPTY_ROOT_HASH);
     let wiped = account.was_destroyed() || gone;
     if wiped && had_storage {
-        for record in snapshot.prefix(Table::Storage, address.as_slice()) {
-            let (key, value) = record?;
-            let slot = key
-                .get(20..52)
-                .and_then(U256::try_from_be_slice)
-                .ok_or_else(|| StoreError::corrupt(Table::Storage, &key, "not a slot's key"))?;
-            let before = codec::decode_slot(Table::Storage, &key, &value)?;
-            slots.insert(slot, (before, U256::ZERO));
+        for slot in view.slots(address)? {
+            slots.insert(slot, (view.storage(address, &slot)?, U256::ZERO));
         }
     }
     if !gone {
@@ -274,7 +292,7 @@ fn slots_of(
                     slots.insert(*slot, (U256::ZERO, after));
                 }
                 None => {
-                    slots.insert(*slot, (snapshot.slot(address, slot)?, after));
+                    slots.insert(*slot, (view.storage(address, slot)?, after));
                 }
             }
         }
@@ -314,14 +332,16 @@ pub(crate) fn write_state(batch: &mut Batch, number: u64, updates: &TrieUpdates)
             }
         }
     }
+    let mut key = Vec::new();
     let mut nodes = |table, log, prefix: &[u8], changes: &NodeChanges| {
         for (path, change) in changes {
-            let key = codec::path_key(prefix, path);
+            key.clear();
+            codec::push_path_key(&mut key, prefix, path);
+            batch.set(table, &key, change.after.as_deref());
             if history {
-                let before = change.before.as_deref().unwrap_or_default();
-                batch.put(log, codec::history_key(&key, number), before);
+                key.extend_from_slice(&number.to_be_bytes());
+                batch.put(log, &key, change.before.as_deref().unwrap_or_default());
             }
-            batch.set(table, key, change.after.as_deref().map(<[u8]>::to_vec));
         }
     };
     let (table, log) = (Table::AccountTrie, Table::AccountTrieHistory);
@@ -334,7 +354,7 @@ pub(crate) fn write_state(batch: &mut Batch, number: u64, updates: &TrieUpdates)
         let key = codec::block_key(number);
         let changes = StateChanges::of(&updates.accounts);
         batch.put(Table::StateChanges, key, alloy_rlp::encode(changes));
-        let changes = TrieChanges::of(&updates.account_nodes, &updates.storage_nodes);
-        batch.put(Table::TrieChanges, key, alloy_rlp::encode(changes));
+        let changes = TrieChanges::encoded(&updates.account_nodes, &updates.storage_nodes);
+        batch.put(Table::TrieChanges, key, changes);
     }
 }

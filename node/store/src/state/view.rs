@@ -14,7 +14,7 @@ use revm::{
     primitives::{StorageKey, StorageValue},
     state::AccountInfo,
 };
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 /// An account: nonce, balance, storage root and code hash.
 pub type Account = TrieAccount;
@@ -137,6 +137,22 @@ impl StateView {
     /// This view's block, where it is not the last one of the snapshot.
     pub(crate) fn past(&self) -> Option<u64> {
         (self.number < self.head).then_some(self.number)
+    }
+
+    /// Every slot of an account that may have a value.
+    pub(crate) fn slots(&self, address: &Address) -> Result<BTreeSet<U256>, StoreError> {
+        // Those that had one then have it still or have a change behind it.
+        let changed = self.past().map(|_| Table::StorageHistory);
+        let mut slots = BTreeSet::new();
+        for table in [Some(Table::Storage), changed].into_iter().flatten() {
+            for record in self.snapshot.prefix(table, address.as_slice()) {
+                let (key, _) = record?;
+                let slot = key.get(20..52).and_then(U256::try_from_be_slice);
+                let wrong = || StoreError::corrupt(table, &key, "not a slot's key");
+                slots.insert(slot.ok_or_else(wrong)?);
+            }
+        }
+        Ok(slots)
     }
 
     /// What the view reads from.

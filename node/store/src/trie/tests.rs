@@ -1,4 +1,4 @@
-use super::*;
+use super::{cache::NodeCache, *};
 use alloy_primitives::{Bytes, hex, keccak256};
 use alloy_trie::HashBuilder;
 use proptest::prelude::*;
@@ -15,6 +15,31 @@ impl NodeSource for &Nodes {
 
     fn damaged(&self, path: &Nibbles, reason: String) -> StoreError {
         StoreError::corrupt(crate::backend::Table::AccountTrie, &path.to_vec(), reason)
+    }
+}
+
+/// The same nodes behind a cache.
+#[derive(Clone, Copy, Debug)]
+struct Cached<'a> {
+    nodes: &'a Nodes,
+    cache: &'a NodeCache,
+}
+
+impl NodeSource for Cached<'_> {
+    fn node(&self, path: &Nibbles) -> Result<Option<Vec<u8>>, StoreError> {
+        self.nodes.node(path)
+    }
+
+    fn damaged(&self, path: &Nibbles, reason: String) -> StoreError {
+        self.nodes.damaged(path, reason)
+    }
+
+    fn known(&self, hash: &B256) -> Option<Encoded> {
+        self.cache.get(hash)
+    }
+
+    fn remember(&self, nodes: Vec<(B256, Encoded)>) {
+        self.cache.put(nodes);
     }
 }
 
@@ -153,6 +178,57 @@ proptest! {
         let result = model.keys().try_for_each(|key| trie.insert(*key, vec![1; 40]));
         let result = result.and_then(|()| trie.finish());
         prop_assert!(matches!(result, Err(StoreError::Corrupt { .. })), "{result:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    /// Updates that are large enough for threads, with nodes from the store and from memory; the trie shrinks to a
+    /// key and to none.
+    #[test]
+    fn a_large_update_gives_the_root_of_one_full_computation(
+        batches in prop::collection::vec(
+            prop::collection::vec((any::<[u8; 2]>(), value()), 0..500), 1..5),
+        mask in prop_oneof![Just(0x0fu8), Just(0x1f), Just(0x7f), Just(0xff)],
+    ) {
+        let mut nodes = Nodes::default();
+        let cache = NodeCache::new(1 << 20);
+        let mut model = BTreeMap::new();
+        let mut root = EMPTY_ROOT_HASH;
+        let mut batches: Vec<Vec<Update>> = batches
+            .into_iter()
+            .map(|batch| {
+                let updates = batch.into_iter().map(|([first, second], value)| {
+                    let key = Nibbles::unpack(B256::right_padding_from(&[first & mask, second]));
+                    (key, (!value.is_empty()).then_some(value))
+                });
+                updates.collect()
+            })
+            .collect();
+        let keys: std::collections::BTreeSet<_> = batches.iter().flatten().map(|(key, _)| *key).collect();
+        // All but one, at once; and then that one, with many that are gone already.
+        batches.push(keys.iter().skip(1).map(|key| (*key, None)).collect());
+        batches.push(keys.iter().map(|key| (*key, None)).collect());
+        for batch in batches {
+            for (key, value) in &batch {
+                match value {
+                    Some(value) => model.insert(*key, value.clone()),
+                    None => model.remove(key),
+                };
+            }
+            let source = Cached { nodes: &nodes, cache: &cache };
+            let from_memory = update(source, root, batch.clone()).unwrap();
+            let (new, changes) = update(&nodes, root, batch).unwrap();
+            prop_assert_eq!(&from_memory, &(new, changes.clone()));
+            prop_assert_eq!(new, full_root(&model));
+            root = new;
+            nodes.apply(changes);
+            let mut fresh = Nodes::default();
+            fresh.update(EMPTY_ROOT_HASH, model.clone());
+            prop_assert_eq!(&nodes.0, &fresh.0);
+        }
+        prop_assert_eq!(root, EMPTY_ROOT_HASH);
     }
 }
 
