@@ -1,6 +1,6 @@
 """web3.py against a running dev node: python web3py.py NOTARY.json OFFICIAL_CASE.json
 
-Environment: PARS_HTTP_URL, PARS_WS_URL. NOTARY.json is what lib/compile.mjs writes; the case is lib/official_case.json.
+Environment: PARS_HTTP_URL, PARS_WS_URL, PARS_IPC_PATH. NOTARY.json is what lib/compile.mjs writes; the case is lib/official_case.json.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from importlib.metadata import version
 from eth_account import Account
 from web3 import AsyncWeb3, Web3
 from web3.exceptions import ContractCustomError, ContractLogicError, TransactionNotFound, Web3RPCError
-from web3.providers import WebSocketProvider
+from web3.providers import AsyncIPCProvider, IPCProvider, WebSocketProvider
 
 MNEMONIC = "test test test test test test test test test test test junk"
 
@@ -143,8 +143,49 @@ async def over_websocket(notary_code, address, case):
     ok("block and log events over WebSocket")
 
 
+def over_ipc(notary_code, address, case):
+    """Calls, transactions and errors over the Unix domain socket."""
+    w3 = Web3(IPCProvider(os.environ["PARS_IPC_PATH"]))
+    equal(w3.eth.chain_id, 6133, "chain id")
+    account = Account.from_mnemonic(MNEMONIC, account_path="m/44'/60'/0'/0/2")
+    notary = w3.eth.contract(address=address, abi=notary_code["abi"])
+    valid, tampered = case
+    equal([notary.functions.ask(*arguments).call() for arguments in case], [True, False], "eth_call")
+    nonce = w3.eth.get_transaction_count(account.address)
+    transaction = notary.functions.check(*tampered).build_transaction({"from": account.address, "nonce": nonce})
+    sent = w3.eth.send_raw_transaction(account.sign_transaction(transaction).raw_transaction)
+    receipt = w3.eth.wait_for_transaction_receipt(sent, timeout=30, poll_latency=0.05)
+    equal(receipt["status"], 1, "status of a check")
+    # A block of many bytes in one answer.
+    block = w3.eth.get_block(receipt["blockNumber"], full_transactions=True)
+    equal(block["transactions"][0]["hash"], sent, "the block's transaction")
+    error = fails(ContractLogicError, lambda: notary.functions.refuse().call(), "refuse()")
+    holds("the notary refuses" in str(error), f"reason in {error}")
+    fails(TransactionNotFound, lambda: w3.eth.get_transaction(b"\x01" * 32), "an unknown transaction")
+    ok("calls, a transaction and errors over IPC")
+
+
+async def subscribed_over_ipc():
+    """Subscriptions over the Unix domain socket."""
+    async with AsyncWeb3(AsyncIPCProvider(os.environ["PARS_IPC_PATH"])) as w3:
+        account = Account.from_mnemonic(MNEMONIC, account_path="m/44'/60'/0'/0/3")
+        heads = await w3.eth.subscribe("newHeads")
+        before = await w3.eth.block_number
+        transaction = {"to": account.address, "value": 1, "gas": 21000, "chainId": 6133}
+        transaction["gasPrice"] = await w3.eth.gas_price
+        transaction["nonce"] = await w3.eth.get_transaction_count(account.address)
+        await w3.eth.send_raw_transaction(account.sign_transaction(transaction).raw_transaction)
+        async with asyncio.timeout(30):
+            async for message in w3.socket.process_subscriptions():
+                equal(message["subscription"], heads, "the subscription")
+                holds(message["result"]["number"] > before, "a newer block")
+                break
+        holds(await w3.eth.unsubscribe(heads), "unsubscribe")
+    ok("block events over IPC")
+
+
 def main():
-    """Runs both transports."""
+    """Runs all transports."""
     print(f"web3.py {version('web3')}, Python {platform.python_version()}", flush=True)
     with open(sys.argv[1], encoding="utf-8") as file:
         notary_code = json.load(file)
@@ -157,6 +198,8 @@ def main():
     case = ((key, message, signature), (key, message, bytes(bad)))
     address = over_http(notary_code, case)
     asyncio.run(over_websocket(notary_code, address, case))
+    over_ipc(notary_code, address, case)
+    asyncio.run(subscribed_over_ipc())
     print(f"web3.py: {passed} steps passed")
 
 

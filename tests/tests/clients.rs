@@ -55,7 +55,7 @@ fn foundry_over_http() {
 }
 
 #[test]
-fn web3py_over_http_and_websocket() {
+fn web3py_over_http_websocket_and_ipc() {
     if !available("node", "npm packages") || !available("python3", "web3.py") {
         return;
     }
@@ -69,9 +69,11 @@ fn web3py_over_http_and_websocket() {
             .arg("lib/compile.mjs")
             .arg(&contract),
     );
-    let mut node = DevNode::start(&data.path().join("node"));
+    let folder = data.path().join("node");
+    let mut node = DevNode::start(&folder);
     succeed(
         with_node(Command::new(python).current_dir(clients()), &node)
+            .env("PARS_IPC_PATH", folder.join("parsd.ipc"))
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .args(["-W", "ignore", "web3py.py"])
             .arg(contract)
