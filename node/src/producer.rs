@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use alloy_consensus::Header;
 use alloy_consensus::Transaction as _;
-use alloy_consensus::transaction::Recovered;
-use alloy_consensus::{Header, TxEnvelope};
 use alloy_primitives::{Address, B256, Bytes, keccak256};
 use pars_evm::BlockAttributes;
 use pars_rpc::RpcContext;
@@ -122,24 +121,17 @@ fn make_block(
         "new block"
     );
     Ok(Attempt {
-        more: !context.best_transactions(&head.header).is_empty(),
+        more: context.has_transactions(&head.header),
     })
 }
 
 /// Transactions that the executor left out would be tried again in every block: the first one of
 /// each sender goes, its later ones wait for the gap to close.
-pub(crate) fn drop_unusable(
-    context: &RpcContext,
-    candidates: &[Recovered<TxEnvelope>],
-    skipped: &[(B256, String)],
-) {
+pub(crate) fn drop_unusable(context: &RpcContext, skipped: &[(B256, String)]) {
     let mut senders = Vec::new();
     let mut pool = context.pool.lock();
     for (hash, reason) in skipped {
-        let Some(transaction) = candidates
-            .iter()
-            .find(|candidate| candidate.tx_hash() == hash)
-        else {
+        let Some(transaction) = pool.get(hash) else {
             continue;
         };
         if senders.contains(&transaction.signer()) {

@@ -239,12 +239,12 @@ impl Vm {
         }
         let executed = self.context.executor.build_on(
             &tip,
-            candidates.clone(),
+            candidates,
             attributes(tip.head(), &self.config),
         )?;
         // What cannot be executed after an undecided block may be able to if that is rejected.
         if tip.head().hash == self.context.store.head().hash {
-            drop_unusable(&self.context, &candidates, &executed.skipped);
+            drop_unusable(&self.context, &executed.skipped);
         }
         if executed.commit.block.transactions.is_empty() && !even_if_empty {
             return Ok(None);

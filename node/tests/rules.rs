@@ -118,12 +118,15 @@ fn a_transaction_is_filled_in_for_its_signer() {
         let (code, text) = rpc.refused("eth_fillTransaction", json!([blob]));
         assert_eq!(code, -32000);
         assert!(text.contains("no blobs"), "{text}");
+        let cheap = json!({"from": alice.address, "to": SOMEONE, "maxFeePerGas": "0x1"});
+        let (code, text) = rpc.refused("eth_fillTransaction", json!([cheap]));
+        assert_eq!(code, -32000);
+        assert!(
+            text.starts_with("maxFeePerGas (0x1) < maxPriorityFeePerGas (0x"),
+            "{text}"
+        );
         let refused = |request: Value| rpc.refused("eth_fillTransaction", json!([request])).0;
         assert_eq!(refused(json!({"from": alice.address})), -32000);
-        assert_eq!(
-            refused(json!({"from": alice.address, "to": SOMEONE, "maxFeePerGas": "0x1"})),
-            -32000
-        );
         assert_eq!(
             refused(json!({"from": alice.address, "to": SOMEONE, "chainId": "0x1"})),
             -32000

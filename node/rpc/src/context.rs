@@ -148,7 +148,7 @@ impl Shared {
     /// The number of the accepted block that `id` names; `None` if there is no such block.
     /// `pending` names the head here; [`Self::block`] and [`Self::state`] know it better.
     pub(crate) fn number_of(&self, id: BlockId) -> Result<Option<u64>, Fault> {
-        let head = self.head().number;
+        let head = self.node.store.head_number();
         Ok(match id {
             BlockId::Hash(hash) => self
                 .node
@@ -196,10 +196,15 @@ impl Shared {
         };
         let store = &self.node.store;
         let number = self.number_of(id)?.ok_or_else(unknown)?;
-        let header = store
-            .header(number)
-            .map_err(store_fault)?
-            .ok_or_else(unknown)?;
+        let head = self.head();
+        let header = if number == head.number {
+            head.header
+        } else {
+            store
+                .header(number)
+                .map_err(store_fault)?
+                .ok_or_else(unknown)?
+        };
         let state = store.state(number).map_err(store_fault)?;
         Ok((header, state.into()))
     }
@@ -208,6 +213,12 @@ impl Shared {
     pub(crate) fn now(&self) -> Instant {
         Instant::now()
     }
+}
+
+/// The fault a client sees where the store holds other receipts than the block's.
+pub(crate) fn mismatched(block: &Block) -> Fault {
+    let number = block.header.number;
+    Fault::internal(format!("receipts of block {number} do not match it"))
 }
 
 /// The fault a client sees when the store cannot answer.

@@ -103,55 +103,98 @@ pub(crate) fn receipts(
     block: &Block,
     receipts: Vec<ReceiptEnvelope>,
 ) -> Option<Vec<rpc::TransactionReceipt>> {
-    let blob_fee = block
-        .header
-        .excess_blob_gas
-        .zip(spec.blob_params(block.header.timestamp))
-        .map(|(excess, params)| params.calc_blob_fee(excess));
-    if receipts.len() != block.transactions.len() || block.senders.len() != block.transactions.len()
-    {
+    if !belong(&receipts, block) {
         return None;
     }
-    let mut gas_before = 0;
-    let mut next_log_index = 0;
-    let mut converted = Vec::with_capacity(receipts.len());
-    for (index, receipt) in receipts.into_iter().enumerate() {
-        let transaction = block.transactions.get(index)?;
-        let sender = *block.senders.get(index)?;
-        let gas_after = receipt.cumulative_gas_used();
-        let inner = receipt.map_logs(|log| {
-            let log = rpc::Log {
-                inner: log,
-                block_hash: Some(block.hash),
-                block_number: Some(block.header.number),
-                block_timestamp: Some(block.header.timestamp),
-                transaction_hash: Some(*transaction.tx_hash()),
-                transaction_index: Some(index as u64),
-                log_index: Some(next_log_index),
-                removed: false,
-            };
-            next_log_index += 1;
-            log
-        });
-        converted.push(rpc::TransactionReceipt {
-            inner,
-            transaction_hash: *transaction.tx_hash(),
-            transaction_index: Some(index as u64),
+    let mut before = Before::default();
+    let receipts = receipts.into_iter().enumerate();
+    receipts
+        .map(|(index, receipt)| numbered(spec, block, index, receipt, &mut before))
+        .collect()
+}
+
+/// The receipt of the transaction at `index` among those of its block; `None` if they do not match the
+/// block. The others are only counted.
+pub(crate) fn receipt_at(
+    spec: &ChainSpec,
+    block: &Block,
+    mut receipts: Vec<ReceiptEnvelope>,
+    index: usize,
+) -> Option<rpc::TransactionReceipt> {
+    if !belong(&receipts, block) || index >= receipts.len() {
+        return None;
+    }
+    let mut before = Before::default();
+    receipts.iter().take(index).for_each(|one| before.add(one));
+    let receipt = receipts.swap_remove(index);
+    numbered(spec, block, index, receipt, &mut before)
+}
+
+fn belong(receipts: &[ReceiptEnvelope], block: &Block) -> bool {
+    let count = block.transactions.len();
+    (receipts.len(), block.senders.len()) == (count, count)
+}
+
+/// What the transactions before one in its block have used.
+#[derive(Default)]
+struct Before {
+    gas: u64,
+    logs: u64,
+}
+
+impl Before {
+    fn add(&mut self, receipt: &ReceiptEnvelope) {
+        self.gas = receipt.cumulative_gas_used();
+        self.logs += receipt.logs().len() as u64;
+    }
+}
+
+/// The receipt of the transaction at `index`, with its place in the block.
+fn numbered(
+    spec: &ChainSpec,
+    block: &Block,
+    index: usize,
+    receipt: ReceiptEnvelope,
+    before: &mut Before,
+) -> Option<rpc::TransactionReceipt> {
+    let transaction = block.transactions.get(index)?;
+    let sender = *block.senders.get(index)?;
+    let (gas_before, mut next_log_index) = (before.gas, before.logs);
+    before.add(&receipt);
+    let inner = receipt.map_logs(|log| {
+        let log = rpc::Log {
+            inner: log,
             block_hash: Some(block.hash),
             block_number: Some(block.header.number),
-            gas_used: gas_after.saturating_sub(gas_before),
-            effective_gas_price: transaction.effective_gas_price(block.header.base_fee_per_gas),
-            blob_gas_used: transaction.blob_gas_used(),
-            blob_gas_price: transaction.blob_gas_used().and(blob_fee),
-            from: sender,
-            to: transaction.to(),
-            contract_address: transaction
-                .is_create()
-                .then(|| sender.create(transaction.nonce())),
-        });
-        gas_before = gas_after;
-    }
-    Some(converted)
+            block_timestamp: Some(block.header.timestamp),
+            transaction_hash: Some(*transaction.tx_hash()),
+            transaction_index: Some(index as u64),
+            log_index: Some(next_log_index),
+            removed: false,
+        };
+        next_log_index += 1;
+        log
+    });
+    let blob_fee = || {
+        let params = spec.blob_params(block.header.timestamp)?;
+        Some(params.calc_blob_fee(block.header.excess_blob_gas?))
+    };
+    Some(rpc::TransactionReceipt {
+        inner,
+        transaction_hash: *transaction.tx_hash(),
+        transaction_index: Some(index as u64),
+        block_hash: Some(block.hash),
+        block_number: Some(block.header.number),
+        gas_used: before.gas.saturating_sub(gas_before),
+        effective_gas_price: transaction.effective_gas_price(block.header.base_fee_per_gas),
+        blob_gas_used: transaction.blob_gas_used(),
+        blob_gas_price: transaction.blob_gas_used().and_then(|_| blob_fee()),
+        from: sender,
+        to: transaction.to(),
+        contract_address: transaction
+            .is_create()
+            .then(|| sender.create(transaction.nonce())),
+    })
 }
 
 /// The logs of a block that `filter` asks for by address and topic, in order.
@@ -288,10 +331,23 @@ mod tests {
     }
 
     #[test]
+    fn one_receipt_is_as_it_is_among_all() {
+        let (block, stored) = sample();
+        let spec = ChainSpec::pars();
+        let all = receipts(&spec, &block, stored.clone()).unwrap();
+        for (index, expected) in all.iter().enumerate() {
+            let one = receipt_at(&spec, &block, stored.clone(), index).unwrap();
+            assert_eq!(as_json(&one), as_json(expected), "{index}");
+        }
+        assert!(receipt_at(&spec, &block, stored, all.len()).is_none());
+    }
+
+    #[test]
     fn receipts_of_another_block_are_refused() {
         let (block, mut stored) = sample();
         stored.pop();
-        assert!(receipts(&ChainSpec::pars(), &block, stored).is_none());
+        assert!(receipts(&ChainSpec::pars(), &block, stored.clone()).is_none());
+        assert!(receipt_at(&ChainSpec::pars(), &block, stored, 0).is_none());
     }
 
     #[test]

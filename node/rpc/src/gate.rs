@@ -484,6 +484,15 @@ mod tests {
                 String::from_utf8_lossy(body)
             );
         }
+        // What is no text is no JSON, even beside what is looked at.
+        let whole = br#"{"jsonrpc":"2.0","id":1,"method":"eth_chainId","beside":"x"}"#;
+        assert!(whole_request(whole).is_some());
+        let beside: Vec<_> = whole
+            .iter()
+            .map(|byte| if *byte == b'x' { 0xff } else { *byte })
+            .collect();
+        assert!(whole_request(&beside).is_none());
+        assert_eq!(check_shape(&beside), Shape::NoJson);
         let note = br#"{"jsonrpc":"2.0","method":"note"}"#;
         assert_eq!(check_shape(note), Shape::Notification);
         let deep = [vec![b'['; 100_000], vec![b']'; 100_000]].concat();

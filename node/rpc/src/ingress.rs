@@ -217,6 +217,12 @@ impl RpcContext {
         self.pool.lock().best(self.spec.next_base_fee(head))
     }
 
+    /// Whether any transaction can be in the block after `head`.
+    pub fn has_transactions(&self, head: &Header) -> bool {
+        let base_fee = self.spec.next_base_fee(head);
+        self.pool.lock().best_iter(base_fee).next().is_some()
+    }
+
     /// Tells the pool that `block` was accepted. Blocking: reads the senders' accounts.
     ///
     /// # Errors

@@ -30,6 +30,7 @@ use crate::error::{Fault, RpcError, code};
 use crate::framing::{Framer, FramingError};
 use crate::gate::Origin;
 use crate::polite::Polite;
+use crate::server::{ACCEPT_RETRY, STOP_PATIENCE};
 use crate::subscribe::HexIds;
 
 /// A silent connection is kept this long, which is for ever.
@@ -40,10 +41,6 @@ const READ_BYTES: usize = 16 * 1024;
 const OWED: usize = 64;
 /// Bytes that a socket's path can have on every system: programs could not connect to a longer one.
 const LONGEST_PATH: usize = 103;
-/// A listener that fails (no file descriptors left) is tried again after this.
-const ACCEPT_RETRY: Duration = Duration::from_millis(100);
-/// How long requests in work may take to finish when the server stops.
-const STOP_PATIENCE: Duration = Duration::from_secs(3);
 
 /// A socket file; removed when dropped, if it is still ours.
 #[derive(Debug)]

@@ -34,9 +34,9 @@ use crate::subscribe::{self, HexIds};
 /// How often WebSocket clients are asked for a sign of life.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 /// How long requests in work may take to finish when the server stops.
-const STOP_PATIENCE: Duration = Duration::from_secs(3);
+pub(crate) const STOP_PATIENCE: Duration = Duration::from_secs(3);
 /// A listener that fails (no file descriptors left) is tried again after this.
-const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+pub(crate) const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// What a connection beyond the limit reads.
 const FULL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 21\r\nconnection: close\r\n\r\ntoo many connections\n";

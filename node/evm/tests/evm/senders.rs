@@ -253,6 +253,7 @@ fn authorities_come_with_the_block() {
         let mut authorizations: Vec<_> = (40..52)
             .map(|seed| Account::new(seed).authorize(target, 0))
             .collect();
+        let other_parity = authorizations[7].clone();
         for (index, spoilt) in [
             (1, (Some(U256::ZERO), None, None)),
             (
@@ -275,8 +276,8 @@ fn authorities_come_with_the_block() {
                 s.unwrap_or(old.s()),
             );
         }
-        // One that comes twice is asked for once.
-        authorizations.push(authorizations[0].clone());
+        // One that comes twice is asked for once; the other parity is another's.
+        authorizations.extend([authorizations[0].clone(), other_parity]);
         let transactions: Vec<_> = authorizations
             .chunks(7)
             .map(|list| {
@@ -290,13 +291,13 @@ fn authorities_come_with_the_block() {
     let (batched, stats) = block(SenderRecovery::Batched);
     let (single, _) = block(SenderRecovery::Single);
     assert_eq!(batched, single);
-    // Twelve authorities, of which three are invalid at sight; two transactions are below a batch.
-    assert_eq!((stats.batches, stats.batched), (1, 9), "{stats:?}");
+    // Thirteen authorities, of which three are invalid at sight; two transactions are below a batch.
+    assert_eq!((stats.batches, stats.batched), (1, 10), "{stats:?}");
     // One who was not there before finds senders and authorities together.
     let other = Chain::with(engine(), ExecutorConfig::default(), []);
     other.executor.verify(&other.store, &batched).unwrap();
     let stats = other.executor.stats().senders;
-    assert_eq!((stats.batches, stats.batched), (1, 11), "{stats:?}");
+    assert_eq!((stats.batches, stats.batched), (1, 12), "{stats:?}");
 }
 
 /// Blocks are the same, and refused for the same reason, whichever way senders are found.

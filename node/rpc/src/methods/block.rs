@@ -5,7 +5,7 @@ use alloy_primitives::{B256, U64};
 use alloy_rpc_types_eth::Index;
 use serde_json::Value;
 
-use crate::context::{Answer, Shared, answer};
+use crate::context::{Answer, Shared, answer, mismatched};
 use crate::convert;
 use crate::error::Fault;
 use crate::params::Args;
@@ -112,13 +112,8 @@ pub(super) fn receipts(shared: &Shared, args: &Args<'_>) -> Answer {
         return answer(&Value::Null);
     };
     let stored = shared.receipts(block.header.number)?;
-    let receipts = convert::receipts(&shared.node.spec, &block, stored).ok_or_else(|| {
-        Fault::internal(format!(
-            "receipts of block {} do not match it",
-            block.header.number
-        ))
-    })?;
-    answer(&receipts)
+    let receipts = convert::receipts(&shared.node.spec, &block, stored);
+    answer(&receipts.ok_or_else(|| mismatched(&block))?)
 }
 
 /// `eth_getUncleCountByBlockNumber`: there are no uncles; `null` for an unknown block.

@@ -70,5 +70,5 @@ pub(super) fn accounts(_: &Shared, args: &Args<'_>) -> Answer {
 /// `eth_blockNumber`
 pub(super) fn block_number(shared: &Shared, args: &Args<'_>) -> Answer {
     args.at_most(0)?;
-    answer(&U64::from(shared.head().number))
+    answer(&U64::from(shared.node.store.head_number()))
 }

@@ -6,7 +6,7 @@ use alloy_rpc_types_eth::{Index, TransactionReceipt};
 use pars_store::Block;
 use serde_json::Value;
 
-use crate::context::{Answer, Shared, answer, store_fault};
+use crate::context::{Answer, Shared, answer, mismatched, store_fault};
 use crate::convert;
 use crate::error::Fault;
 use crate::params::Args;
@@ -98,11 +98,7 @@ pub(super) fn receipt_of(
         return Ok(None);
     };
     let stored = shared.receipts(block.header.number)?;
-    let receipts = convert::receipts(&shared.node.spec, &block, stored).ok_or_else(|| {
-        Fault::internal(format!(
-            "receipts of block {} do not match it",
-            block.header.number
-        ))
-    })?;
-    Ok(receipts.into_iter().nth(index))
+    convert::receipt_at(&shared.node.spec, &block, stored, index)
+        .map(Some)
+        .ok_or_else(|| mismatched(&block))
 }
