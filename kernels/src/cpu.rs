@@ -17,8 +17,10 @@ pub struct Features {
     pub avx512_vbmi2: bool,
     /// x86-64: products of 52-bit integers.
     pub avx512_ifma: bool,
-    /// x86-64: bit deposit and extract.
+    /// x86-64: bit deposit and extract, products that leave the flags alone.
     pub bmi2: bool,
+    /// x86-64: sums with two chains of carries.
+    pub adx: bool,
     /// aarch64: 128-bit vectors.
     pub neon: bool,
     /// aarch64: SHA-3 instructions (EOR3, RAX1, XAR, BCAX).
@@ -36,6 +38,7 @@ impl Features {
             avx512_vbmi2: has!("avx512vbmi2"),
             avx512_ifma: has!("avx512ifma"),
             bmi2: has!("bmi2"),
+            adx: has!("adx"),
             ..Self::default()
         }
     }
@@ -67,6 +70,7 @@ impl fmt::Display for Features {
             (self.avx512_vbmi2, "avx512-vbmi2"),
             (self.avx512_ifma, "avx512-ifma"),
             (self.bmi2, "bmi2"),
+            (self.adx, "adx"),
             (self.neon, "neon"),
             (self.sha3, "sha3"),
         ];

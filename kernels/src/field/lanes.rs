@@ -60,6 +60,12 @@ pub(crate) unsafe trait Lanes<P: Prime>: Copy {
     unsafe fn plus(self, b: Self) -> Self;
     /// The sum with a constant, not settled.
     unsafe fn plus_constant(self, b: &Self::Constant) -> Self;
+    /// `self + 2 z`, not settled, for a z that [`Self::pow5`] gave; the bounds add up.
+    #[inline(always)]
+    unsafe fn plus_twice(self, z: Self) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { self.plus(z.plus(z)) }
+    }
     /// The difference, not settled: `self + 32 p - b`, for a b below 24 p that is the sum of at most four settled values.
     unsafe fn minus(self, b: Self) -> Self;
     /// The same value, settled.

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `element` | [`Element`]: four 64-bit limbs, Montgomery form with R = 2^256, always below p |
 //! | `inverse` | inverses by division steps |
+//! | `adx` | one element in general registers, R = 2^256, below 2 p, in assembly (x86-64 with BMI2 and ADX) |
 //! | `avx2` | four elements in nine 256-bit registers, radix 2^29, R = 2^261, lazy (x86-64 with AVX2) |
 //! | `ifma` | eight elements in five 512-bit registers, radix 2^52, R = 2^260, lazy (x86-64 with AVX-512 IFMA) |
 //! | `lanes`, `pair` | what permutations are written in; two groups of lanes at once |
@@ -14,6 +15,8 @@
 //!
 //! Nothing here is constant time: values are public.
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod adx;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx2;
 pub mod bn254;

@@ -85,6 +85,14 @@ proptest! {
         all_lanes::<bn254::Scalar>(&a, &b, true);
         all_lanes::<bn254::Base>(&a, &b, true);
         all_lanes::<Secp256k1>(&a, &b, false);
+        #[cfg(target_arch = "x86_64")]
+        if crate::cpu::features().bmi2 && crate::cpu::features().adx {
+            // SAFETY: the sets were found.
+            unsafe {
+                adx_operations::<bn254::Scalar>(&a, &b);
+                adx_operations::<bn254::Base>(&a, &b);
+            }
+        }
     }
 }
 
@@ -113,6 +121,21 @@ fn all_lanes<P: Prime>(a: &[[u64; 4]], b: &[[u64; 4]], roomy: bool) {
 }
 
 /// # Safety
+/// BMI2 and ADX.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "bmi2,adx")]
+unsafe fn adx_operations<P: Prime>(a: &[[u64; 4]], b: &[[u64; 4]]) {
+    let list = |numbers: &[[u64; 4]]| -> Vec<Element<P>> {
+        numbers.iter().map(|limbs| element(*limbs)).collect()
+    };
+    // SAFETY: the caller's promise.
+    unsafe {
+        operations::<P, super::adx::X1<P>>(&list(a), &list(b), true);
+        largest_values::<P, super::adx::X1<P>>();
+    }
+}
+
+/// # Safety
 /// AVX2.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
@@ -122,6 +145,9 @@ unsafe fn avx2_operations<P: Prime>(a: &[Element<P>], b: &[Element<P>], roomy: b
     unsafe {
         operations::<P, X4<P>>(a, b, roomy);
         operations::<P, Pair<X4<P>>>(a, b, roomy);
+        if roomy {
+            largest_values::<P, X4<P>>();
+        }
     }
 }
 
@@ -135,6 +161,9 @@ unsafe fn ifma_operations<P: Prime>(a: &[Element<P>], b: &[Element<P>], roomy: b
     unsafe {
         operations::<P, X8<P>>(a, b, roomy);
         operations::<P, Pair<X8<P>>>(a, b, roomy);
+        if roomy {
+            largest_values::<P, X8<P>>();
+        }
     }
 }
 
@@ -167,6 +196,16 @@ unsafe fn operations<P: Prime, L: Lanes<P>>(a: &[Element<P>], b: &[Element<P>], 
         assert_eq!(out[0], b[0], "constant");
         if !roomy {
             return;
+        }
+        let fifth = x.pow5();
+        y.plus_twice(fifth).shrink().store(out.as_mut_ptr(), 2);
+        for i in 0..n {
+            let expected = a[2 * i].power(&[5, 0, 0, 0]).double() + b[2 * i + 1];
+            assert_eq!(out[2 * i], expected, "a sum with a double");
+        }
+        y.minus(x).shrink().store(out.as_mut_ptr(), 2);
+        for i in 0..n {
+            assert_eq!(out[2 * i], b[2 * i + 1] - a[2 * i], "difference");
         }
         let constants = [constant, L::constant(b[1])];
         L::dot(&[x, y], &constants, &constant, x).store(out.as_mut_ptr(), 2);
@@ -207,6 +246,52 @@ unsafe fn operations<P: Prime, L: Lanes<P>>(a: &[Element<P>], b: &[Element<P>], 
                 (a[2 * i] + b[0]).power(&[5, 0, 0, 0]),
                 "fifth power of a sum"
             );
+        }
+    }
+}
+
+/// Values with every limb as large as it gets, as they lie in memory, and sums of them that are not reduced.
+///
+/// # Safety
+/// As [`Lanes`].
+#[inline(always)]
+unsafe fn largest_values<P: Prime, L: Lanes<P>>() {
+    let [low, a, b, top] = P::MODULUS;
+    let limbs = [
+        [low - 1, a, b, top],
+        [u64::MAX, u64::MAX, u64::MAX, top - 1],
+        [u64::MAX, 0, u64::MAX, top - 1],
+        [0, u64::MAX, 0, top],
+        [1, 0, 0, 0],
+    ];
+    let elements = limbs.map(Element::<P>::from_montgomery);
+    let check = |value: L, expected: Element<P>, case: &str| {
+        let mut out = [Element::<P>::ZERO; 16];
+        // SAFETY: there is room for every lane.
+        unsafe { value.store(out.as_mut_ptr(), 1) };
+        assert!(out[..L::LANES].iter().all(|x| *x == expected), "{case}");
+    };
+    for x in elements {
+        // SAFETY: the caller's promise.
+        let (wide, double) = unsafe {
+            let one = L::splat(&L::constant(x));
+            (one.plus(one).settle(), x.double())
+        };
+        for y in elements {
+            let constant = L::constant(y);
+            // SAFETY: the caller's promise.
+            unsafe {
+                let other = L::splat(&constant);
+                check(wide.multiply(other), double * y, "product");
+                check(other.multiply(wide), double * y, "product, turned");
+                let fifth = double.power(&[5, 0, 0, 0]);
+                check(wide.pow5(), fifth, "fifth power");
+                let sum = other.plus(other).plus_twice(wide.pow5()).shrink();
+                check(sum, y.double() + fifth.double(), "sum with a double");
+                let sum = L::dot(&[wide; 3], &[constant; 3], &constant, wide);
+                check(sum, double * (y + y.double()) + y + double, "dot");
+                check(wide.minus(other).shrink(), double - y, "difference");
+            }
         }
     }
 }

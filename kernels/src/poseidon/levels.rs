@@ -9,7 +9,7 @@ use super::{
     schedule::Schedule,
 };
 #[cfg(target_arch = "x86_64")]
-use crate::field::{avx2::X4, ifma::X8, pair::Pair};
+use crate::field::{adx::X1, avx2::X4, ifma::X8, pair::Pair};
 use crate::{
     cpu::{Level, features},
     field::{Fr, bn254::Scalar, lanes::Lanes},
@@ -92,12 +92,10 @@ pub(super) fn permute_many(level: Level, which: Permutation, rows: usize, states
     match level.available() {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the sets were found on this processor (AVX-512 as the level has F, BW, DQ and VL).
-        Level::Avx512 if features().avx512_ifma && features().bmi2 => unsafe {
-            ifma(which, rows, states)
-        },
+        Level::Avx512 if features().avx512_ifma => unsafe { ifma(which, rows, states) },
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: AVX2 and BMI2 were found on this processor.
-        Level::Avx2 | Level::Avx512 if features().bmi2 => unsafe { avx2(which, rows, states) },
+        // SAFETY: AVX2 was found on this processor.
+        Level::Avx2 | Level::Avx512 => unsafe { avx2(which, rows, states) },
         _ => scalar(which, rows, states),
     }
 }
@@ -108,23 +106,32 @@ fn scalar(which: Permutation, rows: usize, states: &mut [Fr]) {
     unsafe { run::<Fr>(which, rows, states, &SCALAR) };
 }
 
-/// The portable code, compiled for processors with a product that leaves the flags alone.
-///
-/// # Safety
-/// The processor has BMI2.
+/// One state after another, in general registers where the processor has the instructions.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "bmi2")]
-unsafe fn mulx(which: Permutation, rows: usize, states: &mut [Fr]) {
-    // SAFETY: scalar elements need no instruction set.
-    unsafe { run::<Fr>(which, rows, states, &SCALAR) };
+fn alone(which: Permutation, rows: usize, states: &mut [Fr]) {
+    if features().bmi2 && features().adx {
+        // SAFETY: both sets were found.
+        unsafe { adx(which, rows, states) }
+    } else {
+        scalar(which, rows, states);
+    }
+}
+
+/// # Safety
+/// The processor has BMI2 and ADX.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "bmi2,adx")]
+unsafe fn adx(which: Permutation, rows: usize, states: &mut [Fr]) {
+    // SAFETY: the caller's promise.
+    unsafe { run::<X1<Scalar>>(which, rows, states, &SCALAR) };
 }
 
 /// Eight states at a time, then four; one or two alone, which is sooner than beside zeros.
 ///
 /// # Safety
-/// The processor has AVX2 and BMI2.
+/// The processor has AVX2.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,bmi2")]
+#[target_feature(enable = "avx2")]
 unsafe fn avx2(which: Permutation, rows: usize, states: &mut [Fr]) {
     // SAFETY: the caller's promise.
     unsafe {
@@ -133,7 +140,7 @@ unsafe fn avx2(which: Permutation, rows: usize, states: &mut [Fr]) {
         if rest.len() > 2 * which.width() {
             padded::<X4<Scalar>>(which, rows, rest, &AVX2);
         } else {
-            mulx(which, rows, rest);
+            alone(which, rows, rest);
         }
     }
 }
@@ -141,9 +148,9 @@ unsafe fn avx2(which: Permutation, rows: usize, states: &mut [Fr]) {
 /// Sixteen states at a time, then eight; the last one alone, which is sooner than beside zeros.
 ///
 /// # Safety
-/// The processor has AVX-512 F, BW, DQ, VL, IFMA and BMI2.
+/// The processor has AVX-512 F, BW, DQ, VL and IFMA.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512ifma,bmi2")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512ifma")]
 unsafe fn ifma(which: Permutation, rows: usize, states: &mut [Fr]) {
     // SAFETY: the caller's promise.
     unsafe {
@@ -152,7 +159,7 @@ unsafe fn ifma(which: Permutation, rows: usize, states: &mut [Fr]) {
         if rest.len() > which.width() {
             padded::<X8<Scalar>>(which, rows, rest, &IFMA);
         } else {
-            mulx(which, rows, rest);
+            alone(which, rows, rest);
         }
     }
 }

@@ -148,7 +148,7 @@ pub(super) unsafe fn poseidon2<L: Lanes<Scalar>>(
         for i in 1..t {
             state[i] = state[i].shrink();
         }
-        // The first word carries its constant. What waits for the S-box is one doubling and one sum.
+        // The first word carries its constant. What waits for the S-box is one sum with its double.
         if let Some(constant) = schedule.partial.first() {
             state[0] = state[0].plus_constant(constant);
         }
@@ -160,7 +160,7 @@ pub(super) unsafe fn poseidon2<L: Lanes<Scalar>>(
                 for i in 2..t {
                     rest = rest.plus(state[i]);
                 }
-                state[0] = rest.plus_constant(next).plus(z.plus(z));
+                state[0] = rest.plus_constant(next).plus_twice(z);
                 let sum = rest.plus(z);
                 for i in 1..t {
                     let doubled = if i + 1 == t {
