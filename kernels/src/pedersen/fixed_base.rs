@@ -5,7 +5,9 @@
 //! end, unless somebody knows a logarithm: then, or where all factors are zero, the complete law is used.
 //!
 //! A batch adds one entry to every sum at a time, in affine coordinates, with one inversion for all of them (Montgomery's trick): six
-//! products an addition instead of eleven. Each lane of a vector has its own sums.
+//! products an addition instead of eleven. Each lane of a vector has its own sums. A small batch cuts each sum into parts, which are
+//! added up at the end, so that as many additions share an inversion as in a large one. Parts start from multiples of O that never
+//! meet, and that of the first takes all of them back.
 #![allow(unsafe_code)]
 // Plain loops over lanes: closures of iterators are not compiled for the instruction set of their caller.
 #![allow(clippy::needless_range_loop)]
@@ -19,10 +21,12 @@ use crate::{
     field::{Fq, Fr, batch_inverse, bn254::Base, lanes::Lanes},
 };
 
-/// Sums that share an inversion.
+/// Sums, or parts of them, that share an inversion.
 const BLOCK: usize = 512;
 /// Below this many sums a batch is not worth its inversions.
-const FEW: usize = 24;
+const FEW: usize = 8;
+/// Most parts of a sum: a block of as few as fill the lanes.
+const MAX_PARTS: usize = BLOCK / MAX_LANES;
 /// Most lanes of a representation.
 const MAX_LANES: usize = 16;
 
@@ -36,8 +40,8 @@ pub(super) struct Bases {
     window: u32,
     /// The entries of each base, of each of its windows, of each digit.
     entries: Vec<Affine>,
-    /// `-n O`.
-    start: Affine,
+    /// By the logarithm of the number of parts: where each of them starts, together at `-n O`.
+    starts: Vec<Vec<Affine>>,
 }
 
 /// A point that is not the identity, in a single lane.
@@ -51,6 +55,19 @@ fn affine(points: &[Jacobian<Fq>]) -> Vec<Affine> {
     // SAFETY: single elements need no instruction set.
     let list = unsafe { normalize(points) };
     list.into_iter().map(|(x, y)| [x, y]).collect()
+}
+
+/// The multiple by a number that is not zero.
+fn times(point: &Affine, number: usize) -> Jacobian<Fq> {
+    let mut sum = single(point);
+    for bit in (0..number.max(1).ilog2()).rev() {
+        // SAFETY: single elements need no instruction set.
+        sum = unsafe { sum.double() };
+        if number >> bit & 1 == 1 {
+            sum = add(sum, point);
+        }
+    }
+    sum
 }
 
 /// The sum with a point that is not the identity.
@@ -92,28 +109,30 @@ impl Bases {
             }
             entries.extend(affine(&multiples));
         }
-        // n O by doubling, for n a power of two times the number of bases.
-        let mut power = single(&offset);
-        for _ in 0..windows.trailing_zeros() {
-            // SAFETY: single elements need no instruction set.
-            power = unsafe { power.double() };
-        }
-        let step = affine(&[power])[0];
-        let mut sum = single(&step);
-        for _ in 1..points.len() {
-            sum = add(sum, &step);
-        }
-        let [x, y] = affine(&[sum])[0];
-        Self {
+        let mut bases = Self {
             count: points.len(),
             window,
             entries,
-            start: [x, -y],
-        }
+            starts: Vec::new(),
+        };
+        let start = |parts: usize| {
+            // The parts after the first start at 3 O, 4 O …, and walk in steps of O where all digits are zero. A sum of some parts
+            // then equals no sum of others, and it is their negative only if it is all of them.
+            let others: Vec<usize> = (1..parts).map(|part| part + 2).collect();
+            let first = times(&offset, bases.terms() + others.iter().sum::<usize>());
+            let others = others.iter().map(|number| times(&offset, *number));
+            let mut starts = affine(&std::iter::once(first).chain(others).collect::<Vec<_>>());
+            if let Some([_, y]) = starts.first_mut() {
+                *y = -*y;
+            }
+            starts
+        };
+        bases.starts = (0..=MAX_PARTS.ilog2()).map(|log| start(1 << log)).collect();
+        bases
     }
 
     /// Digits of a sum's factors: a byte each, base by base, lowest first.
-    fn digits(&self, factors: &[Fr], digits: &mut Vec<u8>) {
+    pub(super) fn digits(&self, factors: &[Fr], digits: &mut Vec<u8>) {
         for factor in factors {
             for byte in factor.to_bytes_be().iter().rev() {
                 if self.window == 8 {
@@ -140,7 +159,7 @@ impl Bases {
     pub(super) fn sum(&self, factors: &[Fr]) -> Point {
         let mut digits = Vec::with_capacity(self.terms());
         self.digits(factors, &mut digits);
-        let mut sum = single(&self.start);
+        let mut sum = single(&self.starts[0][0]);
         for (term, digit) in digits.iter().enumerate() {
             sum = add(sum, self.entry(term, *digit));
         }
@@ -186,11 +205,21 @@ impl Bases {
     }
 
     /// The sums of `count` lists of digits. Nothing if an addition was an exception.
-    fn block(&self, level: Level, count: usize, digits: &mut Vec<u8>) -> Option<Vec<Affine>> {
+    pub(super) fn block(
+        &self,
+        level: Level,
+        count: usize,
+        digits: &mut Vec<u8>,
+    ) -> Option<Vec<Affine>> {
         // Whole groups of lanes; what fills them up is an arbitrary sum.
         let filled = count.next_multiple_of(MAX_LANES);
         digits.resize(filled * self.terms(), 1);
-        let mut points = vec![self.start; filled];
+        // The number of terms is a multiple of every power of two up to a base's windows, which are more than the most parts.
+        let starts = &self.starts[(BLOCK / filled).max(1).ilog2() as usize];
+        let mut points: Vec<Affine> = starts
+            .iter()
+            .flat_map(|start| std::iter::repeat_n(*start, filled))
+            .collect();
         let complete = match level.available() {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the sets were found on this processor (AVX-512 as the level has F, BW, DQ and VL).
@@ -224,62 +253,55 @@ unsafe fn ifma(bases: &Bases, digits: &[u8], points: &mut [Affine]) -> bool {
     unsafe { accumulate::<Pair<X8<Base>>>(bases, digits, points) }
 }
 
-/// Adds the entries of all digits to the points, in step; whether no addition was an exception.
+/// Adds the entries of all digits to the points, in step, and then the parts of each sum to its first; whether no addition was an
+/// exception. The points are the first part of every sum, then the second of every one, and so on.
 ///
 /// # Safety
-/// As [`Lanes`]; the number of points is a multiple of the lanes.
+/// As [`Lanes`]; the number of sums is a multiple of the lanes, the number of parts a power of two.
 #[inline(always)]
 unsafe fn accumulate<L: Lanes<Base>>(bases: &Bases, digits: &[u8], points: &mut [Affine]) -> bool {
     const { assert!(L::LANES <= MAX_LANES) };
-    let terms = bases.terms();
-    let groups = points.len() / L::LANES;
-    debug_assert_eq!(groups * L::LANES, points.len());
-    debug_assert_eq!(digits.len(), terms * points.len());
+    let lists = digits.len() / bases.terms();
+    let parts = points.len() / lists;
+    let part_terms = bases.terms() / parts;
+    debug_assert_eq!(digits.len(), bases.terms() * lists);
+    debug_assert_eq!(points.len(), parts * lists);
+    debug_assert!(lists.is_multiple_of(L::LANES) && bases.terms().is_multiple_of(parts));
     // SAFETY: the caller's promise.
     unsafe {
-        let one = L::splat(&L::constant(Fq::ONE));
         // Below 2 p from one addition to the next.
-        let mut sums = Vec::with_capacity(groups);
+        let mut sums = Vec::with_capacity(points.len() / L::LANES);
         for group in points.chunks_exact(L::LANES) {
             let from = group.as_ptr().cast::<Fq>();
             sums.push([L::load(from, 2).shrink(), L::load(from.add(1), 2).shrink()]);
         }
-        let mut steps = vec![[one; 2]; groups];
+        let mut steps = sums.clone();
+        let mut addends = sums.clone();
         let mut entries = [[Fq::ZERO; 2]; MAX_LANES];
-        for term in 0..terms {
-            let mut product = one;
-            for group in 0..groups {
-                fetch::<L>(bases, digits, term, group, &mut entries);
-                let x = L::load(entries.as_ptr().cast(), 2);
-                // Below 48 p; the product below 5 p.
-                let run = x.minus(sums[group][0]).settle();
-                steps[group] = [run, product];
-                product = product.multiply(run);
-            }
-            let mut lanes = [Fq::ONE; MAX_LANES];
-            product.store(lanes.as_mut_ptr(), 1);
-            for lane in &lanes {
-                if lane.is_zero() {
-                    return false;
+        for term in 0..part_terms {
+            for (group, addend) in addends.iter_mut().enumerate() {
+                let (part, list) = (group * L::LANES / lists, group * L::LANES % lists);
+                let term = part * part_terms + term;
+                for lane in 0..L::LANES {
+                    let digit = digits[(list + lane) * bases.terms() + term];
+                    entries[lane] = *bases.entry(term, digit);
                 }
-            }
-            batch_inverse(&mut lanes);
-            let mut rest = L::load(lanes.as_ptr(), 1);
-            for group in (0..groups).rev() {
-                fetch::<L>(bases, digits, term, group, &mut entries);
                 let from = entries.as_ptr().cast::<Fq>();
-                let (x, y) = (L::load(from, 2), L::load(from.add(1), 2));
-                let [run, before] = steps[group];
-                let [sum_x, sum_y] = sums[group];
-                let inverse = rest.multiply(before);
-                rest = rest.multiply(run);
-                let slope = y.minus(sum_y).settle().multiply(inverse);
-                let third = slope.multiply(slope).minus(sum_x.plus(x)).shrink();
-                let height = slope.multiply(sum_x.minus(third).settle());
-                sums[group] = [third, height.minus(sum_y).shrink()];
+                *addend = [L::load(from, 2), L::load(from.add(1), 2)];
+            }
+            if !add_each(&mut sums, &addends, &mut steps) {
+                return false;
             }
         }
-        for (group, [x, y]) in points.chunks_exact_mut(L::LANES).zip(sums) {
+        let mut left = sums.len();
+        for _ in 0..parts.ilog2() {
+            left /= 2;
+            let (first, second) = sums.split_at_mut(left);
+            if !add_each(first, second, &mut steps) {
+                return false;
+            }
+        }
+        for (group, [x, y]) in points.chunks_exact_mut(L::LANES).zip(sums.drain(..left)) {
             let to = group.as_mut_ptr().cast::<Fq>();
             x.store(to, 2);
             y.store(to.add(1), 2);
@@ -288,18 +310,46 @@ unsafe fn accumulate<L: Lanes<Base>>(bases: &Bases, digits: &[u8], points: &mut 
     true
 }
 
-/// Copies the entries that the lanes of a group add.
+/// Adds to each sum its addend, with one inversion; whether none was an exception. Sums are below 2 p before and after, addends below
+/// 16 p.
+///
+/// # Safety
+/// As [`Lanes`]; there are as many addends and steps as sums, or more.
 #[inline(always)]
-fn fetch<L: Lanes<Base>>(
-    bases: &Bases,
-    digits: &[u8],
-    term: usize,
-    group: usize,
-    entries: &mut [Affine; MAX_LANES],
-) {
-    let terms = bases.terms();
-    for lane in 0..L::LANES {
-        let digit = digits[(group * L::LANES + lane) * terms + term];
-        entries[lane] = *bases.entry(term, digit);
+unsafe fn add_each<L: Lanes<Base>>(
+    sums: &mut [[L; 2]],
+    addends: &[[L; 2]],
+    steps: &mut [[L; 2]],
+) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut product = L::splat(&L::constant(Fq::ONE));
+        for group in 0..sums.len() {
+            // Below 48 p; the product below 5 p.
+            let run = addends[group][0].minus(sums[group][0]).settle();
+            steps[group] = [run, product];
+            product = product.multiply(run);
+        }
+        let mut lanes = [Fq::ONE; MAX_LANES];
+        product.store(lanes.as_mut_ptr(), 1);
+        for lane in &lanes {
+            if lane.is_zero() {
+                return false;
+            }
+        }
+        batch_inverse(&mut lanes);
+        let mut rest = L::load(lanes.as_ptr(), 1);
+        for group in (0..sums.len()).rev() {
+            let [run, before] = steps[group];
+            let [sum_x, sum_y] = sums[group];
+            let [x, y] = addends[group];
+            let inverse = rest.multiply(before);
+            rest = rest.multiply(run);
+            let slope = y.minus(sum_y).settle().multiply(inverse);
+            let third = slope.multiply(slope).minus(sum_x.plus(x)).shrink();
+            let height = slope.multiply(sum_x.minus(third).settle());
+            sums[group] = [third, height.minus(sum_y).shrink()];
+        }
     }
+    true
 }
