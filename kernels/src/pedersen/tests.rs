@@ -73,7 +73,7 @@ fn hashes_to_the_curve_are_those_published() {
 #[test]
 fn commitments_equal_those_of_ark_on_every_level() {
     let (g, h) = (theirs(Point::generator()), theirs(generator(0)));
-    for count in [1, 23, 24, 31, 65] {
+    for count in [1, 7, 8, 17, 31, 65, 130, 300] {
         let openings = openings(count);
         let expected: Vec<Theirs> = openings
             .iter()
@@ -91,6 +91,38 @@ fn commitments_equal_those_of_ark_on_every_level() {
     assert!(verify_opening(commitment, value, blinding));
     assert!(!verify_opening(commitment, value + Fr::ONE, blinding));
     assert!(!verify_opening(commitment.negated(), value, blinding));
+}
+
+/// Small values have digits of zero all the way: the parts of their sums must not meet on it, or every batch would be computed anew.
+#[test]
+fn small_values_need_no_complete_law() {
+    for count in [8, 16, 40, 100, 256, 512] {
+        let mut digits = Vec::new();
+        for value in 1..=count as u64 {
+            bases().digits(
+                &[Fr::from_u64(value % 3), Fr::from_u64(value % 5)],
+                &mut digits,
+            );
+            if value % 15 == 0 {
+                // The identity is no sum of a block.
+                let last = digits.len() - 1;
+                digits[last] = 1;
+            }
+        }
+        for level in Level::ALL {
+            let points = bases().block(level, count, &mut digits.clone());
+            assert_eq!(points.map(|points| points.len()), Some(count), "{level}");
+        }
+    }
+}
+
+#[test]
+fn generators_are_hashes_of_their_numbers() {
+    let hash = |message: &[u8]| hash_to_curve(message, b"PARS-PEDERSEN-BN254-V1");
+    assert_eq!(generator(0), hash(b"H"));
+    assert_eq!(generator(1), hash(&[0, 0, 0, 1]));
+    assert_eq!(generator(64), hash(&[0, 0, 0, 64]));
+    assert_eq!(generator(0x0102_0304), hash(&[1, 2, 3, 4]));
 }
 
 #[test]

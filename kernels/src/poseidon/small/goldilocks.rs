@@ -355,3 +355,97 @@ unsafe fn groups<V: Wide, const T: usize, const N: usize>(
     }
     groups.into_remainder()
 }
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use super::super::x86::{X256, X512};
+    use super::*;
+
+    /// Words at the edges of halves and of the field, those of p and more included.
+    const WORDS: [u64; 16] = [
+        0,
+        1,
+        2,
+        EPSILON - 1,
+        EPSILON,
+        EPSILON + 1,
+        1 << 48,
+        P / 2,
+        P / 2 + 1,
+        P - EPSILON,
+        P - 2,
+        P - 1,
+        P,
+        P + 1,
+        u64::MAX - 1,
+        u64::MAX,
+    ];
+
+    /// Each operation on all pairs of words against 128-bit arithmetic.
+    ///
+    /// # Safety
+    /// As [`Wide`].
+    #[inline(always)]
+    unsafe fn arithmetic<V: Wide>() {
+        let modulo = |number: u128| (number % u128::from(P)) as u64;
+        let check = |found: V, expected: u128, case: &str, a: u64, b: u64| {
+            let mut words = [0; 8];
+            // SAFETY: there is room for every lane.
+            unsafe { found.store(words.as_mut_ptr(), 1) };
+            for word in &words[..V::LANES] {
+                let given = modulo(u128::from(*word));
+                assert_eq!(given, modulo(expected), "{case} of {a:#x} and {b:#x}");
+            }
+        };
+        for a in WORDS {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let (x, wide) = (V::splat(a), u128::from(a));
+                check(square(x), wide * wide, "square", a, a);
+                check(double(x), 2 * wide, "double", a, a);
+                check(halved(x), wide * u128::from(P.div_ceil(2)), "half", a, 2);
+                let mut words = [0; 8];
+                canonical(x).store(words.as_mut_ptr(), 1);
+                assert_eq!(words[..V::LANES], [modulo(wide); 8][..V::LANES], "{a:#x}");
+            }
+            for b in WORDS {
+                // SAFETY: the caller's promise.
+                unsafe {
+                    let (x, y) = (V::splat(a), V::splat(b));
+                    let (a_wide, b_wide) = (u128::from(a), u128::from(b));
+                    check(mul(x, y), a_wide * b_wide, "product", a, b);
+                    if b < P {
+                        check(add(x, y), a_wide + b_wide, "sum", a, b);
+                        let difference = a_wide + u128::from(P) - b_wide;
+                        check(sub(x, y), difference, "difference", a, b);
+                    }
+                }
+            }
+        }
+    }
+
+    #[target_feature(enable = "avx2")]
+    unsafe fn avx2() {
+        // SAFETY: this function has the set.
+        unsafe { arithmetic::<X256>() }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+    unsafe fn avx512() {
+        // SAFETY: this function has the sets.
+        unsafe { arithmetic::<X512>() }
+    }
+
+    #[test]
+    fn words_at_edges_follow_the_definition() {
+        use crate::cpu::Level;
+        if Level::Avx2.is_available() {
+            // SAFETY: the set was found.
+            unsafe { avx2() };
+        }
+        if Level::Avx512.is_available() {
+            // SAFETY: the sets were found.
+            unsafe { avx512() };
+        }
+    }
+}

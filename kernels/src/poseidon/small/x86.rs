@@ -18,7 +18,7 @@ macro_rules! vector {
         { $($more:item)* }
     ) => {
         #[derive(Clone, Copy)]
-        struct $name($raw);
+        pub(super) struct $name($raw);
 
         impl $name {
             /// Products of the even words as signed numbers. The intrinsic is an ordinary product to the compiler, which turns it into
