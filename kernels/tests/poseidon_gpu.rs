@@ -153,34 +153,43 @@ fn other_widths_equal_the_cpu() {
     });
 }
 
-/// The widths above that: all of them with `PARS_LONG_TESTS` set (minutes on a software driver, which names each and its time), else
-/// one, in the form with 64-bit sums.
+/// The widths above that: one, in the form with 64-bit sums; with `PARS_LONG_TESTS` set all of them, and then in the other form as well
+/// (a software driver compiles for many minutes then; each width and its time are named).
 #[test]
 fn wide_states_equal_the_cpu() {
     let long = std::env::var_os("PARS_LONG_TESTS").is_some();
-    let widths = if long { 7..=17 } else { 7..=7 };
+    let (widths, forms, limit) = match long {
+        true => (
+            7..=17,
+            &[true, false][..],
+            std::time::Duration::from_secs(3600),
+        ),
+        false => (7..=7, &[true][..], devices::TIMEOUT),
+    };
     let circom = zk::file("poseidon_bn254_circom.json");
-    devices::each(|device| {
-        for width in widths.clone() {
-            let forms = if long { &[true, false][..] } else { &[true] };
-            for wide in forms {
-                let mut tuning = Tuning::of(device);
-                tuning.wide &= *wide;
-                let start = std::time::Instant::now();
-                let mut hasher = BatchHasher::with_tuning(device, tuning).unwrap();
-                compare(&mut hasher, Instance::Circom, width, 9);
-                let cases = circom.iter().flat_map(|file| vectors::list(&file["hash"]));
-                for case in cases.filter(|case| case["t"] == width) {
-                    let state = [vec![Fr::ZERO], zk::numbers(&case["inputs"])].concat();
-                    let expected = zk::numbers(&case["state_out"]);
-                    let found = hasher.permute_many(Instance::Circom, width, &state);
-                    assert_eq!(found, Ok(expected), "width {width}");
-                }
-                let time = start.elapsed().as_secs_f64();
-                eprintln!("width {width}, 64-bit sums {}: {time:.1} s", tuning.wide);
+    for adapter in devices::all() {
+        eprintln!("adapter: {}", adapter.info());
+        let device = adapter.open(limit).unwrap();
+        for (wide, width) in forms
+            .iter()
+            .flat_map(|wide| widths.clone().map(move |at| (wide, at)))
+        {
+            let mut tuning = Tuning::of(&device);
+            tuning.wide &= *wide;
+            let start = std::time::Instant::now();
+            let mut hasher = BatchHasher::with_tuning(&device, tuning).unwrap();
+            compare(&mut hasher, Instance::Circom, width, 9);
+            let cases = circom.iter().flat_map(|file| vectors::list(&file["hash"]));
+            for case in cases.filter(|case| case["t"] == width) {
+                let state = [vec![Fr::ZERO], zk::numbers(&case["inputs"])].concat();
+                let expected = zk::numbers(&case["state_out"]);
+                let found = hasher.permute_many(Instance::Circom, width, &state);
+                assert_eq!(found, Ok(expected), "width {width}");
             }
+            let time = start.elapsed().as_secs_f64();
+            eprintln!("width {width}, 64-bit sums {}: {time:.1} s", tuning.wide);
         }
-    });
+    }
 }
 
 /// Lists of every length side by side, in submissions of many and of few.
