@@ -7,15 +7,15 @@
 //!
 //! Tables are made before the clock starts, on both sides.
 
-use std::hint::black_box;
+use std::{hint::black_box, rc::Rc};
 
 use ark_ec::scalar_mul::BatchMulPreprocessing;
 use ark_ec::{AffineRepr, CurveGroup};
 use ark_ff::{BigInteger, PrimeField};
-use criterion::{BenchmarkId, Criterion, Throughput};
-use pars_kernels::cpu::Level;
 use pars_kernels::field::Fr;
 use pars_kernels::pedersen::{Point, commit_many_at, generator};
+
+use crate::rows::Rows;
 
 /// Batch sizes.
 const BATCHES: [usize; 3] = [1, 64, 1_024];
@@ -30,21 +30,23 @@ fn theirs(point: Point) -> Theirs {
     Theirs::new(x, y)
 }
 
-pub fn commit(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("pedersen-bn254/commit");
+pub fn commit() -> Vec<Rows> {
     let most = BATCHES[BATCHES.len() - 1];
-    let tables = [Point::generator(), generator(0)]
-        .map(|base| BatchMulPreprocessing::new(theirs(base).into_group(), most));
-    for size in BATCHES {
-        group.throughput(Throughput::Elements(size as u64));
-        let openings: Vec<[Fr; 2]> = super::pairs(size);
+    let tables = Rc::new(
+        [Point::generator(), generator(0)]
+            .map(|base| BatchMulPreprocessing::new(theirs(base).into_group(), most)),
+    );
+    let rows = |size: usize| {
+        let mut rows = Rows::new("pedersen-bn254/commit", size);
+        let openings: Rc<[[Fr; 2]]> = super::pairs(size).into();
         let scalars: [Vec<ark_bn254::Fr>; 2] = [0, 1].map(|at| {
             openings
                 .iter()
                 .map(|pair| super::to_ark(pair[at]))
                 .collect()
         });
-        let peer = |scalars: &[Vec<ark_bn254::Fr>; 2]| -> Vec<Theirs> {
+        let tables = Rc::clone(&tables);
+        let peer = move |scalars: &[Vec<ark_bn254::Fr>; 2]| -> Vec<Theirs> {
             let [values, blinded] = [0, 1].map(|at| tables[at].batch_mul(&scalars[at]));
             let sums: Vec<ark_bn254::G1Projective> = values
                 .iter()
@@ -54,22 +56,22 @@ pub fn commit(criterion: &mut Criterion) {
             ark_bn254::G1Projective::normalize_batch(&sums)
         };
         let expected = peer(&scalars);
-        for level in Level::ALL.into_iter().filter(|level| level.is_available()) {
+        for level in super::levels() {
             let found = commit_many_at(level, &openings);
             for (found, expected) in found.iter().zip(&expected) {
                 let (x, y) = expected.xy().unwrap();
                 let bytes = [x, y].map(|x| x.into_bigint().to_bytes_be()).concat();
                 assert_eq!(found.to_bytes().to_vec(), bytes, "another commitment");
             }
-            let id = BenchmarkId::new(format!("pars-{level}"), size);
-            group.bench_with_input(id, &openings, |bencher, openings| {
-                bencher.iter(|| commit_many_at(level, black_box(openings)));
+            let openings = Rc::clone(&openings);
+            rows.push(format!("pars-{level}"), move || {
+                black_box(commit_many_at(level, black_box(&openings)));
             });
         }
-        let id = BenchmarkId::new("ark-bn254", size);
-        group.bench_with_input(id, &scalars, |bencher, scalars| {
-            bencher.iter(|| peer(black_box(scalars)));
+        rows.push("ark-bn254", move || {
+            black_box(peer(black_box(&scalars)));
         });
-    }
-    group.finish();
+        rows
+    };
+    BATCHES.into_iter().map(rows).collect()
 }

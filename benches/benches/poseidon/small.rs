@@ -14,11 +14,11 @@
 
 use std::hint::black_box;
 
-use criterion::{BenchmarkId, Criterion, Throughput};
 use p3_field::{Field, PackedValue, PrimeField64};
 use p3_symmetric::Permutation;
-use pars_kernels::cpu::Level;
 use pars_kernels::poseidon::small::{Instance, Word};
+
+use crate::rows::Rows;
 
 /// States of a batch.
 const STATES: usize = 1_024;
@@ -33,14 +33,12 @@ const P3: &str = if cfg!(target_feature = "avx512f") {
 };
 
 fn field<F: Field + PrimeField64, W: Word, const T: usize>(
-    criterion: &mut Criterion,
     name: &str,
     instance: Instance,
     word: fn(u64) -> W,
-    theirs: &(impl Permutation<[F; T]> + Permutation<[F::Packing; T]>),
-) {
-    let mut group = criterion.benchmark_group(format!("poseidon2-{name}/permute"));
-    group.throughput(Throughput::Elements(STATES as u64));
+    theirs: impl Permutation<[F; T]> + Permutation<[F::Packing; T]> + 'static,
+) -> Rows {
+    let mut rows = Rows::new(format!("poseidon2-{name}/permute"), STATES);
     let numbers: Vec<u64> = (0..(STATES * T) as u64)
         .map(|at| at.wrapping_mul(0x9e37_79b9_7f4a_7c15) % instance.modulus())
         .collect();
@@ -53,13 +51,14 @@ fn field<F: Field + PrimeField64, W: Word, const T: usize>(
             *out = word(number.as_canonical_u64());
         }
     }
-    for level in Level::ALL.into_iter().filter(|level| level.is_available()) {
+    for level in crate::levels() {
         let mut permuted = states.clone();
         instance.permute_many_at(level, &mut permuted).unwrap();
         assert!(permuted == expected, "{name}, {level}");
-        let id = BenchmarkId::new(format!("pars-{level}"), STATES);
-        group.bench_function(id, |bencher| {
-            bencher.iter(|| instance.permute_many_at(level, black_box(&mut permuted)));
+        rows.push(format!("pars-{level}"), move || {
+            instance
+                .permute_many_at(level, black_box(&mut permuted))
+                .unwrap();
         });
     }
     let lanes = F::Packing::WIDTH;
@@ -69,51 +68,46 @@ fn field<F: Field + PrimeField64, W: Word, const T: usize>(
             std::array::from_fn(|at| F::Packing::from_fn(|lane| F::from_u64(group[lane * T + at])))
         })
         .collect();
-    group.bench_function(BenchmarkId::new(P3, STATES), |bencher| {
-        bencher.iter(|| {
-            for state in black_box(&mut packed) {
-                theirs.permute_mut(state);
-            }
-        });
+    rows.push(P3, move || {
+        for state in black_box(&mut packed) {
+            theirs.permute_mut(state);
+        }
     });
-    group.finish();
+    rows
 }
 
-pub fn all(criterion: &mut Criterion) {
+pub fn all() -> Vec<Rows> {
     let narrow = |number| u32::try_from(number).unwrap();
-    field::<p3_koala_bear::KoalaBear, u32, 16>(
-        criterion,
-        "koalabear-16",
-        Instance::KoalaBear16,
-        narrow,
-        &p3_koala_bear::default_koalabear_poseidon2_16(),
-    );
-    field::<p3_baby_bear::BabyBear, u32, 16>(
-        criterion,
-        "babybear-16",
-        Instance::BabyBear16,
-        narrow,
-        &p3_baby_bear::default_babybear_poseidon2_16(),
-    );
-    field::<p3_mersenne_31::Mersenne31, u32, 16>(
-        criterion,
-        "mersenne31-16",
-        Instance::Mersenne31Width16,
-        narrow,
-        &p3_mersenne_31::default_mersenne31_poseidon2_16(),
-    );
-    field::<p3_goldilocks::Goldilocks, u64, 8>(
-        criterion,
-        "goldilocks-8",
-        Instance::Goldilocks8,
-        |number| number,
-        &p3_goldilocks::default_goldilocks_poseidon2_8(),
-    );
-    field::<p3_goldilocks::Goldilocks, u64, 12>(
-        criterion,
-        "goldilocks-12",
-        Instance::Goldilocks12,
-        |number| number,
-        &p3_goldilocks::default_goldilocks_poseidon2_12(),
-    );
+    vec![
+        field::<p3_koala_bear::KoalaBear, u32, 16>(
+            "koalabear-16",
+            Instance::KoalaBear16,
+            narrow,
+            p3_koala_bear::default_koalabear_poseidon2_16(),
+        ),
+        field::<p3_baby_bear::BabyBear, u32, 16>(
+            "babybear-16",
+            Instance::BabyBear16,
+            narrow,
+            p3_baby_bear::default_babybear_poseidon2_16(),
+        ),
+        field::<p3_mersenne_31::Mersenne31, u32, 16>(
+            "mersenne31-16",
+            Instance::Mersenne31Width16,
+            narrow,
+            p3_mersenne_31::default_mersenne31_poseidon2_16(),
+        ),
+        field::<p3_goldilocks::Goldilocks, u64, 8>(
+            "goldilocks-8",
+            Instance::Goldilocks8,
+            |number| number,
+            p3_goldilocks::default_goldilocks_poseidon2_8(),
+        ),
+        field::<p3_goldilocks::Goldilocks, u64, 12>(
+            "goldilocks-12",
+            Instance::Goldilocks12,
+            |number| number,
+            p3_goldilocks::default_goldilocks_poseidon2_12(),
+        ),
+    ]
 }
