@@ -3,7 +3,7 @@
 //! Input: three numbers of 32 bytes. Numbers of p or more are refused.
 #![no_main]
 
-use ark_ff::{BigInteger, Field, PrimeField};
+use ark_ff::{BigInteger, PrimeField};
 use libfuzzer_sys::fuzz_target;
 use pars_kernels::{
     cpu::Level,

@@ -34,72 +34,40 @@ impl<P> Clone for X1<P> {
 impl<P> Copy for X1<P> {}
 
 /// `t += a rdx`, for the operands that hold the limbs of a. The sum must fit five limbs.
+#[rustfmt::skip]
 macro_rules! row {
     ([$a0:literal, $a1:literal, $a2:literal, $a3:literal], $t0:literal, $t1:literal, $t2:literal, $t3:literal, $t4:literal) => {
         concat!(
             "xor {lo:e}, {lo:e}\n",
-            "mulx {hi}, {lo}, ",
-            $a0,
-            "\n",
-            "adcx {",
-            $t0,
-            "}, {lo}\n",
-            "adox {",
-            $t1,
-            "}, {hi}\n",
-            "mulx {hi}, {lo}, ",
-            $a1,
-            "\n",
-            "adcx {",
-            $t1,
-            "}, {lo}\n",
-            "adox {",
-            $t2,
-            "}, {hi}\n",
-            "mulx {hi}, {lo}, ",
-            $a2,
-            "\n",
-            "adcx {",
-            $t2,
-            "}, {lo}\n",
-            "adox {",
-            $t3,
-            "}, {hi}\n",
-            "mulx {hi}, {lo}, ",
-            $a3,
-            "\n",
-            "adcx {",
-            $t3,
-            "}, {lo}\n",
-            "adox {",
-            $t4,
-            "}, {hi}\n",
+            "mulx {hi}, {lo}, ", $a0, "\n",
+            "adcx {", $t0, "}, {lo}\n",
+            "adox {", $t1, "}, {hi}\n",
+            "mulx {hi}, {lo}, ", $a1, "\n",
+            "adcx {", $t1, "}, {lo}\n",
+            "adox {", $t2, "}, {hi}\n",
+            "mulx {hi}, {lo}, ", $a2, "\n",
+            "adcx {", $t2, "}, {lo}\n",
+            "adox {", $t3, "}, {hi}\n",
+            "mulx {hi}, {lo}, ", $a3, "\n",
+            "adcx {", $t3, "}, {lo}\n",
+            "adox {", $t4, "}, {hi}\n",
             "mov {lo:e}, 0\n",
-            "adcx {",
-            $t4,
-            "}, {lo}\n",
+            "adcx {", $t4, "}, {lo}\n",
         )
     };
 }
 
 /// `t = a rdx`.
+#[rustfmt::skip]
 macro_rules! first {
     ([$a0:literal, $a1:literal, $a2:literal, $a3:literal]) => {
         concat!(
-            "mulx {t1}, {t0}, ",
-            $a0,
-            "\n",
-            "mulx {t2}, {lo}, ",
-            $a1,
-            "\n",
+            "mulx {t1}, {t0}, ", $a0, "\n",
+            "mulx {t2}, {lo}, ", $a1, "\n",
             "add {t1}, {lo}\n",
-            "mulx {t3}, {lo}, ",
-            $a2,
-            "\n",
+            "mulx {t3}, {lo}, ", $a2, "\n",
             "adc {t2}, {lo}\n",
-            "mulx {t4}, {lo}, ",
-            $a3,
-            "\n",
+            "mulx {t4}, {lo}, ", $a3, "\n",
             "adc {t3}, {lo}\n",
             "adc {t4}, 0\n",
         )
@@ -107,80 +75,39 @@ macro_rules! first {
 }
 
 /// `t = (t - m) / 2^64 + m N'` for the low limb m. The limbs of the result are $t1, $t0, $t2, $t3, $t4, from the lowest.
+#[rustfmt::skip]
 macro_rules! friendly {
     ($t0:literal, $t1:literal, $t2:literal, $t3:literal, $t4:literal) => {
         concat!(
-            "mov rdx, {",
-            $t0,
-            "}\n",
+            "mov rdx, {", $t0, "}\n",
             "xor {lo:e}, {lo:e}\n",
-            "mulx {",
-            $t0,
-            "}, {lo}, [{k}]\n",
-            "adcx {",
-            $t1,
-            "}, {lo}\n",
-            "adox {",
-            $t0,
-            "}, {",
-            $t2,
-            "}\n",
-            "mulx {",
-            $t2,
-            "}, {lo}, [{k} + 8]\n",
-            "adcx {",
-            $t0,
-            "}, {lo}\n",
-            "adox {",
-            $t2,
-            "}, {",
-            $t3,
-            "}\n",
-            "mulx {",
-            $t3,
-            "}, {lo}, [{k} + 16]\n",
-            "adcx {",
-            $t2,
-            "}, {lo}\n",
-            "adox {",
-            $t3,
-            "}, {",
-            $t4,
-            "}\n",
-            "mulx {",
-            $t4,
-            "}, {lo}, [{k} + 24]\n",
-            "adcx {",
-            $t3,
-            "}, {lo}\n",
+            "mulx {", $t0, "}, {lo}, [{k}]\n",
+            "adcx {", $t1, "}, {lo}\n",
+            "adox {", $t0, "}, {", $t2, "}\n",
+            "mulx {", $t2, "}, {lo}, [{k} + 8]\n",
+            "adcx {", $t0, "}, {lo}\n",
+            "adox {", $t2, "}, {", $t3, "}\n",
+            "mulx {", $t3, "}, {lo}, [{k} + 16]\n",
+            "adcx {", $t2, "}, {lo}\n",
+            "adox {", $t3, "}, {", $t4, "}\n",
+            "mulx {", $t4, "}, {lo}, [{k} + 24]\n",
+            "adcx {", $t3, "}, {lo}\n",
             "mov {lo:e}, 0\n",
-            "adox {",
-            $t4,
-            "}, {lo}\n",
-            "adcx {",
-            $t4,
-            "}, {lo}\n",
+            "adox {", $t4, "}, {lo}\n",
+            "adcx {", $t4, "}, {lo}\n",
         )
     };
 }
 
 /// `t = (t + m p) / 2^64` for the m that makes it whole. The limbs of the result are $t1, $t2, $t3, $t4, $t0, from the lowest; $t0 is
 /// zero.
+#[rustfmt::skip]
 macro_rules! plain {
     ($t0:literal, $t1:literal, $t2:literal, $t3:literal, $t4:literal) => {
         concat!(
-            "mov rdx, {",
-            $t0,
-            "}\n",
+            "mov rdx, {", $t0, "}\n",
             "imul rdx, [{k} + 64]\n",
-            row!(
-                ["[{k} + 32]", "[{k} + 40]", "[{k} + 48]", "[{k} + 56]"],
-                $t0,
-                $t1,
-                $t2,
-                $t3,
-                $t4
-            ),
+            row!(["[{k} + 32]", "[{k} + 40]", "[{k} + 48]", "[{k} + 56]"], $t0, $t1, $t2, $t3, $t4),
         )
     };
 }
@@ -263,7 +190,7 @@ impl<P: Prime> X1<P> {
         out
     }
 
-    /// The Montgomery square of a value below 2 p. By rows too: fewer products need more sums, which are as dear.
+    /// The Montgomery square of a value below 2 p, by the same rows.
     ///
     /// # Safety
     /// BMI2 and ADX.
