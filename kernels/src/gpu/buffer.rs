@@ -1,22 +1,35 @@
-//! Buffers, and the bytes of them that are held.
+//! Buffers and submissions, and what of them goes through one handle of a device.
 
 use super::Device;
 use std::{
     ops::Deref,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
 use wgpu::BufferUsages as Usage;
 
-/// Bytes of the buffers that were made through one handle of a device and its clones.
+/// What was made and sent off through one handle of a device and its clones.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Account(Arc<AtomicU64>);
+pub(super) struct Account(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    /// Of the buffers that are held.
+    bytes: AtomicU64,
+    /// The last submission.
+    last: Mutex<Option<wgpu::SubmissionIndex>>,
+}
 
 impl Account {
     pub(super) fn bytes(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn last(&self) -> Option<wgpu::SubmissionIndex> {
+        let last = self.0.last.lock();
+        last.unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -32,7 +45,8 @@ struct Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.account.0.fetch_sub(self.raw.size(), Ordering::Relaxed);
+        let bytes = &self.account.0.bytes;
+        bytes.fetch_sub(self.raw.size(), Ordering::Relaxed);
     }
 }
 
@@ -55,6 +69,14 @@ impl Device {
         self.make(label, size, usage, true)
     }
 
+    /// Sends commands off.
+    pub(crate) fn submit(&self, commands: wgpu::CommandBuffer) -> wgpu::SubmissionIndex {
+        let submission = self.queue().submit([commands]);
+        let last = self.account().0.last.lock();
+        *last.unwrap_or_else(PoisonError::into_inner) = Some(submission.clone());
+        submission
+    }
+
     fn make(&self, label: &str, size: u64, usage: Usage, mapped: bool) -> Buffer {
         let raw = self.raw().create_buffer(&wgpu::BufferDescriptor {
             label: Some(label),
@@ -63,7 +85,7 @@ impl Device {
             mapped_at_creation: mapped,
         });
         let account = self.account().clone();
-        account.0.fetch_add(raw.size(), Ordering::Relaxed);
+        account.0.bytes.fetch_add(raw.size(), Ordering::Relaxed);
         Buffer(Arc::new(Held { raw, account }))
     }
 }

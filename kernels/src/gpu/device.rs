@@ -65,7 +65,7 @@ pub struct Device {
 
 /// A place in the order of a device's work: see [`Device::fence`].
 #[derive(Clone, Debug)]
-pub struct Fence(wgpu::SubmissionIndex);
+pub struct Fence(Option<wgpu::SubmissionIndex>);
 
 struct Shared {
     device: wgpu::Device,
@@ -161,8 +161,8 @@ impl Device {
         lock(&self.shared.faults.lost).is_some()
     }
 
-    /// The same device with an account of its own: [`memory`](Self::memory) of the new handle counts what is made through that and
-    /// its clones.
+    /// The same device with an account of its own: [`memory`](Self::memory) and [`fence`](Self::fence) of the new handle are of what goes
+    /// through that and its clones.
     pub fn apart(&self) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
@@ -180,12 +180,9 @@ impl Device {
         &self.account
     }
 
-    /// A place behind all work that was submitted so far.
-    ///
-    /// # Errors
-    /// [`GpuError`] if the device failed.
-    pub fn fence(&self) -> Result<Fence, GpuError> {
-        self.scoped(|| Fence(self.queue().submit([])))
+    /// A place behind all work that was sent off so far through this handle and its clones.
+    pub fn fence(&self) -> Fence {
+        Fence(self.account.last())
     }
 
     /// Whether all work before `fence` is done; waits up to `limit` for it, and no longer than the device's time limit.
@@ -193,7 +190,10 @@ impl Device {
     /// # Errors
     /// [`GpuError`] if the device failed, without the time limit: work that is late is work that is not done.
     pub fn reached(&self, fence: &Fence, limit: Duration) -> Result<bool, GpuError> {
-        self.done(&fence.0, limit)
+        match &fence.0 {
+            Some(submission) => self.done(submission, limit),
+            None => Ok(true),
+        }
     }
 
     /// Destroys the device: work in flight and all later calls fail with [`GpuError::Lost`]. For tests.

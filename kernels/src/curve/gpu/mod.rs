@@ -295,7 +295,7 @@ impl<C: Curve> DeviceSums<C> {
             pass.dispatch_workgroups(groups(threads), 1, 1);
             drop(pass);
             encoder.copy_buffer_to_buffer(results, 0, &slot.readback, 0, result_bytes);
-            queue.submit([encoder.finish()])
+            device.submit(encoder.finish())
         })?;
         Ok(Pending {
             slot,

@@ -173,7 +173,7 @@ impl Machine {
             }
             drop(pass);
             encoder.copy_buffer_to_buffer(out, 0, &slot.readback, 0, results);
-            queue.submit([encoder.finish()])
+            device.submit(encoder.finish())
         })?;
         Ok(Flight {
             slot,
@@ -205,7 +205,7 @@ impl Machine {
                 let readback = device.buffer(LABEL, arena.size(), usage);
                 let mut encoder = device.raw().create_command_encoder(&Default::default());
                 encoder.copy_buffer_to_buffer(arena, 0, &readback, 0, arena.size());
-                (readback, device.queue().submit([encoder.finish()]))
+                (readback, device.submit(encoder.finish()))
             })
             .unwrap();
         let bytes = device.read(&readback, submission, arena.size()).unwrap();

@@ -463,7 +463,7 @@ impl BatchVerifier {
             encoder.clear_buffer(&slot.verdicts, 0, Some(verdict_bytes));
             self.encode_kernels(&mut encoder, &slot);
             encoder.copy_buffer_to_buffer(&slot.verdicts, 0, &slot.readback, 0, verdict_bytes);
-            let submission = queue.submit([encoder.finish()]);
+            let submission = self.device.submit(encoder.finish());
             let staging = device.map(&slot.staging, wgpu::MapMode::Write);
             let readback = device.map(&slot.readback, wgpu::MapMode::Read);
             (submission, staging, readback)

@@ -417,7 +417,7 @@ impl BatchHasher {
             pass.dispatch_workgroups((count as u32).div_ceil(self.tuning.threads), 1, 1);
             drop(pass);
             encoder.copy_buffer_to_buffer(out, 0, &slot.readback, 0, results);
-            queue.submit([encoder.finish()])
+            device.submit(encoder.finish())
         })?;
         Ok(Part {
             slot,

@@ -541,7 +541,7 @@ impl DeviceTree {
                     pass.dispatch_workgroups(step.batch.count.div_ceil(self.threads), 1, 1);
                 }
                 drop(pass);
-                device.queue().submit([encoder.finish()])
+                device.submit(encoder.finish())
             })?;
             self.queue.flying.push_back(submission);
             while self.queue.flying.len() > IN_FLIGHT
@@ -577,7 +577,7 @@ impl DeviceTree {
                 encoder.copy_buffer_to_buffer(&place.buffer, local * 32, &buffer, 0, count * 32);
                 let marks = place.nodes * 32 + local * 4;
                 encoder.copy_buffer_to_buffer(&place.buffer, marks, &buffer, count * 32, count * 4);
-                (buffer, device.queue().submit([encoder.finish()]))
+                (buffer, device.submit(encoder.finish()))
             })?;
             let bytes = device.read(&buffer, submission, count * NODE)?;
             self.queue.flying.clear();

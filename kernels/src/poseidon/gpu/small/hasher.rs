@@ -476,7 +476,7 @@ impl SmallHasher {
             encoder.copy_buffer_to_buffer(results, first, &slot.readback, 0, back_nodes);
             let first = marks + 4 * sent.from as u64;
             encoder.copy_buffer_to_buffer(results, first, &slot.readback, back_nodes, back_marks);
-            queue.submit([encoder.finish()])
+            device.submit(encoder.finish())
         })?;
         Ok(Flight {
             slot,
