@@ -17,8 +17,9 @@ use crate::kernel::Kernel;
 use crate::keys::KeyCache;
 use crate::lane::{AnyLane, Lane};
 use crate::mldsa::MlDsaVerify;
+use crate::owner::Owner;
 use crate::report::{AdapterKind, AdapterSummary, CpuReport, DeviceState};
-use crate::shared::{Owner, Shared, first_report};
+use crate::shared::{Shared, first_report};
 use crate::store::{self, Store};
 
 /// A row of the table of kernels.

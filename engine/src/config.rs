@@ -56,6 +56,8 @@ pub(crate) struct Config {
     pub(crate) queue_jobs: usize,
     pub(crate) queue_bytes: usize,
     pub(crate) cpu_threads: usize,
+    /// Of this machine.
+    pub(crate) cores: usize,
     pub(crate) gpu_timeout: Duration,
     pub(crate) audit_per_batch: usize,
     pub(crate) audit_share: f64,
@@ -74,6 +76,7 @@ pub(crate) struct Config {
 
 impl Default for Config {
     fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             gpu: GpuPolicy::Auto,
             routing: Routing::Measured,
@@ -81,7 +84,8 @@ impl Default for Config {
             max_wait: Duration::ZERO,
             queue_jobs: 65_536,
             queue_bytes: 512 << 20,
-            cpu_threads: std::thread::available_parallelism().map_or(1, usize::from),
+            cpu_threads: cores,
+            cores,
             gpu_timeout: Duration::from_secs(10),
             audit_per_batch: 1,
             audit_share: 0.001,

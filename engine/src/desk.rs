@@ -7,11 +7,12 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::claim::{Claim, More};
 use crate::config::Config;
 use crate::gate::Share;
 use crate::kernel::Kernel;
 use crate::options::Priority;
-use crate::queue::{Claim, Entry, Flight, Head, Held, More, Queue, Removed};
+use crate::queue::{Entry, Flight, Head, Held, Queue, Removed};
 use crate::routing::Routes;
 use crate::ticket::Position;
 

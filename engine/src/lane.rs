@@ -1,32 +1,37 @@
 //! One kernel's lane: its queue, its books, and the turns in which back ends take work from it.
 
+mod accept;
+mod books;
+#[cfg(test)]
+mod tests;
+
 use std::any::Any;
-use std::hash::{BuildHasher, Hasher, RandomState};
-use std::num::NonZeroU64;
+use std::hash::RandomState;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::calibrate::{Costs, Size, duration};
+use crate::calibrate::{Costs, duration};
+use crate::claim::Claim;
 use crate::config::Config;
 use crate::cpu;
 use crate::desk::Desk;
 use crate::device::{OnDevice, OpenDevice, Opened, Site};
 use crate::error::{DeviceError, EngineError, nanoseconds};
-use crate::gate::{Gate, Load, MOST_WORK, Share};
+use crate::gate::Gate;
 use crate::kernel::Kernel;
-use crate::options::{Priority, SubmitOptions};
-use crate::queue::{Claim, Entry, Held, Removed};
+use crate::options::Priority;
+use crate::queue::{Entry, Held, Removed};
 use crate::report::{RouteReport, SelfTestReport};
 use crate::routing::{Jobs, Limits, Routes};
-use crate::sheaf::Sheaf;
-use crate::slot::{Slot, Terms};
 use crate::stats::{BackendStats, KernelStats};
 use crate::store::{self, Store};
-use crate::ticket::{Answer, Position, Ticket, Tickets};
+use crate::ticket::{Answer, Position};
 use crate::traffic::Traffic;
+
+pub(crate) use books::{book_batch, jobs_of, usual};
 
 /// What a device finds when it looks for work.
 pub(crate) enum DeviceTurn<K: Kernel> {
@@ -50,6 +55,8 @@ pub(crate) struct Lane<K: Kernel> {
     desk: Mutex<Desk<K>>,
     books: Mutex<KernelStats>,
     state: K::State,
+    /// Jobs refused. Not in the books: whoever is refused may come again at once, and holds up nobody who answers.
+    refused: AtomicU64,
     /// Nanoseconds that a job takes on one CPU thread.
     job_cost: AtomicU64,
     /// Keyed from the operating system's randomness.
@@ -88,6 +95,8 @@ pub(crate) trait AnyLane: Any + Send + Sync {
     fn devices_should_look(&self) -> bool;
     /// When the oldest job makes a batch due, if any job waits.
     fn due_at(&self) -> Option<Instant>;
+    /// Whether there is one job in the engine at the most, and a core for whoever waits for it.
+    fn is_quiet(&self) -> bool;
     /// Whether the job of this position still waits.
     fn waits(&self, position: Position) -> bool;
     fn cancel(&self, position: Position, id: usize);
@@ -113,6 +122,7 @@ impl<K: Kernel> Lane<K> {
             desk: Mutex::new(Desk::new(routes)),
             books: Mutex::new(books),
             state,
+            refused: AtomicU64::new(0),
             job_cost: AtomicU64::new(1),
             hasher: RandomState::new(),
             gate,
@@ -129,123 +139,8 @@ impl<K: Kernel> Lane<K> {
         &self.config
     }
 
-    /// What a job takes of the bounds.
-    pub(crate) fn load(&self, job: &K::Job, options: &SubmitOptions) -> Load {
-        let cost = self.job_cost.load(Ordering::Relaxed);
-        Load {
-            bytes: K::job_bytes(job),
-            work: cost
-                .saturating_mul(u64::from(K::job_weight(job)))
-                .min(MOST_WORK),
-            priority: options.priority,
-            caller: options.caller,
-        }
-    }
-
-    /// The fingerprints of jobs that may be shared. Empty where none is.
-    fn prints<'a>(&self, jobs: impl Iterator<Item = &'a K::Job>) -> Vec<Option<NonZeroU64>> {
-        if !self.config.share_identical {
-            return Vec::new();
-        }
-        let print = |job| {
-            let mut hasher = self.hasher.build_hasher();
-            K::fingerprint(job, &mut hasher)
-                .then(|| NonZeroU64::new(hasher.finish()).unwrap_or(NonZeroU64::MIN))
-        };
-        jobs.map(print).collect()
-    }
-
-    /// Queues a job that the gate has admitted. Gives it back if the lane is closed.
-    pub(crate) fn push(
-        &self,
-        me: &Arc<dyn AnyLane>,
-        job: K::Job,
-        load: &Load,
-        deadline: Option<Instant>,
-    ) -> Result<Ticket<K::Output>, K::Job> {
-        let print = self.prints(std::iter::once(&job)).pop().flatten();
-        let accepted = Instant::now();
-        let slot = Arc::new(Slot::new(Terms::new(accepted, deadline, load)));
-        let claim = Claim::one(Arc::clone(&slot), Share::of(load));
-        let mut spare = Vec::new();
-        let position = {
-            let mut desk = self.desk.lock();
-            if desk.closed {
-                return Err(job);
-            }
-            let hurry = self.hurries(accepted, deadline);
-            let position = desk.place(job, claim, print, hurry, &mut spare);
-            self.pushed(&mut desk, 1);
-            position
-        };
-        self.give_back(spare);
-        Ok(Ticket::new(slot, Arc::downgrade(me), position))
-    }
-
-    /// Queues as many of the jobs as have a share of the bounds, all admitted by the gate on the terms of the
-    /// first. `None` if the lane is closed; then they are still there.
-    pub(crate) fn push_many(
-        &self,
-        me: &Arc<dyn AnyLane>,
-        jobs: &mut std::vec::IntoIter<K::Job>,
-        shares: &[Share],
-        options: &SubmitOptions,
-    ) -> Option<Tickets<K::Output>> {
-        let prints = self.prints(jobs.as_slice().iter().take(shares.len()));
-        let deadline = options.deadline;
-        let accepted = Instant::now();
-        let load = Share::NOTHING.load(options.priority, options.caller);
-        let terms = Terms::new(accepted, deadline, &load);
-        let sheaf = Arc::new(Sheaf::new(terms, shares.len()));
-        let mut positions = Vec::with_capacity(shares.len());
-        // What identical jobs do not take after all; dropped outside the lock.
-        let mut spare = Vec::new();
-        {
-            let mut desk = self.desk.lock();
-            if desk.closed {
-                return None;
-            }
-            let hurry = self.hurries(accepted, deadline);
-            let mut prints = prints.into_iter();
-            for (index, (share, job)) in (0..).zip(shares.iter().zip(jobs)) {
-                let claim = Claim::of(Arc::clone(&sheaf), index, *share);
-                let print = prints.next().flatten();
-                positions.push(desk.place(job, claim, print, hurry, &mut spare));
-            }
-            self.pushed(&mut desk, shares.len());
-        }
-        self.give_back(spare);
-        Some(Tickets::new(sheaf, Arc::downgrade(me), positions))
-    }
-
-    /// Whether a deadline does not allow for the wait for company.
-    fn hurries(&self, accepted: Instant, deadline: Option<Instant>) -> bool {
-        deadline.is_some_and(|deadline| deadline <= accepted + self.config.max_wait)
-    }
-
-    /// Counts jobs that were queued, before a worker can count the answers.
-    fn pushed(&self, desk: &mut Desk<K>, count: usize) {
-        desk.version += 1;
-        self.books.lock().submitted += u64::try_from(count).unwrap_or(u64::MAX);
-    }
-
-    /// Drops jobs that identical ones stand for.
-    fn give_back(&self, spare: Vec<(K::Job, Share)>) {
-        if spare.is_empty() {
-            return;
-        }
-        let loads = spare
-            .iter()
-            .map(|(_, share)| share.load(Priority::Pool, None));
-        let (bytes, work) = loads.fold((0, 0), |(bytes, work), load| {
-            (bytes + load.bytes, work + load.work)
-        });
-        drop(spare);
-        self.gate.shrink(bytes, work);
-    }
-
     pub(crate) fn count_refusal(&self) {
-        self.books.lock().refused += 1;
+        self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The earliest class of which a batch may start.
@@ -490,6 +385,10 @@ impl<K: Kernel> AnyLane for Lane<K> {
         oldest.map(|accepted| accepted + self.config.max_wait)
     }
 
+    fn is_quiet(&self) -> bool {
+        self.config.cores > 1 && self.gate.state().jobs <= 1
+    }
+
     fn waits(&self, position: Position) -> bool {
         self.desk.lock().queue.waits(position)
     }
@@ -535,6 +434,7 @@ impl<K: Kernel> AnyLane for Lane<K> {
         let queued = self.desk.lock().queue.len();
         KernelStats {
             queued,
+            refused: self.refused.load(Ordering::Relaxed),
             cache: K::cache_stats(&self.state),
             ..self.books.lock().clone()
         }
@@ -544,63 +444,3 @@ impl<K: Kernel> AnyLane for Lane<K> {
         self.desk.lock().routes.report(K::NAME)
     }
 }
-
-/// The jobs of a batch, as the routing sees them.
-pub(crate) fn jobs_of<K: Kernel>(batch: &[Entry<K>]) -> Jobs {
-    Jobs {
-        group: batch.first().map_or(0, |entry| K::group(entry.job())),
-        count: batch.len(),
-        size: Size::of_all::<K>(batch.iter().map(Entry::job)),
-    }
-}
-
-/// A usual job: the mean of the samples of the first one's group.
-pub(crate) fn usual<K: Kernel>() -> Jobs {
-    let samples = K::samples();
-    let group = samples.first().map_or(0, K::group);
-    let alike: Vec<&K::Job> = samples
-        .iter()
-        .filter(|job| K::group(job) == group)
-        .collect();
-    let all = Jobs {
-        group,
-        count: alike.len(),
-        size: Size::of_all::<K>(alike),
-    };
-    Jobs {
-        count: 1,
-        size: all.mean(),
-        ..all
-    }
-}
-
-/// Books a batch that ran.
-pub(crate) fn book_batch<K: Kernel>(
-    books: &mut BackendStats,
-    batch: &[Entry<K>],
-    start: Instant,
-    time: Duration,
-    answered: usize,
-) {
-    books.answered += u64::try_from(answered).unwrap_or(u64::MAX);
-    books.batches += 1;
-    books
-        .batch_sizes
-        .record(u64::try_from(batch.len()).unwrap_or(u64::MAX));
-    books.kernel_time.record_time(time);
-    let now = Instant::now();
-    // Jobs that were handed over together have one time.
-    for alike in batch.chunk_by(|one, next| one.first.accepted() == next.first.accepted()) {
-        let Some(entry) = alike.first() else { continue };
-        let accepted = entry.first.accepted();
-        let queued = start.saturating_duration_since(accepted);
-        books.queue_time.record_times(queued, alike.len());
-        let total = now.saturating_duration_since(accepted);
-        books.total_time.record_times(total, alike.len());
-    }
-    let bytes: usize = batch.iter().map(|entry| entry.first.load().bytes).sum();
-    books.job_bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
-}
-
-#[cfg(test)]
-mod tests;

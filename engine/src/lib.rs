@@ -30,6 +30,7 @@
 mod adapters;
 mod builder;
 mod calibrate;
+mod claim;
 mod config;
 #[cfg(feature = "gpu")]
 mod context;
@@ -54,6 +55,7 @@ mod lane;
 mod mldsa;
 mod model;
 mod options;
+mod owner;
 mod pedersen;
 #[cfg(feature = "gpu")]
 mod pipelined;

@@ -18,9 +18,8 @@ use crate::kernel::{Accelerator, DeviceAnswers};
 use crate::keys::KeyCache;
 use crate::stats::CacheStats;
 
-/// Bytes at the start of a key, at the start of a signature and at the end of a message that tell jobs apart.
-const KEY_SAMPLE: usize = 16;
-const SIGNATURE_SAMPLE: usize = 32;
+/// Bytes at the start of a signature and at the end of a message that tell jobs apart.
+const SIGNATURE_SAMPLE: usize = 16;
 const MESSAGE_SAMPLE: usize = 16;
 
 /// Bytes of the message that shows what bytes cost: the longest that devices hash by themselves.
@@ -56,16 +55,15 @@ impl Kernel for MlDsaVerify {
         }
     }
 
-    /// Samples of all parts: the whole would cost a tenth of a verification with a prepared key. The start of a
-    /// signature, its commitment hash, tells honest jobs apart. Whoever makes jobs that differ only elsewhere
-    /// keeps no more than those from being shared.
+    /// Samples of signature and message: the whole would cost a tenth of a verification with a prepared key. The start of a
+    /// signature, its commitment hash, is of key and message, and so tells honest jobs apart. Whoever makes jobs that differ only
+    /// elsewhere keeps no more than those from being shared.
     fn fingerprint(job: &VerifyJob, hasher: &mut impl Hasher) -> bool {
         let message: &[u8] = match job.representative() {
             Representative::Formatted(bytes) => bytes,
             Representative::Mu(mu) => mu,
         };
-        let (key, signature) = (job.public_key(), job.signature());
-        hasher.write(key.first_chunk::<KEY_SAMPLE>().map_or(key, |start| start));
+        let signature = job.signature();
         let start = signature.first_chunk::<SIGNATURE_SAMPLE>();
         hasher.write(start.map_or(signature, |start| start));
         hasher.write(

@@ -5,12 +5,19 @@ use std::pin::{Pin, pin};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
+use std::time::{Duration, Instant};
 
 use crate::error::EngineError;
 use crate::lane::AnyLane;
 use crate::options::Priority;
 use crate::sheaf::Sheaf;
 use crate::slot::Slot;
+
+/// How long a thread looks for an answer before it sleeps: about what falling asleep and waking up take.
+const MOMENT: Duration = Duration::from_micros(50);
+
+/// Pauses of the processor between two looks, some hundred nanoseconds.
+const PAUSES: usize = 16;
 
 /// What a ticket is answered with. An error is rare, and much larger than most answers.
 pub(crate) type Answer<T> = Result<T, Box<EngineError>>;
@@ -100,7 +107,20 @@ impl<T> Ticket<T> {
     /// # Errors
     /// As [`EngineError`] says.
     pub fn wait(self) -> Result<T, EngineError> {
+        if self.lane.upgrade().is_some_and(|lane| lane.is_quiet()) {
+            self.look_out();
+        }
         block_on(self)
+    }
+
+    /// Looks for the answer for a moment: a job that is alone is soon done, and a thread that sleeps takes long to wake.
+    fn look_out(&self) {
+        let start = Instant::now();
+        while self.slot.is_open() && start.elapsed() < MOMENT {
+            for _ in 0..PAUSES {
+                std::hint::spin_loop();
+            }
+        }
     }
 
     /// The answer, if it is there. Never waits. `None` also after the answer was taken.

@@ -1,7 +1,8 @@
 use super::*;
-use crate::calibrate::Line;
-use crate::gate::Bounds;
+use crate::calibrate::{Line, Size};
+use crate::gate::{Bounds, Load, Share};
 use crate::mldsa::MlDsaVerify;
+use crate::options::SubmitOptions;
 
 /// The device is quicker for one job, two CPU threads are quicker for two: once the CPU has
 /// taken one of two, the other is the device's, which has declined before and must look again.
