@@ -6,7 +6,7 @@ mod support;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use pars_engine::fault::FaultScript;
+use pars_engine::fault::{Fault, FaultScript};
 use pars_engine::{
     Engine, EngineBuilder, EngineError, GpuPolicy, KernelStats, MlDsaVerify, Priority, Routing,
     SubmitError, SubmitOptions, Ticket, VerifyJob,
@@ -139,7 +139,8 @@ fn a_wave_of_votes_waits_for_one_batch_of_a_flood_and_no_more() {
     );
 }
 
-/// Jobs of both kernels in every class wait for the one thread: the class counts before the kernel.
+/// Jobs of two kernels wait for the one thread, the earlier classes in several groups and of one kernel each: the class counts before
+/// the kernel.
 #[test]
 fn classes_are_served_in_order_across_kernels() {
     let engine = toy().kernel::<Second>().build().unwrap();
@@ -155,11 +156,14 @@ fn classes_are_served_in_order_across_kernels() {
             let job = ToyJob::new(number).group(number % 3).log(&log);
             tickets.push((
                 number,
-                if number % 2 == 0 {
-                    engine.submit_with::<Toy>(job, of(class)).unwrap()
-                } else {
-                    engine.submit_with::<Second>(job, of(class)).unwrap()
-                },
+                match class {
+                    Priority::Consensus => engine.submit_with::<Second>(job, of(class)),
+                    Priority::Pool if number % 2 == 1 => {
+                        engine.submit_with::<Second>(job, of(class))
+                    }
+                    _ => engine.submit_with::<Toy>(job, of(class)),
+                }
+                .unwrap(),
             ));
         }
     }
@@ -236,22 +240,78 @@ fn on_a_device_the_class_counts_before_the_kernel() {
                 (number, ticket.unwrap())
             })
             .collect();
-        for wave in 0..5 {
-            let vote = ToyJob::new(wave).log(&log);
-            let vote = engine.submit_with::<Toy>(vote, of(Priority::Consensus));
+        for wave in 0..3 {
+            // Handed over together, but each a batch of its own.
+            let votes = wave * 4..wave * 4 + 4;
+            let vote = |number| ToyJob::new(number).group(number).log(&log);
+            let jobs = votes.clone().map(vote).collect();
             let start = log.lock().unwrap().len();
-            assert_eq!(vote.unwrap().wait(), Ok(reference(wave)));
+            let answers = engine.call_many_with::<Toy>(jobs, of(Priority::Consensus));
+            let expected: Vec<_> = votes.clone().map(reference).collect();
+            assert_eq!(futures::executor::block_on(answers).unwrap(), expected);
             let log = log.lock().unwrap();
-            let at = log.iter().position(|number| *number == wave).unwrap();
-            // One batch more may have been on its way to the device.
-            let between = at.saturating_sub(start);
-            assert!(between <= 10, "{between} of gossip before");
+            let before = log.iter().skip(start);
+            let before = before.take_while(|number| **number != votes.end - 1);
+            let gossip = before.filter(|number| **number >= 1_000).count();
+            // Those on their way to the device before the votes came.
+            assert!(gossip <= 20, "{gossip} of gossip before the last vote");
         }
-        assert!(log.lock().unwrap().len() < 150, "the flood had ended");
+        assert!(log.lock().unwrap().len() < 190, "the flood had ended");
         for (number, ticket) in gossip {
             assert_eq!(ticket.wait(), Ok(reference(number)));
         }
     }
+}
+
+/// Gossip of two kernels has no more batches on a device than it can use, so that a vote has few before it; the vote does not
+/// wait for one of them to end.
+#[test]
+fn a_device_is_not_filled_by_each_kernel_and_takes_a_vote_at_once() {
+    let long = Fault::Stall(Duration::from_secs(3));
+    let script = (0..8).fold(
+        FaultScript::new().in_flight(2).max_batch(10),
+        |script, batch| script.at(batch, long),
+    );
+    let engine = toy()
+        .kernel::<Second>()
+        .no_cache_folder()
+        .routing(Routing::PreferDevice)
+        .audit_per_batch(0)
+        .faulty_device(script)
+        .build()
+        .unwrap();
+    assert!(engine.wait_ready(LONG));
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let sent = || log.lock().unwrap().len();
+    let mut gossip = Vec::new();
+    for number in 1_000..1_040 {
+        let job = || ToyJob::new(number).log(&log);
+        gossip.push(
+            engine
+                .submit_with::<Second>(job(), of(Priority::Pool))
+                .unwrap(),
+        );
+        gossip.push(
+            engine
+                .submit_with::<Toy>(job(), of(Priority::Pool))
+                .unwrap(),
+        );
+    }
+    let answered = || gossip.iter().any(Ticket::is_answered);
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_millis(200) {
+        let before = sent();
+        // Two batches of ten at the most: none is done.
+        assert!(before <= 20, "{before} are with the device");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let vote = ToyJob::new(7).log(&log);
+    let vote = engine
+        .submit_with::<Toy>(vote, of(Priority::Consensus))
+        .unwrap();
+    wait_for(|| log.lock().unwrap().contains(&7));
+    assert!(!answered(), "the vote waited for a batch of gossip");
+    drop(vote);
 }
 
 #[test]

@@ -351,6 +351,11 @@ fn a_kernel_that_outgrows_its_memory_is_opened_anew() {
     let device = device(&engine);
     // The batch was right.
     assert_eq!((device.answered, device.fallbacks), (100, 0));
+    // What it holds is told while it is in use.
+    assert_eq!(device.memory, 1_000);
+    let line = "pars_engine_device_memory_bytes{kernel=\"toy\",backend=\"scripted device\",slot=\"1\"} 1000";
+    let page = engine.prometheus();
+    assert!(page.lines().any(|got| got == line), "{page}");
 }
 
 #[test]
