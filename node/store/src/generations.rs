@@ -113,6 +113,9 @@ mod tests {
         assert_eq!(map.get(&2), Some(vec![3; 10]));
         map.put(1, vec![4; 51]);
         assert_eq!(map.get(&1), None, "too large to be kept");
+        map.put(3, vec![5; 45]);
+        map.remove(&2);
+        assert_eq!(map.get(&2), None, "gone from the old ones too");
     }
 
     #[test]

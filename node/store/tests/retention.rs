@@ -7,7 +7,7 @@ mod common;
 
 use common::*;
 use pars_store::{
-    Kept, Retention, Store, StoreError,
+    BlockCommit, Kept, Retention, Store, StoreError,
     backend::{Backend, Batch, Snapshot, Table, memory::Memory},
 };
 use proptest::prelude::*;
@@ -173,10 +173,16 @@ proptest! {
                 );
                 continue;
             }
-            let (root, _) = result.unwrap();
+            let (root, tries) = result.unwrap();
             prop_assert_eq!(root, model_root(after), "on block {}", parent);
-            // It is there to compute on, not to build on.
-            let extended = tip.extend(commit_of(&store, bundle.clone(), 0));
+            // It is there to compute on, not to build on: the state below is that of the newest block.
+            let child = BlockCommit {
+                block: store.block(parent + 1).unwrap().unwrap(),
+                receipts: store.receipts(parent + 1).unwrap().unwrap(),
+                state: bundle.clone(),
+                tries,
+            };
+            let extended = tip.extend(child);
             prop_assert!(matches!(extended, Err(StoreError::NotOnHead { .. })), "{extended:?}");
         }
         let newest = store.tip_at(head).unwrap();
@@ -261,6 +267,34 @@ fn a_smaller_window_is_reached_beside_the_work() {
         extend(&store, &mut models, &[Op::Pay(1, 5)]);
     }
     check(&store, &models, kept);
+}
+
+/// The quick check of every start.
+#[test]
+fn a_store_whose_root_node_is_damaged_does_not_open() {
+    let engine = Engine::new();
+    let store = engine.store(Retention::ARCHIVE);
+    extend(&store, &mut vec![genesis_model()], &[Op::Pay(0, 1)]);
+    drop(store);
+    // The path of the root has no nibbles.
+    let mut root = engine
+        .memory
+        .snapshot()
+        .get(Table::AccountTrie, &[0])
+        .unwrap()
+        .unwrap();
+    *root.last_mut().unwrap() ^= 1;
+    for damaged in [Some(root), None] {
+        let mut batch = Batch::new();
+        batch.set(Table::AccountTrie, [0], damaged);
+        engine.commit(batch).unwrap();
+        let genesis = genesis_of(&genesis_model());
+        let opened = Store::with_backend(Arc::new(engine.clone()), &genesis, Retention::ARCHIVE);
+        assert!(
+            matches!(opened, Err(StoreError::Corrupt { .. })),
+            "{opened:?}"
+        );
+    }
 }
 
 /// One record of each table changed, removed, or put in: some check says so, and says where.

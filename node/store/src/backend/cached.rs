@@ -303,6 +303,44 @@ mod tests {
         }
     }
 
+    /// A batch between a reader's reading of the engine and its putting that into the cache.
+    #[test]
+    fn what_was_read_before_a_batch_is_not_kept_after_it() {
+        type Act = Box<dyn FnOnce() + Send>;
+
+        /// Does something before its first answer.
+        struct Interrupted(Arc<dyn Snapshot>, Mutex<Option<Act>>);
+
+        impl Snapshot for Interrupted {
+            fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+                if let Some(act) = self.1.lock().take() {
+                    act();
+                }
+                self.0.get(table, key)
+            }
+
+            fn range<'a>(&'a self, table: Table, start: &[u8], end: Option<&[u8]>) -> Records<'a> {
+                self.0.range(table, start, end)
+            }
+        }
+
+        let engine = Arc::new(Memory::new());
+        engine.commit(batch(&[(A, 1)])).unwrap();
+        let store = Cached::new(engine, 1 << 20);
+        let writer = store.clone();
+        let commit: Act = Box::new(move || writer.commit(batch(&[(A, 2)])).unwrap());
+        let view = View {
+            snapshot: Arc::new(Interrupted(
+                store.engine.snapshot(),
+                Mutex::new(Some(commit)),
+            )),
+            cache: Arc::clone(&store.cache),
+            version: store.cache.version(),
+        };
+        assert_eq!(view.account(&A).unwrap(), Some(account(1)));
+        assert_eq!(read(&store.snapshot(), A), 2);
+    }
+
     /// What the engine refused may be there or not: nothing of before is believed.
     #[test]
     fn after_a_fault_the_engine_is_asked() {

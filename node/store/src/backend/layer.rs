@@ -208,4 +208,27 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn an_account_and_a_slot_that_a_layer_removes_are_gone() {
+        let (address, slot) = (Address::repeat_byte(1), U256::from(5));
+        let mut first = Batch::new();
+        let account = codec::encode_account(&TrieAccount::default());
+        first.put(Table::Accounts, address, account);
+        first.put(Table::Storage, codec::slot_key(&address, &slot), [7]);
+        let memory = Memory::new();
+        memory.commit(first).unwrap();
+        let below = memory.snapshot();
+        assert_eq!(
+            below.account(&address).unwrap(),
+            Some(TrieAccount::default())
+        );
+        assert_eq!(below.slot(&address, &slot).unwrap(), U256::from(7));
+        let mut second = Batch::new();
+        second.remove(Table::Accounts, address);
+        second.remove(Table::Storage, codec::slot_key(&address, &slot));
+        let layer = Layer::new(below, Arc::new(Writes::from(second)));
+        assert_eq!(layer.account(&address).unwrap(), None);
+        assert_eq!(layer.slot(&address, &slot).unwrap(), U256::ZERO);
+    }
 }
