@@ -125,6 +125,78 @@ fn field_operations_agree_and_are_right() {
     }
 }
 
+/// Whether pairs are equal, and whether the first of each is zero.
+struct Compare<'a>(&'a [(Fe, Fe)]);
+
+impl<L: Lanes> Work<L> for Compare<'_> {
+    type Output = Vec<[bool; 2]>;
+    unsafe fn run(self) -> Self::Output {
+        let mut out = Vec::new();
+        for pairs in self.0.chunks(L::LANES) {
+            let (a, b): (Vec<_>, Vec<_>) = pairs.iter().copied().unzip();
+            // SAFETY: the caller's promise.
+            unsafe {
+                let (a, b) = (load::<L>(&a), load::<L>(&b));
+                let masks = [a.equals(b), a.is_zero()];
+                for lane in 0..pairs.len() {
+                    out.push(masks.map(|mask| mask >> lane & 1 == 1));
+                }
+            }
+        }
+        out
+    }
+}
+
+/// Each bit alone makes a difference.
+#[test]
+fn every_limb_is_compared() {
+    let mut pairs = vec![(Fe::ZERO, Fe::ZERO)];
+    for bit in 0..255 {
+        let mut power = [0; 5];
+        power[bit / 51] = 1 << (bit % 51);
+        pairs.extend([
+            (Fe(power), Fe::ZERO),
+            (Fe::ZERO, Fe(power)),
+            (Fe(power), Fe(power)),
+        ]);
+    }
+    let found = everywhere(|| Compare(&pairs));
+    for ((a, b), found) in pairs.iter().zip(found) {
+        assert_eq!(found, [a == b, *a == Fe::ZERO], "{a:?} {b:?}");
+    }
+}
+
+/// Whether encoded points are the neutral one.
+struct Neutral<'a>(&'a [[u8; 32]]);
+
+impl<L: Lanes> Work<L> for Neutral<'_> {
+    type Output = Vec<bool>;
+    unsafe fn run(self) -> Self::Output {
+        let mut out = Vec::new();
+        for encoded in self.0.chunks(L::LANES) {
+            // SAFETY: the caller's promise. A doubling gives a Z that is not one.
+            let neutral = unsafe { codec::decompress::<L>(encoded).1.doubles(1).is_identity() };
+            out.extend((0..encoded.len()).map(|lane| neutral >> lane & 1 == 1));
+        }
+        out
+    }
+}
+
+/// The point of order two has x = 0 too.
+#[test]
+fn only_the_neutral_point_is_neutral() {
+    let encoded: Vec<[u8; 32]> = EIGHT_TORSION
+        .iter()
+        .cycle()
+        .take(9 * 7)
+        .map(|point| point.compress().to_bytes())
+        .collect();
+    let found = everywhere(|| Neutral(&encoded));
+    for (point, found) in EIGHT_TORSION.iter().cycle().zip(found) {
+        assert_eq!(found, point + point == EIGHT_TORSION[0]);
+    }
+}
+
 /// The product modulo 2^255 − 19, digit by digit.
 fn schoolbook(a: &[u8; 32], b: &[u8; 32]) -> [u8; 32] {
     let mut columns = [0u64; 64];

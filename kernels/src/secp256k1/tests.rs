@@ -169,13 +169,13 @@ fn exceptional_cases_in_every_lane() {
     }
 }
 
-/// Two points whose x agree in their low words are neither equal nor opposite, though a look at the lowest limb says that they may be.
+/// Two points whose x agree in their low words are neither equal nor opposite, though a look at the lowest limb says that they may be:
+/// above 52 bits, which is the largest limb, and in all limbs but the highest.
 #[test]
 fn low_words_that_agree_do_not_make_points_equal() {
     let mut numbers = Numbers::new(6);
-    // The lowest limb has at most 52 bits.
-    let step = Fp::from_u64(1 << 52);
-    for _ in 0..8 {
+    for bits in [52, 52, 52, 52, 234, 234, 234, 234] {
+        let step = (0..bits).fold(Fp::ONE, |step, _| step.double());
         let one = numbers.point();
         let mut x = one.x;
         let other = loop {
