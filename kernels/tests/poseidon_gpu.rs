@@ -147,7 +147,7 @@ fn every_shape_gives_the_same_bits() {
 fn other_widths_equal_the_cpu() {
     devices::each(|device| {
         let mut hasher = BatchHasher::new(device).unwrap();
-        for width in [2, 4, WIDE] {
+        for width in [2, 4, 5, WIDE] {
             compare(&mut hasher, Instance::Circom, width, 9);
         }
     });
