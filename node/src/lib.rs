@@ -27,6 +27,7 @@ mod load;
 pub mod metrics;
 mod monitor;
 mod node;
+mod output;
 mod plot;
 mod producer;
 mod schedule;

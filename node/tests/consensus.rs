@@ -5,10 +5,12 @@ mod support;
 
 use std::time::Duration;
 
-use alloy_consensus::Header;
-use alloy_primitives::{Address, U256};
+use alloy_consensus::{Header, TxEnvelope, transaction::Recovered};
+use alloy_eips::Decodable2718 as _;
+use alloy_primitives::{Address, B256, U256};
 use pars_evm::decode_block;
 use pars_node::{BlockId, ChainVm, Node, Pace, ProducerConfig, Vm, VmError};
+use pars_pool::{AccountState, PoolEnv};
 use support::{Wallet, config, runtime};
 
 /// Runs `test` on a machine whose own validator never makes a block.
@@ -37,6 +39,50 @@ fn with_vm(test: impl FnOnce(&Vm, &Node) + Send + 'static) {
 fn send(node: &Node, nonce: u64) {
     let raw = Wallet::development(0).transfer(nonce, Address::repeat_byte(0xaa), 1);
     node.context().submit_raw(&raw).unwrap();
+}
+
+/// What the executor cannot run leaves the pool, or every later block would try it again.
+#[test]
+fn transactions_that_cannot_be_executed_leave_the_pool() {
+    with_vm(|vm, node| {
+        let context = node.context();
+        // The pool believes that this sender has means, as it might have had when it was asked.
+        let poor = Wallet::new(B256::repeat_byte(7));
+        let rich = AccountState {
+            nonce: 0,
+            balance: U256::MAX,
+        };
+        let env = PoolEnv {
+            base_fee: context.spec.next_base_fee(&context.store.head().header),
+            gas_limit: context.spec.gas_limit,
+            chain_id: context.spec.chain_id,
+        };
+        let hashes: Vec<_> = (0..2)
+            .map(|nonce| {
+                let raw = poor.transfer(nonce, Address::repeat_byte(0xaa), 1);
+                let transaction = TxEnvelope::decode_2718(&mut &raw[..]).unwrap();
+                let transaction = Recovered::new_unchecked(transaction, poor.address);
+                context
+                    .pool
+                    .lock()
+                    .add(transaction, rich, &env)
+                    .unwrap()
+                    .hash
+            })
+            .collect();
+        send(node, 0);
+        let there = || -> Vec<_> {
+            let pool = context.pool.lock();
+            hashes.iter().map(|hash| pool.contains(hash)).collect()
+        };
+        assert_eq!(there(), [true, true]);
+        let (_, bytes) = vm.build().unwrap();
+        assert_eq!(decode_block(&bytes).unwrap().transactions.len(), 1);
+        // The second waits for the gap to close.
+        assert_eq!(there(), [false, true]);
+        let head = context.store.head().header;
+        assert_eq!(context.best_transactions(&head).len(), 1);
+    });
 }
 
 #[test]

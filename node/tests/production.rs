@@ -91,6 +91,40 @@ fn transactions_sent_together_share_a_block() {
     });
 }
 
+/// What finds no room in a block is in the next ones, though nothing new arrives.
+#[test]
+fn left_over_work_makes_further_blocks() {
+    let mut config = config();
+    // Three transfers a block; all nine are there before the first.
+    config.spec.gas_limit = 3 * 21_000;
+    config.producer.pace = pars_node::Pace::OnWork {
+        gather: Duration::from_millis(600),
+        spacing: Duration::from_millis(10),
+        heartbeat: None,
+    };
+    with_node(config, |rpc| {
+        let requests: Vec<_> = (0..9)
+            .map(|index| {
+                let mut transfer = call(0, SOMEONE, Bytes::new());
+                transfer.gas_limit = 21_000;
+                let raw = Wallet::development(index).sign(transfer);
+                json!({"jsonrpc": "2.0", "id": index, "method": "eth_sendRawTransaction", "params": [raw]})
+            })
+            .collect();
+        let (_, answer) = rpc.post(Value::from(requests).to_string().as_bytes());
+        let answers: Vec<Value> = serde_json::from_str(&answer).unwrap();
+        assert_eq!(rpc.block_number(), 0, "too slow to say anything");
+        let blocks: Vec<_> = answers
+            .iter()
+            .map(|answer| number(&rpc.receipt(answer["result"].as_str().unwrap())["blockNumber"]))
+            .collect();
+        for block in 1..=3 {
+            let count = blocks.iter().filter(|number| **number == block).count();
+            assert_eq!(count, 3, "{blocks:?}");
+        }
+    });
+}
+
 #[test]
 fn pending_transactions_and_the_pending_block() {
     let mut config = config();

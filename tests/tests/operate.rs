@@ -260,11 +260,16 @@ fn the_configuration_is_shown_with_its_origins() {
 fn completions_for_shells() {
     for (shell, word) in [
         ("bash", "complete -F"),
-        ("zsh", "#compdef parsd"),
-        ("fish", "complete -c parsd"),
+        ("zsh", "#compdef NAME"),
+        ("fish", "complete -c NAME"),
     ] {
-        let text = said(command(&parsd()).args(["completions", shell]));
-        assert!(text.contains(word), "{shell}: {text}");
+        for (program, name) in [(parsd(), "parsd"), (parsctl(), "parsctl")] {
+            let text = said(command(&program).args(["completions", shell]));
+            assert!(
+                text.contains(&word.replace("NAME", name)),
+                "{shell}: {text}"
+            );
+        }
     }
 }
 

@@ -43,6 +43,7 @@
 
 mod block_executor;
 mod call;
+mod checks;
 mod decode;
 mod env;
 mod error;

@@ -15,6 +15,7 @@ use super::progress::{self, Unit};
 use crate::EngineConfig;
 use crate::chainfile::{self, Progress};
 use crate::node::open_store;
+use crate::output;
 
 /// What both commands need to open a chain.
 #[derive(Debug, Args)]
@@ -111,12 +112,12 @@ pub(super) fn import(options: Import) -> Result<(), Box<dyn Error>> {
         } = done.map_err(|error| format!("{}: {error}", path.display()))?;
         if !options.chain.silent {
             let head = store.head();
-            println!(
+            output::line(format_args!(
                 "{}: {blocks} blocks imported, {known} known before, {transactions} transactions; head is block {} ({})",
                 path.display(),
                 head.number,
                 head.hash
-            );
+            ))?;
         }
     }
     Ok(())
@@ -137,12 +138,12 @@ pub(super) fn export(options: Export) -> Result<(), Box<dyn Error>> {
     bar.finish_and_clear();
     let done = done?;
     if !options.chain.silent {
-        println!(
+        output::line(format_args!(
             "{}: {} blocks, {} bytes",
             options.file.display(),
             done.blocks,
             done.bytes
-        );
+        ))?;
     }
     Ok(())
 }

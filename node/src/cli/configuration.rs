@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::config::{Config, ConfigError, FILE_NAME, Layers, Origin};
+use crate::output;
 
 /// Where the configuration comes from. A flag wins over the environment, which wins over the file.
 #[derive(Debug, Default, Args)]
@@ -152,18 +153,18 @@ pub(super) enum Command {
 /// Runs `parsd config`.
 pub(super) fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
     match command {
-        Command::Default => print(crate::config::DEFAULT),
-        Command::Show(options) => print(&show(&options.layers()?)),
+        Command::Default => output::text(crate::config::DEFAULT.as_bytes())?,
+        Command::Show(options) => output::text(show(&options.layers()?).as_bytes())?,
         Command::Check(options) => {
             let config = options.load()?;
             let node = config.node()?;
-            print(&format!(
-                "{} (chain id {}), data in {}, HTTP and WebSocket at {}\n",
+            output::line(format_args!(
+                "{} (chain id {}), data in {}, HTTP and WebSocket at {}",
                 node.spec.name,
                 node.spec.chain_id,
                 display(node.data_dir.as_deref()),
                 node.rpc.address
-            ));
+            ))?;
         }
     }
     Ok(())
@@ -196,12 +197,6 @@ fn show(layers: &Layers) -> String {
         };
     }
     text
-}
-
-/// A closed pipe is no error.
-fn print(text: &str) {
-    use std::io::Write;
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
 
 #[cfg(test)]

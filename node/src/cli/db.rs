@@ -11,6 +11,7 @@ use pars_store::{Kept, Retention, Store, StoreError, StoreOptions};
 use super::progress::{self, Unit};
 use super::{configuration, logging};
 use crate::node::chain_folder;
+use crate::output;
 
 /// `parsd db` and what to do there.
 #[derive(Debug, Subcommand)]
@@ -119,7 +120,7 @@ fn stats(options: &Folder) -> Result<(), Box<dyn Error>> {
     for (part, bytes) in store.disk_bytes() {
         writeln!(text, "{part:<22} {bytes:>14} bytes")?;
     }
-    print!("{text}");
+    output::text(text.as_bytes())?;
     Ok(())
 }
 
@@ -127,17 +128,17 @@ fn verify(options: &Folder) -> Result<(), Box<dyn Error>> {
     let store = options.open()?;
     let head = store.head();
     let kept = store.kept()?;
-    println!("head     {} ({})", head.number, head.hash);
+    output::line(format_args!("head     {} ({})", head.number, head.hash))?;
     let bar = |what: &'static str, length| {
         let bar = progress::bar(options.silent, length, Unit::Count);
         bar.inspect(|bar| bar.set_message(what))
     };
     let mut wrong = 0;
     let mut say = |what: &str, result: Result<String, StoreError>| match result {
-        Ok(text) => println!("{what:<8} ok: {text}"),
+        Ok(text) => output::line(format_args!("{what:<8} ok: {text}")),
         Err(error) => {
             wrong += 1;
-            println!("{what:<8} WRONG: {error}");
+            output::line(format_args!("{what:<8} WRONG: {error}"))
         }
     };
 
@@ -152,7 +153,7 @@ fn verify(options: &Folder) -> Result<(), Box<dyn Error>> {
             report.root, report.accounts, report.slots, report.trie_nodes
         )
     });
-    say("state", result);
+    say("state", result)?;
 
     let progress = bar("blocks", head.number + 1)?;
     let result = store.verify_blocks(|done| progress.set_position(done));
@@ -163,7 +164,7 @@ fn verify(options: &Folder) -> Result<(), Box<dyn Error>> {
             report.blocks, report.transactions, report.logs
         )
     });
-    say("blocks", result);
+    say("blocks", result)?;
 
     let progress = bar("history", head.number.saturating_sub(kept.oldest_state))?;
     let result = store.verify_history(|done| progress.set_position(done));
@@ -178,7 +179,7 @@ fn verify(options: &Folder) -> Result<(), Box<dyn Error>> {
             report.kept.oldest_proof
         )
     });
-    say("history", result);
+    say("history", result)?;
     if wrong > 0 {
         return Err(format!(
             "{wrong} of 3 parts are not whole; restore the data folder from a copy, or import or sync again into a new one"
@@ -213,7 +214,7 @@ fn prune(options: &Prune) -> Result<(), Box<dyn Error>> {
     bar.finish_and_clear();
     let done = done?;
     let after = store.kept()?;
-    println!(
+    output::line(format_args!(
         "{} records of {} blocks removed; states from block {} on (before: {}), proofs from block {} on (before: {})",
         done.records,
         done.blocks,
@@ -221,6 +222,6 @@ fn prune(options: &Prune) -> Result<(), Box<dyn Error>> {
         before.oldest_state,
         after.oldest_proof,
         before.oldest_proof
-    );
+    ))?;
     Ok(())
 }

@@ -43,6 +43,8 @@ pub(super) fn start_with(log: &Log, silent: bool, verbose: u8) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // A log that nobody reads any more is no reason to end: the complaint about it would panic.
+        .log_internal_errors(false)
         .with_ansi(log.format == LogFormat::Text && std::io::stderr().is_terminal());
     // A second call (only in tests) changes nothing.
     let _ = match log.format {

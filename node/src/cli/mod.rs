@@ -13,8 +13,10 @@ mod signals;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use clap_complete::Shell;
+
+use crate::output;
 
 /// A Pars node: an EVM chain whose post-quantum checks run in batches on GPUs and CPUs.
 #[derive(Debug, Parser)]
@@ -60,8 +62,7 @@ pub fn main() -> ExitCode {
         Command::Run(options) => finish(run::run(&options)),
         Command::Config(command) => finish(configuration::run(command)),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "parsd", &mut std::io::stdout());
-            ExitCode::SUCCESS
+            finish(output::completions::<Cli>(shell, "parsd").map_err(Into::into))
         }
     }
 }
@@ -70,7 +71,7 @@ fn finish(result: Result<(), Box<dyn std::error::Error>>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            output::complaint(format_args!("error: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -79,6 +80,7 @@ fn finish(result: Result<(), Box<dyn std::error::Error>>) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {

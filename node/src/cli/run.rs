@@ -10,6 +10,7 @@ use clap::Args;
 use super::{configuration, logging, serve};
 use crate::config::{self, Config, FILE_NAME};
 use crate::node::{chain_folder, open_store};
+use crate::output;
 
 /// Options of `parsd init`.
 #[derive(Debug, Args)]
@@ -51,14 +52,14 @@ pub(super) fn init(options: &InitOptions) -> Result<(), Box<dyn Error>> {
     } else {
         format!("at block {height}")
     };
-    println!(
+    output::line(format_args!(
         "network        {} (chain id {})\ngenesis        {genesis}\nchain          {} ({state})\nconfiguration  {}\n\nparsd run --data-dir {}",
         spec.name,
         spec.chain_id,
         chain_folder(&folder).display(),
         file.display(),
         folder.display()
-    );
+    ))?;
     Ok(())
 }
 

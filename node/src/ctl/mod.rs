@@ -15,8 +15,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 use kernels::AnyKernel;
 use pars_engine::{DeviceState, Engine, GpuPolicy, Routing};
+
+use crate::output;
 
 /// How long devices may take to open and to compile their kernels.
 const START_LIMIT: Duration = Duration::from_secs(300);
@@ -39,6 +42,11 @@ enum Command {
     /// Keys in encrypted files: accounts (secp256k1) and ML-DSA.
     #[command(subcommand)]
     Key(key::Command),
+    /// Print completions for a shell, for example `parsctl completions bash`.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -125,6 +133,9 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Engine(EngineCommand::Top(options)) => top::run(&options, &mut out),
         Command::Load(options) => load::run(&options, &mut out),
         Command::Key(command) => key::run(&command, &mut out),
+        Command::Completions { shell } => output::completions::<Cli>(shell, "parsctl")
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(CtlError::from),
     };
     let flushed = out.flush().map_err(CtlError::from);
     match result.and_then(|code| flushed.map(|()| code)) {
@@ -134,7 +145,7 @@ pub fn run(cli: Cli) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("parsctl: {error}");
+            output::complaint(format_args!("parsctl: {error}"));
             ExitCode::FAILURE
         }
     }

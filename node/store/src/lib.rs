@@ -50,6 +50,7 @@ mod commit;
 mod error;
 mod generations;
 mod genesis;
+mod head;
 mod inspect;
 mod lock;
 mod opening;

@@ -8,9 +8,9 @@ use crate::{
     },
     block,
     codec::{SCHEMA_VERSION, meta},
+    head::write_head,
     lock::in_use,
     state,
-    store::write_head,
 };
 use alloy_primitives::keccak256;
 use std::{

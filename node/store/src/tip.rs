@@ -7,8 +7,9 @@ use crate::{
         layer::{Layer, Writes},
     },
     commit,
+    head::read_head,
     state::{self, AccountProof, CodeCache, EmptyAccounts, Nodes, TrieUpdates},
-    store::{batch_of, read_head},
+    store::batch_of,
     trie::cache::NodeCache,
 };
 use alloy_consensus::ReceiptEnvelope;

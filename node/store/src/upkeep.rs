@@ -2,7 +2,7 @@
 
 use crate::{
     BlocksReport, HistoryReport, Kept, PruneProgress, Retention, StateReport, Store, StoreError,
-    TableStats, backend::Table, inspect, retention, state, store::read_head,
+    TableStats, backend::Table, head::read_head, inspect, retention, state,
 };
 
 impl Store {

@@ -6,9 +6,13 @@ mod common;
 
 use alloy_primitives::{B256, U256};
 use common::*;
-use pars_store::{EmptyAccounts, Store, StoreError, Tip};
+use pars_store::{
+    EmptyAccounts, Retention, Store, StoreError, Tip,
+    backend::{Backend, Batch, Snapshot, memory::Memory},
+};
 use proptest::prelude::*;
 use revm::{DatabaseRef, database::BundleState, state::AccountInfo};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 /// The tip by value and by proof.
 fn check_tip(tip: &Tip, model: &Model) {
@@ -18,6 +22,46 @@ fn check_tip(tip: &Tip, model: &Model) {
         assert_eq!(state.account(address).unwrap(), Some(plain.trie_account()));
     }
     check_proofs(model, |address, slots| tip.prove(address, slots).unwrap());
+}
+
+/// An engine that lets somebody look at the store when a batch is written and its writer does not know it yet.
+#[derive(Debug, Default)]
+struct Watched {
+    engine: Memory,
+    store: OnceLock<Weak<Store>>,
+    seen: Mutex<Vec<Tip>>,
+}
+
+impl Backend for Watched {
+    fn snapshot(&self) -> Arc<dyn Snapshot> {
+        self.engine.snapshot()
+    }
+
+    fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+        self.engine.commit(batch)?;
+        if let Some(store) = self.store.get().and_then(Weak::upgrade) {
+            self.seen.lock().unwrap().push(store.tip()?);
+        }
+        Ok(())
+    }
+}
+
+/// Who asks for the tip while a block is being accepted gets a block and the state after that same block.
+#[test]
+fn a_tip_that_is_taken_during_a_commit_is_of_one_block() {
+    let mut model = genesis_model();
+    let engine = Arc::new(Watched::default());
+    let backend: Arc<dyn Backend> = Arc::clone(&engine) as _;
+    let store = Store::with_backend(backend, &genesis_of(&model), Retention::default()).unwrap();
+    let store = Arc::new(store);
+    engine.store.set(Arc::downgrade(&store)).unwrap();
+    for number in 1..4 {
+        let bundle = execute(&store, &mut model, &[Op::Pay(0, number)]);
+        store.commit(commit_of(&store, bundle, 1)).unwrap();
+        let tip = engine.seen.lock().unwrap().pop().expect("somebody looked");
+        assert_eq!(tip.head(), &store.head());
+        check_tip(&tip, &model);
+    }
 }
 
 /// Commits the blocks and checks everything after each and at the end.
