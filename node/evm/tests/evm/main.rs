@@ -10,3 +10,4 @@ mod feeding;
 mod genesis;
 mod random;
 mod senders;
+mod tracing;
