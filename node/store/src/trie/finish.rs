@@ -5,8 +5,9 @@
 //! code that hashes several nodes at a time.
 
 use super::{
-    Loaded, NodeChange, NodeChanges, NodeSource, Read, Slot, Trie,
+    NodeChange, NodeChanges, NodeSource, Read, Trie,
     cache::Encoded,
+    loaded::{Loaded, Slot},
     node::{self, Node, NodeRef},
 };
 use crate::StoreError;
@@ -19,52 +20,20 @@ use std::{cmp::Ordering, sync::Arc};
 const DEEPEST: usize = 64;
 
 /// A node to encode.
-struct Pending {
+#[derive(Debug)]
+pub(super) struct Pending {
     trie: usize,
     at: Nibbles,
-    node: Parts,
+    /// The node, with every loaded child listed too; `None` once it is encoded.
+    node: Option<Box<Loaded>>,
     /// The reference to it and its encoding, once there.
     done: Option<(NodeRef, Encoded)>,
 }
 
-/// A node whose children may not have references yet.
-enum Parts {
-    Leaf {
-        path: Nibbles,
-        value: Vec<u8>,
-    },
-    Extension {
-        path: Nibbles,
-        child: Child,
-    },
-    Branch {
-        children: Box<[Child; 16]>,
-        value: Option<Vec<u8>>,
-    },
-}
-
-/// A child of a node.
-#[derive(Default)]
-enum Child {
-    #[default]
-    None,
-    /// Not loaded, so unchanged.
-    Known(NodeRef),
-    /// Another pending node.
-    Pending(usize),
-}
-
-impl Child {
-    /// The reference to it; `None` for no child.
-    fn reference(self, pending: &[Pending]) -> Option<NodeRef> {
-        match self {
-            Self::None => None,
-            Self::Known(reference) => Some(reference),
-            Self::Pending(index) => {
-                let done = pending.get(index).and_then(|child| child.done.as_ref());
-                done.map(|(reference, _)| reference.clone())
-            }
-        }
+impl Pending {
+    /// How a parent refers to it, once it is encoded.
+    pub(super) fn reference(&self) -> Option<&NodeRef> {
+        self.done.as_ref().map(|(reference, _)| reference)
     }
 }
 
@@ -117,7 +86,8 @@ pub(super) fn encode_all<S: NodeSource>(
     let mut roots = Vec::with_capacity(tries.len());
     let mut sources = Vec::with_capacity(tries.len());
     for (number, trie) in tries.into_iter().enumerate() {
-        let root = collect(trie.root, number, trie.base, &mut pending, &mut levels);
+        let mut root = trie.root;
+        collect(&mut root, number, trie.base, &mut pending, &mut levels);
         roots.push((root, trie.read));
         sources.push(trie.source);
     }
@@ -127,7 +97,7 @@ pub(super) fn encode_all<S: NodeSource>(
     let mut encoded: Vec<Finished> = roots
         .into_iter()
         .map(|(root, read)| Finished {
-            root: root.reference(&pending),
+            root: root.reference(&pending).cloned(),
             read,
             nodes: Vec::new(),
         })
@@ -212,37 +182,29 @@ fn check_read<S: NodeSource>(tries: &mut [Trie<S>]) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Lists the loaded nodes below `slot` by the length of their paths; how a parent refers to it.
+/// Lists the loaded nodes at `slot` and below by the length of their paths, and leaves their numbers there.
 fn collect(
-    slot: Slot,
+    slot: &mut Slot,
     trie: usize,
     at: Nibbles,
     pending: &mut Vec<Pending>,
     levels: &mut [Vec<usize>],
-) -> Child {
-    let node = match slot {
-        Slot::Empty => return Child::None,
-        Slot::Stored(reference) => return Child::Known(reference),
-        Slot::Loaded(node) => match *node {
-            Loaded::Leaf { path, value } => Parts::Leaf { path, value },
-            Loaded::Extension { path, child } => Parts::Extension {
-                child: collect(child, trie, at.join(&path), pending, levels),
-                path,
-            },
-            Loaded::Branch(branch) => {
-                let branch = *branch;
-                let mut nibbles = 0u8..;
-                let children = branch.children.map(|child| {
-                    let nibble = nibbles.next().unwrap_or_default();
-                    collect(child, trie, super::join(&at, nibble), pending, levels)
-                });
-                Parts::Branch {
-                    children: Box::new(children),
-                    value: branch.value,
-                }
-            }
-        },
+) {
+    if !matches!(slot, Slot::Loaded(_)) {
+        return;
+    }
+    let Slot::Loaded(mut node) = std::mem::take(slot) else {
+        return;
     };
+    match &mut *node {
+        Loaded::Leaf { .. } => {}
+        Loaded::Extension { path, child } => collect(child, trie, at.join(path), pending, levels),
+        Loaded::Branch(branch) => {
+            for (nibble, child) in (0u8..).zip(&mut branch.children) {
+                collect(child, trie, super::join(&at, nibble), pending, levels);
+            }
+        }
+    }
     let index = pending.len();
     if let Some(level) = levels.get_mut(at.len()) {
         level.push(index);
@@ -250,10 +212,10 @@ fn collect(
     pending.push(Pending {
         trie,
         at,
-        node,
+        node: Some(node),
         done: None,
     });
-    Child::Pending(index)
+    *slot = Slot::Pending(index);
 }
 
 /// Encodes and hashes nodes whose children are done.
@@ -261,30 +223,18 @@ fn encode_level(level: &[usize], pending: &mut [Pending]) {
     let mut encoded: Vec<(usize, Encoded)> = Vec::with_capacity(level.len());
     let mut scratch = Vec::new();
     for &index in level {
-        let Some(node) = pending.get_mut(index) else {
+        let Some(node) = pending.get_mut(index).and_then(|node| node.node.take()) else {
             continue;
         };
-        let parts = std::mem::replace(
-            &mut node.node,
-            Parts::Leaf {
-                path: Nibbles::new(),
-                value: Vec::new(),
-            },
-        );
-        let reference = |child: Child| child.reference(pending);
-        let node = match parts {
-            Parts::Leaf { path, value } => Node::Leaf { path, value },
-            Parts::Extension { path, child } => Node::Extension {
-                path,
-                child: reference(child).unwrap_or_default(),
-            },
-            Parts::Branch { children, value } => Node::Branch {
-                children: Box::new(children.map(reference)),
-                value,
-            },
-        };
         scratch.clear();
-        node.encode_to(&mut scratch);
+        match *node {
+            Loaded::Leaf { path, value } => Node::Leaf { path, value }.encode_to(&mut scratch),
+            Loaded::Extension { path, child } => {
+                let child = child.reference(pending).cloned().unwrap_or_default();
+                Node::Extension { path, child }.encode_to(&mut scratch);
+            }
+            Loaded::Branch(branch) => branch.encode_to(pending, &mut scratch),
+        }
         encoded.push((index, Encoded::from(&scratch[..])));
     }
     // Shorter ones stand in their parents as they are.

@@ -9,6 +9,7 @@
 pub mod cache;
 mod finish;
 mod list;
+mod loaded;
 pub mod node;
 mod parallel;
 
@@ -18,7 +19,8 @@ use alloy_trie::{EMPTY_ROOT_HASH, Nibbles};
 use cache::Encoded;
 pub use finish::finish_many;
 pub use list::list_root;
-use node::{Node, NodeRef};
+use loaded::{Branch, Loaded, Slot};
+use node::NodeRef;
 pub use parallel::{PARALLEL_FROM, update};
 use std::collections::BTreeMap;
 
@@ -81,89 +83,6 @@ struct Read {
     named: Option<NodeRef>,
 }
 
-/// A place for a node.
-#[derive(Debug, Default)]
-enum Slot {
-    #[default]
-    Empty,
-    /// In the store, not read yet. A root is named by its hash, however short it is.
-    Stored(NodeRef),
-    Loaded(Box<Loaded>),
-}
-
-#[derive(Debug)]
-enum Loaded {
-    Leaf { path: Nibbles, value: Vec<u8> },
-    Extension { path: Nibbles, child: Slot },
-    Branch(Box<Branch>),
-}
-
-#[derive(Debug, Default)]
-struct Branch {
-    children: [Slot; 16],
-    value: Option<Vec<u8>>,
-}
-
-impl Slot {
-    fn leaf(path: Nibbles, value: Vec<u8>) -> Self {
-        Self::Loaded(Box::new(Loaded::Leaf { path, value }))
-    }
-
-    fn branch(branch: Branch) -> Self {
-        Self::Loaded(Box::new(Loaded::Branch(Box::new(branch))))
-    }
-
-    /// `child` behind a stretch of path, which may be empty.
-    fn extension(path: Nibbles, child: Self) -> Self {
-        if path.is_empty() {
-            child
-        } else {
-            Self::Loaded(Box::new(Loaded::Extension { path, child }))
-        }
-    }
-}
-
-impl From<Node> for Loaded {
-    fn from(node: Node) -> Self {
-        match node {
-            Node::Leaf { path, value } => Self::Leaf { path, value },
-            Node::Extension { path, child } => Self::Extension {
-                path,
-                child: Slot::Stored(child),
-            },
-            Node::Branch { children, value } => {
-                let mut branch = Box::new(Branch {
-                    value,
-                    ..Branch::default()
-                });
-                for (slot, child) in branch.children.iter_mut().zip(*children) {
-                    if let Some(child) = child {
-                        *slot = Slot::Stored(child);
-                    }
-                }
-                Self::Branch(branch)
-            }
-        }
-    }
-}
-
-impl Branch {
-    /// The child for the first nibble of `key`, and the rest of `key`; `None` where it ends.
-    fn step(&mut self, key: &Nibbles) -> Option<(u8, &mut Slot, Nibbles)> {
-        let nibble = key.first()?;
-        let child = self.children.get_mut(usize::from(nibble))?;
-        Some((nibble, child, key.slice(1..)))
-    }
-
-    /// Puts a leaf under a nibble that is free, or the value where the key ends here.
-    fn put(&mut self, key: &Nibbles, value: Vec<u8>) {
-        match self.step(key) {
-            Some((_, child, rest)) => *child = Slot::leaf(rest, value),
-            None => self.value = Some(value),
-        }
-    }
-}
-
 fn join(path: &Nibbles, nibble: u8) -> Nibbles {
     let mut path = *path;
     path.push(nibble);
@@ -176,7 +95,7 @@ impl<S: NodeSource> Trie<S> {
         let root = if root == EMPTY_ROOT_HASH {
             Slot::Empty
         } else {
-            Slot::Stored(NodeRef::word_rlp(&root))
+            Slot::stored(NodeRef::word_rlp(&root))
         };
         Self::part(source, Nibbles::new(), root)
     }
@@ -246,7 +165,7 @@ impl<S: NodeSource> Trie<S> {
         let Slot::Stored(named) = slot else {
             return Ok(());
         };
-        let named = named.clone();
+        let named = NodeRef::clone(named);
         let hash = named.as_hash();
         let (encoded, named) = match hash.and_then(|hash| self.source.known(&hash)) {
             Some(encoded) => (encoded, None),
@@ -258,8 +177,8 @@ impl<S: NodeSource> Trie<S> {
             }
         };
         let node =
-            Node::decode(&encoded).map_err(|error| self.source.damaged(at, error.to_string()))?;
-        *slot = Slot::Loaded(Box::new(Loaded::from(node)));
+            Loaded::read(&encoded).map_err(|error| self.source.damaged(at, error.to_string()))?;
+        *slot = Slot::Loaded(Box::new(node));
         self.read.push(Read {
             at: *at,
             encoded,
@@ -372,13 +291,15 @@ impl<S: NodeSource> Trie<S> {
     /// A branch that has lost something: what is left of it.
     fn shrink(&mut self, mut branch: Branch, at: &Nibbles) -> Result<Slot, StoreError> {
         let mut left = (0u8..)
-            .zip(branch.children.iter_mut())
-            .filter(|(_, child)| !matches!(child, Slot::Empty));
+            .zip(&branch.children)
+            .filter(|(_, child)| !matches!(child, Slot::Empty))
+            .map(|(nibble, _)| nibble);
         match (left.next(), left.next(), &mut branch.value) {
             (None, _, None) => Ok(Slot::Empty),
             (None, _, Some(value)) => Ok(Slot::leaf(Nibbles::new(), std::mem::take(value))),
-            (Some((nibble, child)), None, None) => {
-                let mut child = std::mem::take(child);
+            (Some(nibble), None, None) => {
+                let child = branch.child(usize::from(nibble));
+                let mut child = child.map(std::mem::take).unwrap_or_default();
                 // Whether it merges with the nibble above it depends on its kind.
                 self.load(&mut child, &join(at, nibble))?;
                 Ok(prepend(&Nibbles::from_nibbles([nibble]), child))
@@ -399,7 +320,7 @@ fn prepend(path: &Nibbles, child: Slot) -> Slot {
             }
             Loaded::Branch(_) => Slot::extension(*path, Slot::Loaded(node)),
         },
-        stored @ Slot::Stored(_) => Slot::extension(*path, stored),
+        elsewhere => Slot::extension(*path, elsewhere),
     }
 }
 

@@ -88,6 +88,23 @@ impl Node {
     ///
     /// [`alloy_rlp::Error`] where the bytes are no node.
     pub fn decode(bytes: &[u8]) -> Result<Self, alloy_rlp::Error> {
+        Items::of(bytes)?.node()
+    }
+}
+
+/// The items of a node's list, each with its header.
+pub(super) struct Items<'a> {
+    items: [&'a [u8]; 17],
+    count: usize,
+}
+
+impl<'a> Items<'a> {
+    /// Splits a node.
+    ///
+    /// # Errors
+    ///
+    /// [`alloy_rlp::Error`] where the bytes are not one list.
+    pub(super) fn of(bytes: &'a [u8]) -> Result<Self, alloy_rlp::Error> {
         let mut rest = bytes;
         let mut payload = Header::decode_bytes(&mut rest, true)?;
         if !rest.is_empty() {
@@ -103,38 +120,66 @@ impl Node {
             }
             count += 1;
         }
-        match items.get(..count).unwrap_or_default() {
-            [path, content] => {
-                let mut path = *path;
-                let (path, is_leaf) = decode_path(Header::decode_bytes(&mut path, false)?)?;
-                if is_leaf {
-                    let mut content = *content;
-                    let value = Header::decode_bytes(&mut content, false)?.to_vec();
-                    Ok(Self::Leaf { path, value })
-                } else if path.is_empty() {
-                    Err(alloy_rlp::Error::Custom("an extension without a path"))
-                } else {
-                    let child = NodeRef::from_raw_rlp(content)?;
-                    Ok(Self::Extension { path, child })
-                }
-            }
-            [children @ .., value] if children.len() == 16 => {
-                let mut array: Box<[Option<NodeRef>; 16]> = Box::default();
-                for (slot, child) in array.iter_mut().zip(children) {
-                    if *child != [EMPTY_STRING_CODE] {
-                        *slot = Some(NodeRef::from_raw_rlp(child)?);
-                    }
-                }
-                let mut value = *value;
-                let value = Header::decode_bytes(&mut value, false)?;
-                Ok(Self::Branch {
-                    children: array,
-                    value: (!value.is_empty()).then(|| value.to_vec()),
-                })
-            }
-            _ => Err(alloy_rlp::Error::Custom("a node has 2 or 17 items")),
+        Ok(Self { items, count })
+    }
+
+    fn all(&self) -> &[&'a [u8]] {
+        self.items.get(..self.count).unwrap_or_default()
+    }
+
+    /// References to the sixteen children, and the value, where the node is a branch.
+    pub(super) fn branch(&self) -> Option<(&[&'a [u8]], &'a [u8])> {
+        match self.all() {
+            [children @ .., value] if children.len() == 16 => Some((children, value)),
+            _ => None,
         }
     }
+
+    /// The node.
+    ///
+    /// # Errors
+    ///
+    /// [`alloy_rlp::Error`] where the items are those of no node.
+    pub(super) fn node(&self) -> Result<Node, alloy_rlp::Error> {
+        if let Some((children, value)) = self.branch() {
+            let mut array: Box<[Option<NodeRef>; 16]> = Box::default();
+            for (slot, child) in array.iter_mut().zip(children) {
+                if *child != [EMPTY_STRING_CODE] {
+                    *slot = Some(NodeRef::from_raw_rlp(child)?);
+                }
+            }
+            return Ok(Node::Branch {
+                children: array,
+                value: branch_value(value)?,
+            });
+        }
+        let [path, content] = self.all() else {
+            return Err(alloy_rlp::Error::Custom("a node has 2 or 17 items"));
+        };
+        let mut path = *path;
+        let (path, is_leaf) = decode_path(Header::decode_bytes(&mut path, false)?)?;
+        if is_leaf {
+            let mut content = *content;
+            let value = Header::decode_bytes(&mut content, false)?.to_vec();
+            Ok(Node::Leaf { path, value })
+        } else if path.is_empty() {
+            Err(alloy_rlp::Error::Custom("an extension without a path"))
+        } else {
+            let child = NodeRef::from_raw_rlp(content)?;
+            Ok(Node::Extension { path, child })
+        }
+    }
+}
+
+/// The value of a branch, from its item.
+pub(super) fn branch_value(mut item: &[u8]) -> Result<Option<Vec<u8>>, alloy_rlp::Error> {
+    let value = Header::decode_bytes(&mut item, false)?;
+    Ok((!value.is_empty()).then(|| value.to_vec()))
+}
+
+/// Whether this is a reference to a node.
+pub(super) fn check_reference(item: &[u8]) -> Result<(), alloy_rlp::Error> {
+    NodeRef::from_raw_rlp(item).map(drop)
 }
 
 /// Shortest encoding of a node that its parent names by hash; shorter ones stand in the parent
@@ -151,7 +196,8 @@ pub fn root_hash(encoded: &[u8]) -> B256 {
     keccak256(encoded)
 }
 
-fn list(payload_length: usize, out: &mut Vec<u8>) {
+/// Appends the header of a list.
+pub(super) fn list(payload_length: usize, out: &mut Vec<u8>) {
     Header {
         list: true,
         payload_length,

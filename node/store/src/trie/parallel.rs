@@ -1,7 +1,11 @@
 //! A large update of one trie on several threads: what is below each child of its root does not touch
 //! what is below another.
 
-use super::{Branch, Loaded, NodeChanges, NodeSource, Slot, Trie, Update, finish::encode_all};
+use super::{
+    NodeChanges, NodeSource, Trie, Update,
+    finish::encode_all,
+    loaded::{Branch, Loaded, Slot},
+};
 use crate::StoreError;
 use alloy_primitives::B256;
 use alloy_trie::Nibbles;
@@ -61,7 +65,7 @@ fn in_parts<S: NodeSource + Copy + Send + Sync>(
     updates: Vec<Update>,
 ) -> Result<(B256, NodeChanges), StoreError> {
     let mut nibbles = 0u8..;
-    let mut parts = branch.children.map(|child| {
+    let mut parts = branch.into_children().map(|child| {
         let base = Nibbles::from_nibbles([nibbles.next().unwrap_or_default()]);
         (Trie::part(trie.source, base, child), Vec::new())
     });
@@ -99,7 +103,7 @@ fn in_parts<S: NodeSource + Copy + Send + Sync>(
     let mut nodes = Vec::new();
     for (child, mut part) in branch.children.iter_mut().zip(parts.into_iter().flatten()) {
         if let Some(reference) = part.root {
-            *child = Slot::Stored(reference);
+            *child = Slot::stored(reference);
         }
         trie.read.append(&mut part.read);
         nodes.append(&mut part.nodes);
