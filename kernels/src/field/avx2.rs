@@ -17,7 +17,7 @@
 use core::arch::x86_64::*;
 use std::marker::PhantomData;
 
-use super::{Element, Prime, lanes::Lanes, power_of_two};
+use super::{Element, Prime, lanes::Lanes, power_of_two, sum_exceeds};
 use crate::x86::{
     avx2::{mul_add, word},
     for_each, span,
@@ -89,6 +89,13 @@ impl<P: Prime> Constants<P> {
     const TO_256: [u64; LIMBS] = split(&P::R);
     /// 2^261 modulo p as 64-bit limbs: what a Montgomery product to 2^256 takes from 2^256 to 2^261.
     const FROM_256: [u64; 4] = power_of_two(261, &P::MODULUS);
+    /// Whether what [`Lanes::store`] reduces can be 2 p or more. It is a product of a value below 2^261 with 2^256 modulo p, and so below
+    /// `(2^256 modulo p) + N' + p`. Of the fields here none needs the second subtraction.
+    const TWICE: bool = sum_exceeds(
+        &P::R,
+        &super::friendly(BITS, &P::MODULUS, P::MINUS_INVERSE),
+        &P::MODULUS,
+    );
     /// One: 2^261 modulo p.
     const ONE: [u64; LIMBS] = split(&Self::FROM_256);
     /// floor(2^261 / p): the quotient by p of a settled value is near `top limb * this / 2^29`.
@@ -386,9 +393,12 @@ unsafe impl<P: Prime> Lanes<P> for X4<P> {
     unsafe fn store(self, to: *mut Element<P>, stride: usize) {
         // SAFETY: AVX2, see the trait; the caller gives room for four elements, `stride` apart.
         unsafe {
-            // Below 160 p times below p: the product is below 3 p.
             let x = self.multiply(Self::new(Self::wide(&Constants::<P>::TO_256)));
-            let x = x.less_modulus().less_modulus().limbs;
+            let mut x = x.less_modulus();
+            if Constants::<P>::TWICE {
+                x = x.less_modulus();
+            }
+            let x = x.limbs;
             let words = [
                 three(
                     x[0],

@@ -15,7 +15,7 @@
 use core::arch::x86_64::*;
 use std::marker::PhantomData;
 
-use super::{Element, Prime, lanes::Lanes};
+use super::{Element, Prime, lanes::Lanes, sum_exceeds};
 use crate::x86::avx512::word;
 
 const BITS: u32 = 52;
@@ -79,6 +79,13 @@ impl<P: Prime> Constants<P> {
     const MINUS_INVERSE: u64 = P::MINUS_INVERSE & MASK;
     /// 2^256 modulo p: a Montgomery product with it turns 2^260 into 2^256.
     const TO_256: [u64; 5] = split(&P::R);
+    /// Whether what [`Lanes::store`] reduces can be 2 p or more. It is a product of a value below 2^260 with 2^256 modulo p, and so below
+    /// `(2^256 modulo p) + N' + p`. Of the fields here none needs the second subtraction.
+    const TWICE: bool = sum_exceeds(
+        &P::R,
+        &super::friendly(BITS, &P::MODULUS, P::MINUS_INVERSE),
+        &P::MODULUS,
+    );
     /// One: 2^260 modulo p.
     const ONE: [u64; 5] = split(&P::R52);
     /// floor(2^260 / p): the quotient by p of a settled value is near `top limb * this / 2^52`.
@@ -377,9 +384,12 @@ unsafe impl<P: Prime> Lanes<P> for X8<P> {
     unsafe fn store(self, to: *mut Element<P>, stride: usize) {
         // SAFETY: AVX-512 IFMA, see the trait; the caller gives room for eight elements, `stride` apart.
         unsafe {
-            // Below 80 p times below p: the product is below 3 p.
             let x = self.multiply(Self::new(Self::wide(&Constants::<P>::TO_256)));
-            let x = x.less_modulus().less_modulus().limbs;
+            let mut x = x.less_modulus();
+            if Constants::<P>::TWICE {
+                x = x.less_modulus();
+            }
+            let x = x.limbs;
             let w0 = _mm512_or_si512(x[0], _mm512_slli_epi64::<52>(x[1]));
             let w1 = _mm512_or_si512(_mm512_srli_epi64::<12>(x[1]), _mm512_slli_epi64::<40>(x[2]));
             let w2 = _mm512_or_si512(_mm512_srli_epi64::<24>(x[2]), _mm512_slli_epi64::<28>(x[3]));

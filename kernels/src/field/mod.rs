@@ -110,6 +110,21 @@ const fn power_of_two(exponent: usize, m: &[u64; 4]) -> [u64; 4] {
     value
 }
 
+/// Whether a + b > m.
+#[cfg(target_arch = "x86_64")]
+const fn sum_exceeds(a: &[u64; 4], b: &[u64; 4], m: &[u64; 4]) -> bool {
+    let mut sum = [0; 4];
+    let mut carry = 0u128;
+    let mut i = 0;
+    while i < 4 {
+        carry += a[i] as u128 + b[i] as u128;
+        sum[i] = carry as u64;
+        carry >>= 64;
+        i += 1;
+    }
+    carry > 0 || !at_least(m, &sum)
+}
+
 /// floor(2^exponent / p) for an exponent of at most 300.
 #[cfg(target_arch = "x86_64")]
 const fn reciprocal(exponent: usize, p: &[u64; 4]) -> u64 {

@@ -3,6 +3,20 @@ use super::{lanes::Lanes, secp256k1::Base as Secp256k1, *};
 use ark_ff::{BigInteger, PrimeField};
 use proptest::prelude::*;
 
+/// The scalar field of BLS12-381: another parameter, whose stored products come to 2 p and more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Bls12381;
+
+impl Prime for Bls12381 {
+    const NAME: &'static str = "BLS12-381 scalar field";
+    const MODULUS: [u64; 4] = [
+        0xffff_ffff_0000_0001,
+        0x53bd_a402_fffe_5bfe,
+        0x3339_d808_09a1_d805,
+        0x73ed_a753_299d_7d48,
+    ];
+}
+
 /// 256-bit numbers, those at the edges of limbs and fields often.
 fn numbers() -> impl Strategy<Value = [u64; 4]> {
     let limb = prop_oneof![
@@ -85,6 +99,7 @@ proptest! {
         all_lanes::<bn254::Scalar>(&a, &b, true);
         all_lanes::<bn254::Base>(&a, &b, true);
         all_lanes::<Secp256k1>(&a, &b, false);
+        all_lanes::<Bls12381>(&a, &b, false);
         #[cfg(target_arch = "x86_64")]
         if crate::cpu::features().bmi2 && crate::cpu::features().adx {
             // SAFETY: the sets were found.
@@ -296,6 +311,68 @@ unsafe fn largest_values<P: Prime, L: Lanes<P>>() {
     }
 }
 
+/// Stores a multiple of what was loaded, for many values: 2 to the number of doublings, as large as the room lets it be.
+///
+/// # Safety
+/// As [`Lanes`].
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn stored<P: Prime, L: Lanes<P>>(doublings: u32) {
+    let mut value = element::<P>([3, 5, 7, 11]);
+    for round in 0..2_000 {
+        let mut values = [Element::<P>::ZERO; 8];
+        for place in &mut values {
+            value = value.square() + Element::ONE;
+            *place = value;
+        }
+        let mut out = [Element::ZERO; 8];
+        // SAFETY: the caller's promise; there is an element for each lane.
+        unsafe {
+            let mut x = L::load(values.as_ptr(), 1);
+            for _ in 0..doublings {
+                x = x.plus(x);
+            }
+            x.settle().store(out.as_mut_ptr(), 1);
+        }
+        let expected = values.map(|value| value * Element::from_u64(1 << doublings));
+        assert_eq!(out[..L::LANES], expected[..L::LANES], "round {round}");
+    }
+}
+
+/// Values that no test of a few numbers meets: those whose stored product is 2 p or more, one in some hundreds for this prime.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn what_is_stored_is_below_the_modulus() {
+    /// # Safety
+    /// AVX2.
+    #[target_feature(enable = "avx2")]
+    unsafe fn avx2() {
+        // SAFETY: the caller's promise.
+        unsafe {
+            stored::<Bls12381, super::avx2::X4<_>>(3);
+            stored::<bn254::Scalar, super::avx2::X4<_>>(2);
+        }
+    }
+    /// # Safety
+    /// AVX-512 F, BW, DQ, VL and IFMA.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512ifma")]
+    unsafe fn ifma() {
+        // SAFETY: the caller's promise.
+        unsafe {
+            stored::<Bls12381, super::ifma::X8<_>>(3);
+            stored::<bn254::Scalar, super::ifma::X8<_>>(2);
+        }
+    }
+    if crate::cpu::Level::Avx2.is_available() {
+        // SAFETY: the set was found.
+        unsafe { avx2() };
+    }
+    if crate::cpu::Level::Avx512.is_available() && crate::cpu::features().avx512_ifma {
+        // SAFETY: the sets were found.
+        unsafe { ifma() };
+    }
+}
+
 #[test]
 fn only_numbers_below_the_modulus_are_elements() {
     fn check<P: Prime>() {
@@ -316,6 +393,7 @@ fn only_numbers_below_the_modulus_are_elements() {
     check::<bn254::Scalar>();
     check::<bn254::Base>();
     check::<Secp256k1>();
+    check::<Bls12381>();
 }
 
 #[test]
