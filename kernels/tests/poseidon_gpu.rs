@@ -7,17 +7,14 @@ mod common;
 use common::{devices, vectors, zk};
 use pars_kernels::{
     field::Fr,
-    gpu::ShaderChecks,
+    gpu::{Device, ShaderChecks},
     poseidon::{
         Instance, MerklePath,
-        gpu::{BatchHasher, DeviceTree, Tuning},
+        gpu::{BatchHasher, CIRCOM_WIDTHS, DeviceTree, Tuning},
         known_answers,
         tree::{Shape, Tree},
     },
 };
-
-/// The wide state that these tests compile: a software driver takes seconds for each, and all widths come from one generator.
-const WIDE: usize = 6;
 
 /// Elements that look random, the same in every run, the edges of the field first.
 fn elements(count: usize, seed: u64) -> Vec<Fr> {
@@ -62,30 +59,11 @@ fn devices_give_the_known_answers() {
 
 #[test]
 fn devices_give_the_official_answers() {
-    let circom = zk::file("poseidon_bn254_circom.json");
-    let second = zk::file("poseidon2_bn254_3_horizenlabs.json");
-    let (Some(circom), Some(second)) = (circom, second) else {
+    let Some(second) = zk::file("poseidon2_bn254_3_horizenlabs.json") else {
         return;
     };
     devices::each(|device| {
         let mut hasher = BatchHasher::new(device).unwrap();
-        for width in [2, 3, 4, WIDE] {
-            let cases = vectors::list(&circom["hash"]);
-            let cases: Vec<_> = cases.iter().filter(|case| case["t"] == width).collect();
-            let states: Vec<Fr> = cases
-                .iter()
-                .flat_map(|case| [vec![Fr::ZERO], zk::numbers(&case["inputs"])].concat())
-                .collect();
-            let expected: Vec<Fr> = cases
-                .iter()
-                .flat_map(|case| zk::numbers(&case["state_out"]))
-                .collect();
-            assert!(!expected.is_empty());
-            assert_eq!(
-                hasher.permute_many(Instance::Circom, width, &states),
-                Ok(expected)
-            );
-        }
         let cases = vectors::list(&second["tests"]);
         let states: Vec<Fr> = cases
             .iter()
@@ -139,57 +117,51 @@ fn every_shape_gives_the_same_bits() {
             let mut hasher = BatchHasher::with_tuning(device, tuning).unwrap();
             compare(&mut hasher, Instance::Circom, 3, count);
             compare(&mut hasher, Instance::Poseidon2, 3, count);
+            compare(&mut hasher, Instance::Circom, 8, count);
         }
     });
 }
 
-#[test]
-fn other_widths_equal_the_cpu() {
-    devices::each(|device| {
-        let mut hasher = BatchHasher::new(device).unwrap();
-        for width in [2, 4, 5, WIDE] {
-            compare(&mut hasher, Instance::Circom, width, 9);
-        }
-    });
+/// Both forms of limbs that the device has.
+fn forms(device: &Device) -> Vec<Tuning> {
+    let best = Tuning::of(device);
+    let mut narrow = best;
+    narrow.wide = false;
+    let mut forms = vec![best];
+    forms.extend(best.wide.then_some(narrow));
+    forms
 }
 
-/// The widths above that: one, in the form with 64-bit sums; with `PARS_LONG_TESTS` set all of them, and then in the other form as well
-/// (a software driver compiles for many minutes then; each width and its time are named).
+/// All of circomlib's widths in both forms: the official answers, and states at the edges of the field.
 #[test]
-fn wide_states_equal_the_cpu() {
-    let long = std::env::var_os("PARS_LONG_TESTS").is_some();
-    let (widths, forms, limit) = match long {
-        true => (
-            7..=17,
-            &[true, false][..],
-            std::time::Duration::from_secs(3600),
-        ),
-        false => (7..=7, &[true][..], devices::TIMEOUT),
-    };
+fn every_width_gives_the_official_answers() {
     let circom = zk::file("poseidon_bn254_circom.json");
-    for adapter in devices::all() {
-        eprintln!("adapter: {}", adapter.info());
-        let device = adapter.open(limit).unwrap();
-        for (wide, width) in forms
-            .iter()
-            .flat_map(|wide| widths.clone().map(move |at| (wide, at)))
-        {
-            let mut tuning = Tuning::of(&device);
-            tuning.wide &= *wide;
-            let start = std::time::Instant::now();
-            let mut hasher = BatchHasher::with_tuning(&device, tuning).unwrap();
-            compare(&mut hasher, Instance::Circom, width, 9);
-            let cases = circom.iter().flat_map(|file| vectors::list(&file["hash"]));
-            for case in cases.filter(|case| case["t"] == width) {
-                let state = [vec![Fr::ZERO], zk::numbers(&case["inputs"])].concat();
-                let expected = zk::numbers(&case["state_out"]);
-                let found = hasher.permute_many(Instance::Circom, width, &state);
-                assert_eq!(found, Ok(expected), "width {width}");
+    devices::each(|device| {
+        for tuning in forms(device) {
+            let mut hasher = BatchHasher::with_tuning(device, tuning).unwrap();
+            for width in CIRCOM_WIDTHS {
+                compare(&mut hasher, Instance::Circom, width, 9);
+                let Some(circom) = &circom else { continue };
+                let cases = vectors::list(&circom["hash"]);
+                let cases: Vec<_> = cases.iter().filter(|case| case["t"] == width).collect();
+                assert!(!cases.is_empty(), "no case of width {width}");
+                let states: Vec<Fr> = cases
+                    .iter()
+                    .flat_map(|case| [vec![Fr::ZERO], zk::numbers(&case["inputs"])].concat())
+                    .collect();
+                let expected: Vec<Fr> = cases
+                    .iter()
+                    .flat_map(|case| zk::numbers(&case["state_out"]))
+                    .collect();
+                let found = hasher.permute_many(Instance::Circom, width, &states);
+                assert_eq!(found, Ok(expected), "{tuning:?}, width {width}");
             }
-            let time = start.elapsed().as_secs_f64();
-            eprintln!("width {width}, 64-bit sums {}: {time:.1} s", tuning.wide);
+            // Widths that share a shader keep their constants apart.
+            for width in [6, 17, 7] {
+                compare(&mut hasher, Instance::Circom, width, 70);
+            }
         }
-    }
+    });
 }
 
 /// Lists of every length side by side, in submissions of many and of few.

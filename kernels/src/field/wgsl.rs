@@ -11,7 +11,8 @@
 //! 8 limbs of 32 bits need a carry chain after each product; 16 bits leave no room for sums
 //! of products in 32 bits. A product of limbs takes `2 bits`, so 60 of them fit a sum in both forms, with room for a carry.
 //!
-//! The functions have no loop and no array: drivers keep arrays that are indexed at run time in memory.
+//! The functions have no loop and no array: drivers keep arrays that are indexed at run time in memory. The one exception is
+//! [`Writer::dot_in_memory`], for sums whose factors are too many for registers.
 
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,8 @@ use std::{
 
 /// Products of limbs that a sum holds beside a carry.
 const ROOM: usize = 60;
+/// Products of elements that [`Writer::dot_in_memory`] sums at most.
+pub(crate) const MOST_TERMS: usize = 32;
 /// Bits of the top of a value that estimate its quotient by p.
 const TOP_BITS: usize = 23;
 
@@ -221,6 +224,66 @@ impl<P: Prime> Writer<P> {
                 Source::Variable => "    return r;\n}\n",
                 Source::Constant => "    return settle(add(r, extra));\n}\n",
             }
+    }
+
+    /// `fn dot(lists, newest, len, count, at, addend, extra)`: the same over one or two lists of `len` elements in the array `words`,
+    /// of at most [`MOST_TERMS`] elements together. List i begins at `lists[i]` and is read in a circle from its place `newest[i]`.
+    ///
+    /// The products stand once, in a loop that is as long as the lists: what a dot of many elements is compiled in does not grow with
+    /// them, and in registers are the sums of the columns and two elements.
+    pub(crate) fn dot_in_memory(&self) -> String {
+        let n = self.form.limbs();
+        let (bits, mask) = (self.form.bits(), self.widen(self.mask()));
+        let sum = self.form.sum();
+        let top = 2 * n - 2;
+        // The highest column has room for all of its products, one an element, and so keeps its carries.
+        let carry: String = (0..top)
+            .rev()
+            .map(|k| format!("c{} += c{k} >> {bits}u; c{k} &= {mask}; ", k + 1))
+            .collect();
+        let mut out = String::from(
+            "fn dot(lists: vec2<u32>, newest: vec2<u32>, len: u32, count: u32, at: u32, addend: u32, extra: F) -> F {\n",
+        );
+        for k in 0..=top {
+            let _ = writeln!(out, "    var c{k} = {sum}(0u);");
+        }
+        let _ = writeln!(
+            out,
+            "    var terms = 0u;
+    for (var list = 0u; list < count; list++) {{
+        let begin = select(lists.x, lists.y, list == 1u);
+        var place = select(newest.x, newest.y, list == 1u);
+        for (var j = 0u; j < len; j++) {{
+            let x = words[begin + place];
+            let y = constant(at + terms);
+            terms += 1u;
+            place += 1u;
+            if place == len {{ place = 0u; }}"
+        );
+        for k in 0..=top {
+            for i in k.saturating_sub(n - 1)..=k.min(n - 1) {
+                let x = self.widen(format!("x.l{i}"));
+                let y = self.widen(format!("y.l{}", k - i));
+                let _ = writeln!(out, "            c{k} += {x} * {y};");
+            }
+        }
+        // A column takes as many products from an element as it has limbs; its carry counts as one more.
+        let period = ((ROOM - 1) / n).max(1);
+        let _ = writeln!(
+            out,
+            "            if terms % {period}u == 0u {{ {carry}}}
+        }}
+    }}
+    {carry}
+    let plus = constant(addend);"
+        );
+        let columns = (0..=top)
+            .map(|k| {
+                let weight = if k == top { MOST_TERMS } else { 1 };
+                vec![(weight, format!("c{k}"))]
+            })
+            .collect();
+        out + &self.reduce(columns, "plus") + "    return settle(add(r, extra));\n}\n"
     }
 
     /// The square: mixed products once, of a doubled limb.

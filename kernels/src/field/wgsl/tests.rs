@@ -14,7 +14,11 @@ type Ark = ark_bn254::Fr;
 /// Products that a dot of the test sums, as many as Poseidon's widest row in a common width.
 const TERMS: usize = 4;
 /// Results of a thread, in limbs.
-const RAW: usize = 6;
+const RAW: usize = 7;
+/// Elements of each of the two lists of the dot in memory: the most that it takes.
+const LIST: usize = MOST_TERMS / 2;
+/// Where these lists are read from first.
+const NEWEST: [usize; 2] = [3, LIST - 1];
 
 impl Form {
     /// The number of some limbs, modulo p.
@@ -73,7 +77,8 @@ impl Form {
         out
     }
 
-    /// A shader that writes, for two values: product, square, fifth power, settled sum, shrunk value, a dot, the stored value.
+    /// A shader that writes, for two values: product, square, fifth power, settled sum, shrunk value, a dot, a dot in
+    /// memory, the stored value.
     fn shader(self) -> String {
         let writer = Writer::<Scalar>::new(self);
         let n = self.limbs();
@@ -98,6 +103,9 @@ impl Form {
         .to_owned();
         out += &writer.prelude();
         out += &writer.dot(TERMS);
+        // One element of rest before the lists.
+        out += &format!("var<private> words: array<F, {}>;\n", 1 + 2 * LIST);
+        out += &writer.dot_in_memory();
         out += &format!(
             "
 @compute @workgroup_size(32)
@@ -107,14 +115,21 @@ fn all(@builtin(global_invocation_id) id: vec3<u32>) {{
     let product = mul(a, b); let square = sqr(a); let fifth = pow5(a);
     let half = settle(add(shrink(a), shrink(b))); let small = shrink(a);
     let sum = dot{TERMS}({names}0u, {TERMS}u, small);
+    // Every third of one list is a and the others b, and the other way round.
+    for (var i = 0u; i < {LIST}u; i++) {{
+        words[1u + i] = b; words[{second}u + i] = a;
+        if i % 3u == 0u {{ words[1u + i] = a; words[{second}u + i] = b; }}
+    }}
+    let long = dot(vec2(1u, {second}u), vec2({}u, {}u), {LIST}u, 2u, 0u, {MOST_TERMS}u, small);
 ",
             take(0),
-            take(1)
+            take(1),
+            NEWEST[0],
+            NEWEST[1],
+            second = 1 + LIST,
         );
-        for (slot, name) in ["product", "square", "fifth", "half", "small", "sum"]
-            .iter()
-            .enumerate()
-        {
+        let names = ["product", "square", "fifth", "half", "small", "sum", "long"];
+        for (slot, name) in names.iter().enumerate() {
             out += &raw(name, slot);
         }
         out + &format!("    store(base + {}u, small);\n}}\n", RAW * n)
@@ -237,15 +252,16 @@ fn compare(device: &Device, form: Form) {
     );
     let n = form.limbs();
     let stride = RAW * n + 8;
-    let factors: Vec<Fr> = [
+    let mut factors = vec![
         -Fr::ONE,
         Fr::from_u64(2),
         -Fr::from_u64(77),
         Fr::from_u64(9).square(),
         -Fr::ONE,
-    ]
-    .into_iter()
-    .collect();
+    ];
+    while factors.len() <= MOST_TERMS {
+        factors.push(factors[factors.len() - 1].square() - Fr::from_u64(3));
+    }
     let constants: Vec<u32> = factors
         .iter()
         .flat_map(|factor| form.constant(*factor))
@@ -305,6 +321,21 @@ fn compare(device: &Device, form: Form) {
         });
         let bound = 2.0 * (wide + tall) / room + 1.0 + 1.0 + form.size(slot(4));
         check(form, "dot", slot(5), dot + form.value(slot(4)), bound);
+        let mut long = constant(MOST_TERMS) + form.value(slot(4));
+        let mut size = 2.0 + form.size(slot(4));
+        for (list, newest) in NEWEST.into_iter().enumerate() {
+            for j in 0..LIST {
+                let first = ((newest + j) % LIST).is_multiple_of(3);
+                let (value, times) = if first == (list == 0) {
+                    (x, wide)
+                } else {
+                    (y, tall)
+                };
+                long += constant(list * LIST + j) * value * over;
+                size += times / room;
+            }
+        }
+        check(form, "dot in memory", slot(6), long, size);
         let words = &found[RAW * n..];
         let stored = words.iter().rev().fold(Ark::from(0u64), |sum, word| {
             sum * Ark::from(1u64 << 32) + Ark::from(*word)

@@ -3,6 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `shaders` | one shader for each permutation, around which every use of it is a mode |
+//! | `any_width` | one shader for the permutations that are too wide for registers |
 //! | `plan` | batches of states, pairs, lists and paths cut into submissions |
 //! | `tree` | [`DeviceTree`]: a Merkle tree whose levels stay in device memory |
 //! | `small` | [`SmallHasher`]: Poseidon2 over the 31-bit fields and Goldilocks |
@@ -13,6 +14,7 @@
 //! A thread leaves a mark behind its results, which are cleared before. A result without its mark, or one that is no element, is an
 //! error and never a hash.
 
+mod any_width;
 mod plan;
 mod shaders;
 mod small;
@@ -398,6 +400,8 @@ impl BatchHasher {
             rows: plan.rows as u32,
             reverse: u32::from(self.tuning.reverse),
             marks_out: mark_words as u32,
+            width: plan.which.width() as u32,
+            partial_rounds: shaders::partial_rounds(plan.which.width()) as u32,
             ..Batch::default()
         };
         let submission = device.scoped(|| {
@@ -477,14 +481,24 @@ impl BatchHasher {
         let Some(program) = shaders::program(which, form) else {
             return Err(unfinished(&self.device, 0, 0));
         };
-        let compiled = Program::compile(
-            &self.device,
-            &self.layout,
-            &self.tuning,
-            program.source,
-            &program.constants,
-            shaders::compresses(which),
-        )?;
+        let shares = |which| shaders::any_width(which, form);
+        let mut others = self.programs.iter().filter(|_| shares(which));
+        let compiled = match others.find(|(other, _)| shares(*other)) {
+            Some((_, other)) => Program {
+                constants: self
+                    .device
+                    .scoped(|| constants(&self.device, &program.constants))?,
+                ..other.clone()
+            },
+            None => Program::compile(
+                &self.device,
+                &self.layout,
+                &self.tuning,
+                program.source,
+                &program.constants,
+                shaders::compresses(which),
+            )?,
+        };
         self.programs.push((which, compiled.clone()));
         Ok(compiled)
     }
@@ -497,20 +511,24 @@ impl Program {
         layout: &wgpu::BindGroupLayout,
         tuning: &Tuning,
         source: String,
-        constants: &[u32],
+        words: &[u32],
         trees: bool,
     ) -> Result<Self, GpuError> {
         let module = device.shader(LABEL, source, tuning.checks)?;
         device.scoped(|| {
             let pipeline = |entry| device.pipeline(LABEL, layout, &module, entry, tuning.threads);
-            let constants = bytemuck::cast_slice(constants);
             Self {
                 permute: pipeline("permute"),
                 scatter: trees.then(|| pipeline("scatter")),
-                constants: device.filled(LABEL, constants, Usage::STORAGE),
+                constants: constants(device, words),
             }
         })
     }
+}
+
+/// The constants of a program in device memory.
+fn constants(device: &Device, words: &[u32]) -> Buffer {
+    device.filled(LABEL, bytemuck::cast_slice(words), Usage::STORAGE)
 }
 
 fn unfinished(device: &Device, missing: usize, states: usize) -> HashError {

@@ -6,11 +6,14 @@
 //! The permutation stands once in a loop over the steps of a thread, and every use of it feeds that loop ([`Mode`]): a state, a pair,
 //! the blocks of a list, the levels of a path, a node of a tree.
 
-use super::super::{
-    MAX_INPUTS,
-    levels::Permutation,
-    parameters::{Dense, Dense2, FULL_ROUNDS, GNARK_ROUNDS, PARTIAL_ROUNDS_2},
-    schedule::{HALF, Schedule},
+use super::{
+    super::{
+        MAX_INPUTS,
+        levels::Permutation,
+        parameters::{Dense, Dense2, FULL_ROUNDS, GNARK_ROUNDS, PARTIAL_ROUNDS, PARTIAL_ROUNDS_2},
+        schedule::{HALF, Schedule},
+    },
+    any_width,
 };
 use crate::field::{
     Fr,
@@ -23,6 +26,16 @@ pub(super) struct Program {
     pub(super) source: String,
     /// Limbs of elements, one after another.
     pub(super) constants: Vec<u32>,
+}
+
+impl Program {
+    fn of(source: String, constants: &[Fr], form: Form) -> Self {
+        let limbs = constants.iter().flat_map(|element| form.constant(*element));
+        Self {
+            source,
+            constants: limbs.collect(),
+        }
+    }
 }
 
 /// What a thread is to do.
@@ -67,6 +80,9 @@ pub(super) struct Batch {
     pub(super) complete_out: u32,
     /// Mark of the nodes that this pass writes.
     pub(super) epoch: u32,
+    /// Words of a state and partial rounds, for the shader that takes any width.
+    pub(super) width: u32,
+    pub(super) partial_rounds: u32,
 }
 
 /// What a thread writes behind its results when it has written them all.
@@ -82,6 +98,7 @@ struct Batch {
     mode: u32, count: u32, rows: u32, reverse: u32,
     places: u32, first: u32, base: u32, marks_in: u32,
     marks_out: u32, complete_in: u32, complete_out: u32, epoch: u32,
+    width: u32, partial_rounds: u32,
 }
 @group(0) @binding(0) var<uniform> batch: Batch;
 @group(0) @binding(1) var<storage, read> constants: array<u32>;
@@ -109,9 +126,25 @@ fn scatter(@builtin(global_invocation_id) id: vec3<u32>) {
 }
 ";
 
+/// Partial rounds of Poseidon of a width.
+pub(super) fn partial_rounds(width: usize) -> usize {
+    let of_width = PARTIAL_ROUNDS.get(width.wrapping_sub(2));
+    of_width.copied().unwrap_or_default()
+}
+
 /// Whether the permutation has compressions, and so pairs, paths and trees.
 pub(super) fn compresses(which: Permutation) -> bool {
     !matches!(which, Permutation::Poseidon(width) if width != 3)
+}
+
+/// Whether the permutation shares the shader that takes any width. Its partial rounds hold 3 (t - 1) elements beside the sums of a
+/// dot: at the bounds here some 160 words, which a thread has registers for; one width more in 32-bit sums takes 230.
+pub(super) fn any_width(which: Permutation, form: Form) -> bool {
+    let most = match form {
+        Form::Wide => 5,
+        Form::Narrow => 3,
+    };
+    matches!(which, Permutation::Poseidon(width) if width > most)
 }
 
 /// The program of a permutation; nothing for a width without one.
@@ -132,6 +165,10 @@ pub(super) fn program(which: Permutation, form: Form) -> Option<Program> {
     };
     let writer = Writer::<Scalar>::new(form);
     let mut source = HEAD.to_owned() + &writer.prelude();
+    if any_width(which, form) {
+        source += &any_width::source(&writer, DONE);
+        return Some(Program::of(source, &constants, form));
+    }
     if let Permutation::Poseidon(width) = which {
         source += &writer.dot(width);
         // Of width 2 the rounds sum two products too.
@@ -143,13 +180,7 @@ pub(super) fn program(which: Permutation, form: Form) -> Option<Program> {
         source += TREE;
     }
     source += &entry(which, &body);
-    Some(Program {
-        source,
-        constants: constants
-            .into_iter()
-            .flat_map(|element| form.constant(element))
-            .collect(),
-    })
+    Some(Program::of(source, &constants, form))
 }
 
 /// The entry point around a permutation's rounds.
@@ -364,10 +395,7 @@ fn copy(to: &[String], from: &[String]) -> String {
 fn poseidon(t: usize) -> String {
     let n = t - 1;
     let row = 2 * n + 1;
-    let rounds = super::super::parameters::PARTIAL_ROUNDS
-        .get(t - 2)
-        .copied()
-        .unwrap_or_default();
+    let rounds = partial_rounds(t);
     let at = Places::of(t, rounds);
     let (s, q) = (names("s", t), names("q", t));
     let (a, z, f) = (names("a", n), names("z", n), names("f", n));
