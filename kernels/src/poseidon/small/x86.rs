@@ -9,13 +9,14 @@ use super::{
     packed::{self, Vector},
 };
 
-/// A type of vectors: what both sets have under names of their own, and as `$more` what they do in ways of their own.
+/// A type of vectors, of 32-bit and of 64-bit words: what both sets have under names of their own, and as `$more` and `$wide` what they
+/// do in ways of their own.
 macro_rules! vector {
     (
-        $name:ident($raw:ident), $lanes:literal words, $features:literal, $register:ident,
-        $set1:ident, $add:ident, $sub:ident, $min:ident, $and:ident, $andnot:ident, $or:ident, $sll:ident,
+        $name:ident($raw:ident), $lanes:literal words, $wide_lanes:literal wide, $features:literal, $register:ident,
+        $set1:ident, $set64:ident, $product:ident, $add:ident, $sub:ident, $min:ident, $and:ident, $andnot:ident, $or:ident, $sll:ident,
         $srl:ident, $srli64:ident, $add64:ident, $sub64:ident, $shuffle:ident, [$low32:ident, $high32:ident, $low64:ident, $high64:ident],
-        { $($more:item)* }
+        { $($more:item)* }, { $($wide:item)* }
     ) => {
         #[derive(Clone, Copy)]
         pub(super) struct $name($raw);
@@ -129,12 +130,54 @@ macro_rules! vector {
             }
             $($more)*
         }
+
+        // SAFETY: the intrinsics need the set that the type stands for, as the trait's contract says.
+        unsafe impl Wide for $name {
+            const LANES: usize = $wide_lanes;
+
+            #[inline(always)]
+            unsafe fn splat(word: u64) -> Self {
+                // SAFETY: see the trait.
+                unsafe { Self($set64(word.cast_signed())) }
+            }
+            #[inline(always)]
+            unsafe fn plus(self, b: Self) -> Self {
+                // SAFETY: see the trait.
+                unsafe { Self($add64(self.0, b.0)) }
+            }
+            #[inline(always)]
+            unsafe fn minus(self, b: Self) -> Self {
+                // SAFETY: see the trait.
+                unsafe { Self($sub64(self.0, b.0)) }
+            }
+            #[inline(always)]
+            unsafe fn and(self, b: Self) -> Self {
+                // SAFETY: see the trait.
+                unsafe { Self($and(self.0, b.0)) }
+            }
+            #[inline(always)]
+            unsafe fn product(self, b: Self) -> Self {
+                // SAFETY: see the trait.
+                unsafe { Self($product(self.0, b.0)) }
+            }
+            #[inline(always)]
+            unsafe fn top(self) -> Self {
+                // SAFETY: see the trait. Shuffles leave the shifter to others.
+                unsafe { Self($shuffle::<0b11_11_01_01>(self.0)) }
+            }
+            #[inline(always)]
+            unsafe fn below(self, up: Self) -> Self {
+                // SAFETY: see the trait.
+                unsafe { self.low(up) }
+            }
+            $($wide)*
+        }
     };
 }
 
 vector!(
-    X256(__m256i), 8 words, "avx2", ymm_reg,
-    _mm256_set1_epi32, _mm256_add_epi32, _mm256_sub_epi32, _mm256_min_epu32, _mm256_and_si256, _mm256_andnot_si256, _mm256_or_si256,
+    X256(__m256i), 8 words, 4 wide, "avx2", ymm_reg,
+    _mm256_set1_epi32, _mm256_set1_epi64x, _mm256_mul_epu32, _mm256_add_epi32, _mm256_sub_epi32, _mm256_min_epu32, _mm256_and_si256, _mm256_andnot_si256, _mm256_or_si256,
     _mm256_sll_epi32, _mm256_srl_epi32, _mm256_srli_epi64, _mm256_add_epi64, _mm256_sub_epi64, _mm256_shuffle_epi32,
     [_mm256_unpacklo_epi32, _mm256_unpackhi_epi32, _mm256_unpacklo_epi64, _mm256_unpackhi_epi64],
     {
@@ -178,15 +221,88 @@ vector!(
                 _mm_storeu_si128(to.add(4 * WIDTH_31).cast(), high);
             }
         }
+    },
+    {
+        #[inline(always)]
+        unsafe fn left<const BITS: u32>(self) -> Self {
+            // SAFETY: see the trait.
+            unsafe { Self(_mm256_sll_epi64(self.0, _mm_cvtsi32_si128(BITS as i32))) }
+        }
+        #[inline(always)]
+        unsafe fn right<const BITS: u32>(self) -> Self {
+            // SAFETY: see the trait.
+            unsafe { Self(_mm256_srl_epi64(self.0, _mm_cvtsi32_si128(BITS as i32))) }
+        }
+        #[inline(always)]
+        unsafe fn plus_where_less(self, a: Self, b: Self, more: Self) -> Self {
+            // SAFETY: see the trait.
+            unsafe {
+                Self(_mm256_add_epi64(
+                    self.0,
+                    _mm256_and_si256(Self::less(a, b), more.0),
+                ))
+            }
+        }
+        #[inline(always)]
+        unsafe fn minus_where_less(self, a: Self, b: Self, less: Self) -> Self {
+            // SAFETY: see the trait.
+            unsafe {
+                Self(_mm256_sub_epi64(
+                    self.0,
+                    _mm256_and_si256(Self::less(a, b), less.0),
+                ))
+            }
+        }
+        #[inline(always)]
+        unsafe fn plus_where_odd(self, odd: Self, more: Self) -> Self {
+            // SAFETY: see the trait.
+            unsafe {
+                let lowest = _mm256_and_si256(odd.0, _mm256_set1_epi64x(1));
+                let all = _mm256_sub_epi64(_mm256_setzero_si256(), lowest);
+                Self(_mm256_add_epi64(self.0, _mm256_and_si256(all, more.0)))
+            }
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const u64, stride: usize) -> Self {
+            // SAFETY: see the trait; the caller gives four words.
+            unsafe {
+                let word = |i: usize| (*from.add(i * stride)).cast_signed();
+                Self(_mm256_setr_epi64x(word(0), word(1), word(2), word(3)))
+            }
+        }
+        #[inline(always)]
+        unsafe fn store(self, to: *mut u64, stride: usize) {
+            // SAFETY: see the trait; the caller gives room for four words.
+            unsafe {
+                let mut words = [0u64; 4];
+                _mm256_storeu_si256(words.as_mut_ptr().cast(), self.0);
+                for (i, word) in words.iter().enumerate() {
+                    *to.add(i * stride) = *word;
+                }
+            }
+        }
     }
 );
+
+/// The sign of 64-bit words.
+const SIGN: i64 = i64::MIN;
+
+impl X256 {
+    /// All ones where `a < b` as unsigned words of 64 bits.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn less(a: Self, b: Self) -> __m256i {
+        let sign = _mm256_set1_epi64x(SIGN);
+        _mm256_cmpgt_epi64(_mm256_xor_si256(b.0, sign), _mm256_xor_si256(a.0, sign))
+    }
+}
 
 /// The odd places of sixteen.
 const ODD: __mmask16 = 0b1010_1010_1010_1010;
 
 vector!(
-    X512(__m512i), 16 words, "avx512f", zmm_reg,
-    _mm512_set1_epi32, _mm512_add_epi32, _mm512_sub_epi32, _mm512_min_epu32, _mm512_and_si512, _mm512_andnot_si512, _mm512_or_si512,
+    X512(__m512i), 16 words, 8 wide, "avx512f", zmm_reg,
+    _mm512_set1_epi32, _mm512_set1_epi64, _mm512_mul_epu32, _mm512_add_epi32, _mm512_sub_epi32, _mm512_min_epu32, _mm512_and_si512, _mm512_andnot_si512, _mm512_or_si512,
     _mm512_sll_epi32, _mm512_srl_epi32, _mm512_srli_epi64, _mm512_add_epi64, _mm512_sub_epi64, _mm512_shuffle_epi32,
     [_mm512_unpacklo_epi32, _mm512_unpackhi_epi32, _mm512_unpacklo_epi64, _mm512_unpackhi_epi64],
     {
@@ -230,216 +346,65 @@ vector!(
                 X256(high).store_quads(to.add(8 * WIDTH_31));
             }
         }
-    }
-);
-
-/// The sign of 64-bit words.
-const SIGN: i64 = i64::MIN;
-
-impl X256 {
-    /// All ones where `a < b` as unsigned words of 64 bits.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    unsafe fn less(a: Self, b: Self) -> __m256i {
-        let sign = _mm256_set1_epi64x(SIGN);
-        _mm256_cmpgt_epi64(_mm256_xor_si256(b.0, sign), _mm256_xor_si256(a.0, sign))
-    }
-}
-
-// SAFETY: the intrinsics need AVX2, as the trait's contract says.
-unsafe impl Wide for X256 {
-    const LANES: usize = 4;
-
-    #[inline(always)]
-    unsafe fn splat(word: u64) -> Self {
-        // SAFETY: see the trait.
-        unsafe { Self(_mm256_set1_epi64x(word.cast_signed())) }
-    }
-    #[inline(always)]
-    unsafe fn plus(self, b: Self) -> Self {
-        // SAFETY: see the trait.
-        unsafe { Self(_mm256_add_epi64(self.0, b.0)) }
-    }
-    #[inline(always)]
-    unsafe fn minus(self, b: Self) -> Self {
-        // SAFETY: see the trait.
-        unsafe { Self(_mm256_sub_epi64(self.0, b.0)) }
-    }
-    #[inline(always)]
-    unsafe fn and(self, b: Self) -> Self {
-        // SAFETY: see the trait.
-        unsafe { Self(_mm256_and_si256(self.0, b.0)) }
-    }
-    #[inline(always)]
-    unsafe fn left<const BITS: u32>(self) -> Self {
-        // SAFETY: see the trait.
-        unsafe { Self(_mm256_sll_epi64(self.0, _mm_cvtsi32_si128(BITS as i32))) }
-    }
-    #[inline(always)]
-    unsafe fn right<const BITS: u32>(self) -> Self {
-        // SAFETY: see the trait.
-        unsafe { Self(_mm256_srl_epi64(self.0, _mm_cvtsi32_si128(BITS as i32))) }
-    }
-    #[inline(always)]
-    unsafe fn product(self, b: Self) -> Self {
-        // SAFETY: see the trait.
-        unsafe { Self(_mm256_mul_epu32(self.0, b.0)) }
-    }
-    #[inline(always)]
-    unsafe fn top(self) -> Self {
-        // SAFETY: see the trait. Shuffles leave the shifter to others.
-        unsafe { Self(_mm256_shuffle_epi32::<0b11_11_01_01>(self.0)) }
-    }
-    #[inline(always)]
-    unsafe fn below(self, up: Self) -> Self {
-        // SAFETY: see the trait.
-        unsafe { self.low(up) }
-    }
-    #[inline(always)]
-    unsafe fn plus_where_less(self, a: Self, b: Self, more: Self) -> Self {
-        // SAFETY: see the trait.
-        unsafe {
-            Self(_mm256_add_epi64(
-                self.0,
-                _mm256_and_si256(Self::less(a, b), more.0),
-            ))
+    },
+    {
+        #[inline(always)]
+        unsafe fn left<const BITS: u32>(self) -> Self {
+            // SAFETY: see the trait.
+            unsafe { Self(_mm512_slli_epi64::<BITS>(self.0)) }
         }
-    }
-    #[inline(always)]
-    unsafe fn minus_where_less(self, a: Self, b: Self, less: Self) -> Self {
-        // SAFETY: see the trait.
-        unsafe {
-            Self(_mm256_sub_epi64(
-                self.0,
-                _mm256_and_si256(Self::less(a, b), less.0),
-            ))
+        #[inline(always)]
+        unsafe fn right<const BITS: u32>(self) -> Self {
+            // SAFETY: see the trait.
+            unsafe { Self(_mm512_srli_epi64::<BITS>(self.0)) }
         }
-    }
-    #[inline(always)]
-    unsafe fn plus_where_odd(self, odd: Self, more: Self) -> Self {
-        // SAFETY: see the trait.
-        unsafe {
-            let lowest = _mm256_and_si256(odd.0, _mm256_set1_epi64x(1));
-            let all = _mm256_sub_epi64(_mm256_setzero_si256(), lowest);
-            Self(_mm256_add_epi64(self.0, _mm256_and_si256(all, more.0)))
+        #[inline(always)]
+        unsafe fn plus_where_less(self, a: Self, b: Self, more: Self) -> Self {
+            // SAFETY: see the trait.
+            unsafe {
+                let mask = _mm512_cmplt_epu64_mask(a.0, b.0);
+                Self(_mm512_mask_add_epi64(self.0, mask, self.0, more.0))
+            }
         }
-    }
-    #[inline(always)]
-    unsafe fn load(from: *const u64, stride: usize) -> Self {
-        // SAFETY: see the trait; the caller gives four words.
-        unsafe {
-            let word = |i: usize| (*from.add(i * stride)).cast_signed();
-            Self(_mm256_setr_epi64x(word(0), word(1), word(2), word(3)))
+        #[inline(always)]
+        unsafe fn minus_where_less(self, a: Self, b: Self, less: Self) -> Self {
+            // SAFETY: see the trait.
+            unsafe {
+                let mask = _mm512_cmplt_epu64_mask(a.0, b.0);
+                Self(_mm512_mask_sub_epi64(self.0, mask, self.0, less.0))
+            }
         }
-    }
-    #[inline(always)]
-    unsafe fn store(self, to: *mut u64, stride: usize) {
-        // SAFETY: see the trait; the caller gives room for four words.
-        unsafe {
-            let mut words = [0u64; 4];
-            _mm256_storeu_si256(words.as_mut_ptr().cast(), self.0);
-            for (i, word) in words.iter().enumerate() {
-                *to.add(i * stride) = *word;
+        #[inline(always)]
+        unsafe fn plus_where_odd(self, odd: Self, more: Self) -> Self {
+            // SAFETY: see the trait.
+            unsafe {
+                let mask = _mm512_test_epi64_mask(odd.0, _mm512_set1_epi64(1));
+                Self(_mm512_mask_add_epi64(self.0, mask, self.0, more.0))
+            }
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const u64, stride: usize) -> Self {
+            // SAFETY: see the trait; the caller gives eight words.
+            unsafe {
+                let low = <X256 as Wide>::load(from, stride);
+                let high = <X256 as Wide>::load(from.add(4 * stride), stride);
+                Self(_mm512_inserti64x4::<1>(
+                    _mm512_castsi256_si512(low.0),
+                    high.0,
+                ))
+            }
+        }
+        #[inline(always)]
+        unsafe fn store(self, to: *mut u64, stride: usize) {
+            // SAFETY: see the trait; the caller gives room for eight words.
+            unsafe {
+                Wide::store(X256(_mm512_castsi512_si256(self.0)), to, stride);
+                let high = X256(_mm512_extracti64x4_epi64::<1>(self.0));
+                Wide::store(high, to.add(4 * stride), stride);
             }
         }
     }
-}
-
-// SAFETY: the intrinsics need AVX-512 F, as the trait's contract says.
-unsafe impl Wide for X512 {
-    const LANES: usize = 8;
-
-    #[inline(always)]
-    unsafe fn splat(word: u64) -> Self {
-        // SAFETY: see the trait.
-        unsafe { Self(_mm512_set1_epi64(word.cast_signed())) }
-    }
-    #[inline(always)]
-    unsafe fn plus(self, b: Self) -> Self {
-        // SAFETY: see the trait.
-        unsafe { Self(_mm512_add_epi64(self.0, b.0)) }
-    }
-    #[inline(always)]
-    unsafe fn minus(self, b: Self) -> Self {
-        // SAFETY: see the trait.
-        unsafe { Self(_mm512_sub_epi64(self.0, b.0)) }
-    }
-    #[inline(always)]
-    unsafe fn and(self, b: Self) -> Self {
-        // SAFETY: see the trait.
-        unsafe { Self(_mm512_and_si512(self.0, b.0)) }
-    }
-    #[inline(always)]
-    unsafe fn left<const BITS: u32>(self) -> Self {
-        // SAFETY: see the trait.
-        unsafe { Self(_mm512_slli_epi64::<BITS>(self.0)) }
-    }
-    #[inline(always)]
-    unsafe fn right<const BITS: u32>(self) -> Self {
-        // SAFETY: see the trait.
-        unsafe { Self(_mm512_srli_epi64::<BITS>(self.0)) }
-    }
-    #[inline(always)]
-    unsafe fn product(self, b: Self) -> Self {
-        // SAFETY: see the trait.
-        unsafe { Self(_mm512_mul_epu32(self.0, b.0)) }
-    }
-    #[inline(always)]
-    unsafe fn top(self) -> Self {
-        // SAFETY: see the trait. Shuffles leave the shifter to others.
-        unsafe { Self(_mm512_shuffle_epi32::<0b11_11_01_01>(self.0)) }
-    }
-    #[inline(always)]
-    unsafe fn below(self, up: Self) -> Self {
-        // SAFETY: see the trait.
-        unsafe { self.low(up) }
-    }
-    #[inline(always)]
-    unsafe fn plus_where_less(self, a: Self, b: Self, more: Self) -> Self {
-        // SAFETY: see the trait.
-        unsafe {
-            let mask = _mm512_cmplt_epu64_mask(a.0, b.0);
-            Self(_mm512_mask_add_epi64(self.0, mask, self.0, more.0))
-        }
-    }
-    #[inline(always)]
-    unsafe fn minus_where_less(self, a: Self, b: Self, less: Self) -> Self {
-        // SAFETY: see the trait.
-        unsafe {
-            let mask = _mm512_cmplt_epu64_mask(a.0, b.0);
-            Self(_mm512_mask_sub_epi64(self.0, mask, self.0, less.0))
-        }
-    }
-    #[inline(always)]
-    unsafe fn plus_where_odd(self, odd: Self, more: Self) -> Self {
-        // SAFETY: see the trait.
-        unsafe {
-            let mask = _mm512_test_epi64_mask(odd.0, _mm512_set1_epi64(1));
-            Self(_mm512_mask_add_epi64(self.0, mask, self.0, more.0))
-        }
-    }
-    #[inline(always)]
-    unsafe fn load(from: *const u64, stride: usize) -> Self {
-        // SAFETY: see the trait; the caller gives eight words.
-        unsafe {
-            let low = <X256 as Wide>::load(from, stride);
-            let high = <X256 as Wide>::load(from.add(4 * stride), stride);
-            Self(_mm512_inserti64x4::<1>(
-                _mm512_castsi256_si512(low.0),
-                high.0,
-            ))
-        }
-    }
-    #[inline(always)]
-    unsafe fn store(self, to: *mut u64, stride: usize) {
-        // SAFETY: see the trait; the caller gives room for eight words.
-        unsafe {
-            Wide::store(X256(_mm512_castsi512_si256(self.0)), to, stride);
-            let high = X256(_mm512_extracti64x4_epi64::<1>(self.0));
-            Wide::store(high, to.add(4 * stride), stride);
-        }
-    }
-}
+);
 
 /// Functions of one set over whole groups of states, which give back the words of the last ones.
 macro_rules! entries {
