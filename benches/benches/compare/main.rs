@@ -19,6 +19,8 @@ mod plot;
 mod report;
 #[path = "../mldsa/signed.rs"]
 mod signed;
+#[allow(dead_code, reason = "the benchmark of Poseidon uses all of it")]
+mod turns;
 
 use std::{hint::black_box, path::PathBuf, sync::Arc, time::Instant};
 
@@ -30,6 +32,7 @@ use pars_kernels::{
 };
 use report::{Entry, Table};
 use signed::Signed;
+use turns::{Rounds, Runner};
 
 /// Bytes of the messages.
 const MESSAGES: [usize; 2] = [64, 1024];
@@ -43,23 +46,8 @@ const ALL_CORES_BATCHES: [usize; 2] = [64, 1024];
 const TABLE_SECONDS: f64 = 4.0;
 /// Permutations of a state or a message in the hash tables.
 const PERMUTATIONS: usize = 100;
-/// Fewest rounds of a table.
-const FEWEST: usize = 11;
-
-/// Somebody who can do a turn.
-struct Runner<'a> {
-    who: String,
-    turn: Box<dyn FnMut() + 'a>,
-}
-
-impl<'a> Runner<'a> {
-    fn new(who: impl Into<String>, turn: impl FnMut() + 'a) -> Self {
-        Self {
-            who: who.into(),
-            turn: Box::new(turn),
-        }
-    }
-}
+/// Rounds of a table.
+const ROUNDS: std::ops::RangeInclusive<usize> = 11..=2_000;
 
 /// Lets everybody take turns, on one core each. `items` is what a turn does.
 fn compete(quick: bool, id: &str, items: usize, runners: Vec<Runner<'_>>) -> Table {
@@ -73,38 +61,21 @@ fn compete_on(
     items: usize,
     mut runners: Vec<Runner<'_>>,
 ) -> Table {
-    let once = Instant::now();
-    let mut times: Vec<Vec<f64>> = runners
-        .iter_mut()
-        .map(|runner| {
-            (runner.turn)();
-            Vec::new()
-        })
-        .collect();
-    let round = once.elapsed().as_secs_f64().max(1e-6);
-    let rounds = if quick {
-        1
-    } else {
-        ((TABLE_SECONDS / round) as usize).clamp(FEWEST, 2_000)
+    let rounds = match quick {
+        true => Rounds::Once,
+        false => Rounds::Fill(TABLE_SECONDS, ROUNDS),
     };
-    for _ in 0..rounds {
-        for (runner, times) in runners.iter_mut().zip(&mut times) {
-            let start = Instant::now();
-            (runner.turn)();
-            times.push(start.elapsed().as_secs_f64() / items as f64);
-        }
-    }
-    let entries = runners
-        .iter()
-        .zip(times)
-        .map(|(runner, times)| Entry::new(&runner.who, times))
-        .collect();
+    let times = turns::take(&mut runners, rounds);
+    let rounds = times.first().map_or(0, Vec::len);
+    let entries = runners.iter().zip(times);
     let table = Table {
         id: id.to_owned(),
         items,
         cores,
         rounds,
-        entries,
+        entries: entries
+            .map(|(runner, times)| Entry::of_turns(&runner.who, times, items))
+            .collect(),
     };
     println!("{}", table.markdown());
     table

@@ -20,6 +20,14 @@ impl Entry {
         }
     }
 
+    /// From the seconds of turns of so many items.
+    pub fn of_turns(who: &str, mut times: Vec<f64>, items: usize) -> Self {
+        for time in &mut times {
+            *time /= items as f64;
+        }
+        Self::new(who, times)
+    }
+
     fn is_ours(&self) -> bool {
         self.who.starts_with("pars-")
     }

@@ -18,6 +18,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod multipliers;
+mod native;
 mod pedersen;
 #[path = "../../../node/src/plot.rs"]
 #[allow(dead_code, reason = "the node's tool uses all of it")]
@@ -28,6 +29,9 @@ mod small;
 #[path = "../compare/report.rs"]
 #[allow(dead_code, reason = "the comparison of ML-DSA uses all of it")]
 mod tables;
+#[path = "../compare/turns.rs"]
+#[allow(dead_code, reason = "the comparison of ML-DSA uses all of it")]
+mod turns;
 
 use std::{cell::RefCell, hint::black_box, path::PathBuf, rc::Rc, time::Duration};
 

@@ -3,7 +3,11 @@
 
 use std::{fmt::Write, time::Instant};
 
-use pars_kernels::{cpu::Level, poseidon::Instance};
+use pars_bench_plonky3::STATES;
+use pars_kernels::{
+    cpu::Level,
+    poseidon::{Instance, small},
+};
 
 use crate::tables::Table;
 
@@ -72,6 +76,33 @@ unsafe fn halves() {
                 "vpmuludq ymm7, ymm8, ymm9",
                 out("ymm0") _, out("ymm1") _, out("ymm2") _, out("ymm3") _,
                 out("ymm4") _, out("ymm5") _, out("ymm6") _, out("ymm7") _,
+                options(nomem, nostack, preserves_flags),
+            );
+        }
+    }
+}
+
+/// Products of 32-bit words, eight in a vector.
+///
+/// # Safety
+/// The processor has AVX-512 F.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn wide_halves() {
+    for _ in 0..BLOCKS / 8 {
+        // SAFETY: registers only, and the set that the caller promises.
+        unsafe {
+            std::arch::asm!(
+                "vpmuludq zmm0, zmm16, zmm17",
+                "vpmuludq zmm1, zmm16, zmm17",
+                "vpmuludq zmm2, zmm16, zmm17",
+                "vpmuludq zmm3, zmm16, zmm17",
+                "vpmuludq zmm4, zmm16, zmm17",
+                "vpmuludq zmm5, zmm16, zmm17",
+                "vpmuludq zmm6, zmm16, zmm17",
+                "vpmuludq zmm7, zmm16, zmm17",
+                out("zmm0") _, out("zmm1") _, out("zmm2") _, out("zmm3") _,
+                out("zmm4") _, out("zmm5") _, out("zmm6") _, out("zmm7") _,
                 options(nomem, nostack, preserves_flags),
             );
         }
@@ -192,6 +223,56 @@ impl Code {
     }
 }
 
+/// Poseidon2 over a small field: what multiplies, how often for a vector of states, and the states in 256 bits.
+///
+/// A vector of 31-bit words is multiplied in two halves. A product in Montgomery form takes three instructions, one modulo 2^31 - 1 one. A
+/// product of Goldilocks takes four and its reduction one, a square one less.
+const SMALL: [(&str, &str, usize, usize); 5] = {
+    use small::Instance::{BabyBear16, Goldilocks8, Goldilocks12, KoalaBear16, Mersenne31Width16};
+    // S-boxes: eight full rounds, and the partial ones. In Montgomery form 16 words enter and leave by a product.
+    const fn boxes(of: small::Instance) -> usize {
+        8 * of.width() + of.partial_rounds()
+    }
+    let (cube, fifth, seventh, wide_seventh) = (2 * 2 * 3, 2 * 3, 2 * 4 * 3, 2 * 4 + 2 * 5);
+    let passage = 2 * 16 * 2 * 3;
+    let (narrow, wide) = ("vpmuldq", "vpmuludq");
+    [
+        (
+            "koalabear-16",
+            narrow,
+            boxes(KoalaBear16) * cube + passage,
+            8,
+        ),
+        (
+            "babybear-16",
+            narrow,
+            boxes(BabyBear16) * seventh + passage,
+            8,
+        ),
+        ("mersenne31-16", narrow, boxes(Mersenne31Width16) * fifth, 8),
+        ("goldilocks-8", wide, boxes(Goldilocks8) * wide_seventh, 4),
+        ("goldilocks-12", wide, boxes(Goldilocks12) * wide_seventh, 4),
+    ]
+};
+
+/// Seconds of such an instruction and its vectors of 256 bits, in the code of a level for small fields.
+fn small_seconds(level: Level) -> Option<(f64, usize)> {
+    #[cfg(target_arch = "x86_64")]
+    match level {
+        Level::Avx2 => return Some((seconds(level)?, 1)),
+        Level::Avx512 if level.is_available() => {
+            let seconds = seconds_each(BLOCKS, || {
+                // SAFETY: the set was found.
+                unsafe { wide_halves() }
+            });
+            return Some((seconds, 2));
+        }
+        _ => {}
+    }
+    let _ = level;
+    None
+}
+
 /// Seconds of one multiplying instruction of a level.
 fn seconds(level: Level) -> Option<f64> {
     #[cfg(target_arch = "x86_64")]
@@ -227,36 +308,56 @@ pub fn bound(tables: &[Table]) -> String {
          | who | what | multiplications, lanes | a second, 10⁹ | they alone, µs | measured, µs | fraction of the bound |\n\
          | --- | --- | ---: | ---: | ---: | ---: | ---: |\n",
     );
+    let mut row = |who: &str,
+                   id: &str,
+                   items,
+                   count: usize,
+                   instruction,
+                   lanes: usize,
+                   seconds: f64| {
+        let mut tables = tables.iter();
+        let table = tables.find(|table| table.id == id && table.items == items);
+        let entry = table.and_then(|table| table.entries.iter().find(|entry| entry.who == who));
+        if let Some(entry) = entry {
+            let alone = count as f64 * seconds / lanes as f64;
+            let _ = writeln!(
+                out,
+                "| `{who}` | {id}, batch of {items} | {count} `{instruction}`, {lanes} | {:.2} | {:.3} | {:.3} | {:.0} % |",
+                1e-9 / seconds,
+                alone * 1e6,
+                entry.p10 * 1e6,
+                alone / entry.p10 * 100.0,
+            );
+        }
+    };
     for level in crate::levels() {
-        let (Some(code), Some(seconds)) = (Code::of(level), seconds(level)) else {
-            continue;
-        };
         let who = format!("pars-{level}");
-        for (id, items, count) in [
-            ("poseidon-bn254-t3/hash", 64, code.hash(Instance::Circom)),
-            (
-                "poseidon2-bn254-t3/hash",
-                64,
-                code.hash(Instance::Poseidon2),
-            ),
-            ("pedersen-bn254/commit", 1_024, code.commitment()),
-        ] {
-            let table = tables
-                .iter()
-                .find(|table| table.id == id && table.items == items);
-            let entry = table.and_then(|table| table.entries.iter().find(|entry| entry.who == who));
-            if let Some(entry) = entry {
-                let alone = count as f64 * seconds / code.lanes as f64;
-                let _ = writeln!(
-                    out,
-                    "| `{who}` | {id}, batch of {items} | {count} `{}`, {} | {:.2} | {:.3} | {:.3} | {:.0} % |",
+        if let (Some(code), Some(seconds)) = (Code::of(level), seconds(level)) {
+            for (id, items, count) in [
+                ("poseidon-bn254-t3/hash", 64, code.hash(Instance::Circom)),
+                (
+                    "poseidon2-bn254-t3/hash",
+                    64,
+                    code.hash(Instance::Poseidon2),
+                ),
+                ("pedersen-bn254/commit", 1_024, code.commitment()),
+            ] {
+                row(
+                    &who,
+                    id,
+                    items,
+                    count,
                     code.instruction,
                     code.lanes,
-                    1e-9 / seconds,
-                    alone * 1e6,
-                    entry.p10 * 1e6,
-                    alone / entry.p10 * 100.0,
+                    seconds,
                 );
+            }
+        }
+        if let Some((seconds, vectors)) = small_seconds(level) {
+            for (name, instruction, count, states) in SMALL {
+                let id = format!("poseidon2-{name}/permute");
+                let lanes = vectors * states;
+                row(&who, &id, STATES, count, instruction, lanes, seconds);
             }
         }
     }

@@ -1,13 +1,14 @@
 //! Ratios to the peers, measured side by side: everybody takes turns, as in the comparison of ML-DSA.
 
-use std::{hint::black_box, path::Path, rc::Rc, time::Instant};
+use std::{hint::black_box, path::Path, rc::Rc};
 
 use pars_kernels::{field::Fr, poseidon::Instance};
 
 use crate::{
     GROUPS, Shared, hasher, levels, multipliers, pairs, peers, plot,
-    rows::{Rows, Runner},
+    rows::Rows,
     tables::{Entry, Table, machine},
+    turns::{self, Rounds, Runner},
 };
 
 /// Time that a table takes, roughly, in seconds.
@@ -28,20 +29,8 @@ fn compete(rows: Rows) -> Table {
         items,
         mut runners,
     } = rows;
-    let once = Instant::now();
-    for runner in &mut runners {
-        (runner.turn)();
-    }
-    let round = once.elapsed().as_secs_f64().max(1e-6);
-    let rounds = ((TABLE_SECONDS / round) as usize).clamp(*ROUNDS.start(), *ROUNDS.end());
-    let mut times = vec![Vec::with_capacity(rounds); runners.len()];
-    for _ in 0..rounds {
-        for (Runner { turn, .. }, times) in runners.iter_mut().zip(&mut times) {
-            let start = Instant::now();
-            turn();
-            times.push(start.elapsed().as_secs_f64() / items as f64);
-        }
-    }
+    let times = turns::take(&mut runners, Rounds::Fill(TABLE_SECONDS, ROUNDS));
+    let rounds = times.first().map_or(0, Vec::len);
     let entries = runners.iter().zip(times);
     let table = Table {
         id,
@@ -49,7 +38,7 @@ fn compete(rows: Rows) -> Table {
         cores: 1,
         rounds,
         entries: entries
-            .map(|(runner, times)| Entry::new(&runner.who, times))
+            .map(|(runner, times)| Entry::of_turns(&runner.who, times, items))
             .collect(),
     };
     println!("{}", table.markdown());
@@ -57,14 +46,10 @@ fn compete(rows: Rows) -> Table {
 }
 
 /// Batch size and items a second in the best of some turns.
-fn point(size: usize, mut turn: impl FnMut()) -> (f64, f64) {
-    turn();
-    let once = |_| {
-        let start = Instant::now();
-        turn();
-        start.elapsed().as_secs_f64()
-    };
-    let best = (0..TURNS).map(once).fold(f64::MAX, f64::min);
+fn point(size: usize, runner: &mut Runner<'_>) -> (f64, f64) {
+    let best = (0..=TURNS)
+        .map(|_| runner.seconds())
+        .fold(f64::MAX, f64::min);
     (size as f64, size as f64 / best)
 }
 
@@ -84,9 +69,12 @@ fn panel(instance: Instance, gpu: Option<&(Shared, bool)>) -> plot::Panel {
     for level in levels() {
         let at = |size: &usize| {
             let inputs = &inputs[..*size];
-            point(*size, || {
-                black_box(instance.compress_many_at(level, black_box(inputs)));
-            })
+            let turn = || {
+                drop(black_box(
+                    instance.compress_many_at(level, black_box(inputs)),
+                ))
+            };
+            point(*size, &mut Runner::new("", turn))
         };
         let points = sizes.iter().map(at).collect();
         curves.push(curve(format!("pars-{level}"), false, points));
@@ -96,12 +84,13 @@ fn panel(instance: Instance, gpu: Option<&(Shared, bool)>) -> plot::Panel {
         let most = if *software { SMALL } else { 1 << LARGEST };
         let at = |size: &usize| {
             let inputs = &inputs[..*size];
-            point(*size, || {
+            let turn = || {
                 let hashes = hasher
                     .borrow_mut()
                     .compress_many(instance, black_box(inputs));
                 black_box(hashes.unwrap());
-            })
+            };
+            point(*size, &mut Runner::new("", turn))
         };
         let points = sizes.iter().filter(|size| **size <= most).map(at).collect();
         let kind = if *software { " (software)" } else { "" };
@@ -111,11 +100,11 @@ fn panel(instance: Instance, gpu: Option<&(Shared, bool)>) -> plot::Panel {
     for size in sizes.into_iter().filter(|size| *size <= SMALL) {
         let mut rows = Rows::new("", size);
         peers(&mut rows, instance);
-        for Runner { who, mut turn } in rows.runners {
-            let found = point(size, &mut turn);
-            match of_peers.iter_mut().find(|peer| peer.name == who) {
+        for mut runner in rows.runners {
+            let found = point(size, &mut runner);
+            match of_peers.iter_mut().find(|peer| peer.name == runner.who) {
                 Some(peer) => peer.points.push(found),
-                None => of_peers.push(curve(who, true, vec![found])),
+                None => of_peers.push(curve(runner.who, true, vec![found])),
             }
         }
     }

@@ -1,28 +1,17 @@
 //! What is measured: each table once, for criterion and for the report.
 
+use std::time::Duration;
+
 use criterion::{BenchmarkId, Criterion, Throughput};
 
-/// Somebody who can do a turn.
-pub struct Runner {
-    pub who: String,
-    pub turn: Box<dyn FnMut()>,
-}
-
-impl Runner {
-    pub fn new(who: impl Into<String>, turn: impl FnMut() + 'static) -> Self {
-        Self {
-            who: who.into(),
-            turn: Box::new(turn),
-        }
-    }
-}
+use crate::turns::{Runner, Turn};
 
 /// Everybody who does the same items. Answers were compared when it was made.
 pub struct Rows {
     pub id: String,
     /// Items of a turn.
     pub items: usize,
-    pub runners: Vec<Runner>,
+    pub runners: Vec<Runner<'static>>,
 }
 
 impl Rows {
@@ -38,6 +27,18 @@ impl Rows {
         self.runners.push(Runner::new(who, turn));
     }
 
+    /// Somebody whose turns are done and timed elsewhere.
+    pub fn push_elsewhere(
+        &mut self,
+        who: impl Into<String>,
+        turn: impl FnMut() -> Duration + 'static,
+    ) {
+        self.runners.push(Runner {
+            who: who.into(),
+            turn: Turn::Elsewhere(Box::new(turn)),
+        });
+    }
+
     /// Rows `<id>/<who>/<items>` of criterion.
     pub fn bench(mut self, criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(&self.id);
@@ -47,7 +48,12 @@ impl Rows {
         }
         for runner in &mut self.runners {
             let id = BenchmarkId::new(&runner.who, self.items);
-            group.bench_function(id, |bencher| bencher.iter(&mut runner.turn));
+            group.bench_function(id, |bencher| match &mut runner.turn {
+                Turn::Plain(turn) => bencher.iter(turn),
+                Turn::Elsewhere(turn) => {
+                    bencher.iter_custom(|turns| (0..turns).map(|_| turn()).sum())
+                }
+            });
         }
         group.finish();
     }

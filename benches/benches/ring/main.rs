@@ -22,14 +22,17 @@ mod monero;
 mod plot;
 mod report;
 mod secp256k1;
+#[path = "../compare/turns.rs"]
+#[allow(dead_code, reason = "the other benchmarks use all of it")]
+mod turns;
 
 use std::hint::black_box;
 use std::path::PathBuf;
-use std::time::Instant;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use pars_kernels::cpu::Level;
 use report::Table;
+use turns::{Rounds, Runner};
 
 /// What happens to the rows.
 enum Bench {
@@ -121,32 +124,27 @@ impl<'a> Group<'a> {
 
     /// Round after round, everybody once in each.
     fn turns(self, quick: bool) -> Table {
-        let round = |times: &mut [Vec<f64>]| {
-            for (row, times) in self.rows.iter().zip(times) {
-                let start = Instant::now();
-                (row.run)();
-                times.push(start.elapsed().as_secs_f64() / row.items as f64);
-            }
-        };
-        let once = Instant::now();
-        round(&mut vec![Vec::new(); self.rows.len()]);
+        let items: Vec<usize> = self.rows.iter().map(|row| row.items).collect();
+        let mut runners: Vec<Runner<'_>> = self
+            .rows
+            .into_iter()
+            .map(|row| Runner::new(row.who, row.run))
+            .collect();
         let rounds = match quick {
-            true => 1,
-            false => {
-                let seconds = once.elapsed().as_secs_f64().max(1e-6);
-                ((GROUP_SECONDS / seconds) as usize).max(FEWEST)
-            }
+            true => Rounds::Once,
+            false => Rounds::Fill(GROUP_SECONDS, FEWEST..=usize::MAX),
         };
-        let mut times = vec![Vec::new(); self.rows.len()];
-        for _ in 0..rounds {
-            round(&mut times);
-        }
-        let rows = self.rows.iter().zip(times);
+        let times = turns::take(&mut runners, rounds);
+        let rounds = times.first().map_or(0, Vec::len);
+        let rows = runners.iter().zip(times).zip(items);
         let table = Table {
             id: self.id,
             rounds,
             rows: rows
-                .map(|(row, times)| (row.items, compare::Entry::new(&row.who, times)))
+                .map(|((runner, times), items)| {
+                    let entry = compare::Entry::of_turns(&runner.who, times, items);
+                    (items, entry)
+                })
                 .collect(),
         };
         println!("{}", table.markdown());
