@@ -33,6 +33,8 @@ const SENDERS: usize = 2;
 const READERS: usize = 2;
 /// Transactions of a sender that may wait for their block.
 const WAITING: u64 = 32;
+/// Samples within which there must be a block: a quarter of the time.
+const STANDSTILL: usize = 60;
 /// What the median of the last quarter may have over that of the second: caches and the buffers of tables
 /// still fill, up to their bounds.
 const ROOM: u64 = 192 << 20;
@@ -65,10 +67,11 @@ fn memory_stays_flat_under_mixed_load() {
 
     let begin = Instant::now();
     let step = Duration::from_millis((seconds * 1000 / 240).clamp(50, 15_000));
-    let mut samples = Vec::new();
+    let (mut samples, mut heights) = (Vec::new(), Vec::new());
     while begin.elapsed() < Duration::from_secs(seconds) {
         thread::sleep(step);
         samples.push(resident(metrics));
+        heights.push(node.rpc().height());
         assert!(
             node.is_running(),
             "the node is gone; its log:\n{}",
@@ -82,6 +85,11 @@ fn memory_stays_flat_under_mixed_load() {
     let height = node.rpc().height();
     let (sent, asked) = (sent.load(Ordering::Relaxed), asked.load(Ordering::Relaxed));
     println!("{seconds} s: {sent} transactions, {asked} questions, {height} blocks");
+    let stood_still = |heights: &[u64]| heights.first() == heights.last();
+    assert!(
+        !heights.windows(STANDSTILL).any(stood_still),
+        "the chain stood still under load: {heights:?}"
+    );
     let quarter = samples.len() / 4;
     let medians: Vec<u64> = samples
         .chunks(quarter.max(1))
@@ -157,7 +165,13 @@ fn read(port: u16, stop: &AtomicBool, asked: &AtomicU64, mut rng: Rng) {
             4 => drop(rpc.call("eth_getLogs", json!([{"fromBlock": block}]))),
             5 => drop(rpc.call("eth_call", json!([{"to": someone}, block]))),
             6 => drop(rpc.call("eth_feeHistory", json!(["0x10", "latest", [50]]))),
-            7 => drop(rpc.call("eth_newFilter", json!([{"address": someone}]))),
+            7 => {
+                let filter = rpc.call("eth_newFilter", json!([{"address": someone}]));
+                // The forgotten ones go when nobody has asked for long.
+                if rng.below(16) > 0 {
+                    rpc.call("eth_uninstallFilter", json!([filter]));
+                }
+            }
             8 => drop(http::post_once(port, &vec![b'['; 10_000])),
             _ => subscribe(port),
         }

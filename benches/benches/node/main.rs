@@ -22,6 +22,10 @@ mod senders;
 
 use std::{path::PathBuf, time::Duration};
 
+/// That of `parsd`, for everybody.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How much is done.
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
