@@ -42,13 +42,14 @@ pub enum Table {
     AccountTrie,
     /// Address (20) ‖ path -> RLP of the node of the account's storage trie.
     StorageTrie,
-    /// Path ‖ block number (8) -> node of the account trie before that block; empty: none.
+    /// Group of paths (2) ‖ block number (8) -> what the nodes of the account trie in that group were
+    /// before that block, as far as it changed them.
     AccountTrieHistory,
-    /// Address (20) ‖ path ‖ block number (8) -> node of its storage trie before that block.
+    /// Address (20) ‖ group of paths (2) ‖ block number (8) -> the same of its storage trie.
     StorageTrieHistory,
     /// Block number (8) -> which accounts and slots it changed: the keys of its history.
     StateChanges,
-    /// Block number (8) -> which trie nodes it changed: the keys of their history.
+    /// Block number (8) -> which groups of trie nodes it changed: the keys of their history.
     TrieChanges,
 }
 

@@ -1,6 +1,6 @@
 //! Which records a block left in the history tables, so that they are found by its number.
 
-use super::AccountDelta;
+use super::{AccountDelta, nodelog};
 use crate::{
     StoreError,
     backend::{Batch, Snapshot, Table},
@@ -8,7 +8,7 @@ use crate::{
     trie::NodeChanges,
 };
 use alloy_primitives::{Address, Bytes, U256};
-use alloy_rlp::{Encodable as _, Header, RlpDecodable, RlpEncodable};
+use alloy_rlp::{RlpDecodable, RlpEncodable};
 
 /// The accounts that a block changed, with the slots of each; what [`Table::StateChanges`] holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, RlpEncodable, RlpDecodable)]
@@ -55,58 +55,45 @@ impl StateChanges {
     }
 }
 
-/// The trie nodes that a block changed, by the keys of their tables; what [`Table::TrieChanges`]
-/// holds.
+/// The groups of trie nodes that a block changed, see [`nodelog`]; what [`Table::TrieChanges`] holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, RlpEncodable, RlpDecodable)]
 pub(crate) struct TrieChanges {
-    /// Keys in [`Table::AccountTrie`].
-    pub(crate) accounts: Vec<Bytes>,
-    /// By account, keys in [`Table::StorageTrie`] without the address.
+    /// Of the account trie, one after another.
+    pub(crate) accounts: Bytes,
+    /// By account, of its storage trie.
     pub(crate) storage: Vec<ChangedTrie>,
 }
 
-/// The nodes that a block changed in one account's storage trie.
+/// The groups of nodes that a block changed in one account's storage trie.
 #[derive(Clone, Debug, PartialEq, Eq, RlpEncodable, RlpDecodable)]
 pub(crate) struct ChangedTrie {
     pub(crate) address: Address,
-    pub(crate) nodes: Vec<Bytes>,
+    pub(crate) groups: Bytes,
 }
 
 impl TrieChanges {
-    pub(crate) fn of(accounts: &NodeChanges, storage: &[(Address, NodeChanges)]) -> Self {
-        let keys = |changes: &NodeChanges| -> Vec<Bytes> {
-            let keys = changes.keys();
-            keys.map(|path| codec::path_key(&[], path).into()).collect()
+    /// Adds what the nodes were before block `number`; the list of it.
+    pub(crate) fn write(
+        batch: &mut Batch,
+        number: u64,
+        accounts: &NodeChanges,
+        storage: &[(Address, NodeChanges)],
+    ) -> Self {
+        let mut write = |log, prefix: &[u8], changes| -> Bytes {
+            nodelog::write(batch, log, prefix, number, changes)
+                .concat()
+                .into()
         };
+        let tries = storage.iter().filter(|(_, changes)| !changes.is_empty());
         Self {
-            accounts: keys(accounts),
-            storage: storage
-                .iter()
-                .filter(|(_, changes)| !changes.is_empty())
+            accounts: write(Table::AccountTrieHistory, &[], accounts),
+            storage: tries
                 .map(|(address, changes)| ChangedTrie {
                     address: *address,
-                    nodes: keys(changes),
+                    groups: write(Table::StorageTrieHistory, address.as_slice(), changes),
                 })
                 .collect(),
         }
-    }
-
-    /// The RLP of [`Self::of`]: a block changes thousands of nodes, and no list of them need be made first.
-    pub(crate) fn encoded(accounts: &NodeChanges, storage: &[(Address, NodeChanges)]) -> Vec<u8> {
-        let keys = |changes: &NodeChanges| {
-            let (mut key, mut out) = (Vec::new(), Vec::new());
-            for path in changes.keys() {
-                key.clear();
-                codec::push_path_key(&mut key, &[], path);
-                key.as_slice().encode(&mut out);
-            }
-            list(&[&out])
-        };
-        let tries = storage.iter().filter(|(_, changes)| !changes.is_empty());
-        let tries: Vec<_> = tries
-            .map(|(address, changes)| list(&[&alloy_rlp::encode(address), &keys(changes)]))
-            .collect();
-        list(&[&keys(accounts), &list(&[&tries.concat()])])
     }
 
     /// Those of block `number`.
@@ -114,34 +101,20 @@ impl TrieChanges {
         read(snapshot, Table::TrieChanges, number)
     }
 
-    /// Adds the removal of the node history of block `number`.
+    /// Adds the removal of the former nodes of block `number`.
     pub(crate) fn forget(&self, number: u64, batch: &mut Batch) {
-        for key in &self.accounts {
-            let key = codec::history_key(key, number);
-            batch.remove(Table::AccountTrieHistory, key);
-        }
-        for trie in &self.storage {
-            for node in &trie.nodes {
-                let subject = [trie.address.as_slice(), node].concat();
-                let key = codec::history_key(&subject, number);
-                batch.remove(Table::StorageTrieHistory, key);
+        let mut forget = |log, prefix: &[u8], groups: &[u8]| {
+            for group in groups.as_chunks().0 {
+                batch.remove(log, nodelog::key(prefix, *group, number));
             }
+        };
+        forget(Table::AccountTrieHistory, &[], &self.accounts);
+        for trie in &self.storage {
+            let prefix = trie.address.as_slice();
+            forget(Table::StorageTrieHistory, prefix, &trie.groups);
         }
         batch.remove(Table::TrieChanges, codec::block_key(number));
     }
-}
-
-/// The RLP list of items that are RLP already.
-fn list(items: &[&[u8]]) -> Vec<u8> {
-    let payload_length = items.iter().map(|item| item.len()).sum();
-    let header = Header {
-        list: true,
-        payload_length,
-    };
-    let mut out = Vec::with_capacity(header.length_with_payload());
-    header.encode(&mut out);
-    items.iter().for_each(|item| out.extend_from_slice(item));
-    out
 }
 
 fn read<T: alloy_rlp::Decodable>(

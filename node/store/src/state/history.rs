@@ -4,9 +4,9 @@
 use super::{StateChanges, StoredNodes, TrieChanges};
 use crate::{
     Head, Kept, StoreError,
-    backend::{Snapshot, Table},
+    backend::{Batch, Snapshot, Table},
     block, codec,
-    trie::{NodeChanges, NodeSource, Trie, cache::Encoded},
+    trie::{NodeChange, NodeChanges, NodeSource, Trie, cache::Encoded},
 };
 use alloy_primitives::{Address, B256, keccak256};
 use alloy_trie::{EMPTY_ROOT_HASH, Nibbles, TrieAccount};
@@ -76,13 +76,16 @@ pub(crate) fn verify(
         storage_nodes: BTreeMap::new(),
     };
     let mut root = head.header.state_root;
+    let mut node_records = 0;
     for number in (kept.oldest_state + 1..=head.number).rev() {
         let older = root_of(snapshot, number - 1)?;
-        let (values, nodes) = past.take_back(number, root, older, number > kept.oldest_proof)?;
+        let (values, (nodes, records)) =
+            past.take_back(number, root, older, number > kept.oldest_proof)?;
         root = older;
         done.blocks += 1;
         done.values += values;
         done.nodes += nodes;
+        node_records += records;
         report(done.blocks);
     }
     // Nothing else may be there.
@@ -102,9 +105,9 @@ pub(crate) fn verify(
             done.values,
         ),
         (
-            "trie nodes",
+            "groups of trie nodes",
             &[Table::AccountTrieHistory, Table::StorageTrieHistory],
-            done.nodes,
+            node_records,
         ),
         (
             "lists of changed values",
@@ -142,15 +145,15 @@ fn root_of(snapshot: &dyn Snapshot, number: u64) -> Result<B256, StoreError> {
 }
 
 impl Past<'_> {
-    /// Goes from the state after block `number` to that before it; how many former values and
-    /// nodes that took.
+    /// Goes from the state after block `number` to that before it; how many former values that took, and
+    /// how many former nodes in how many records.
     fn take_back(
         &mut self,
         number: u64,
         root: B256,
         older: B256,
         with_nodes: bool,
-    ) -> Result<(u64, u64), StoreError> {
+    ) -> Result<(u64, (u64, u64)), StoreError> {
         let wrong = |reason: String| StoreError::InconsistentBlock { number, reason };
         let changes = StateChanges::read(self.snapshot, number)?;
         let mut values = 0;
@@ -226,7 +229,7 @@ impl Past<'_> {
                 "the state before it has root {found} by its changes, its parent's header says {older}"
             )));
         }
-        let mut nodes = 0;
+        let mut nodes = (0, 0);
         if with_nodes {
             nodes = self.check_nodes(number, &account_nodes, &storage_nodes)?;
         }
@@ -238,39 +241,45 @@ impl Past<'_> {
         Ok((values, nodes))
     }
 
-    /// Compares the nodes that were kept of the state before block `number` with those that were
-    /// computed; how many there are.
+    /// Compares what was kept of the nodes before block `number` with those that were computed; how
+    /// many nodes there are, in how many records.
     fn check_nodes(
         &self,
         number: u64,
         accounts: &NodeChanges,
         storage: &[(Address, NodeChanges)],
-    ) -> Result<u64, StoreError> {
-        let wrong = |reason: &str| StoreError::InconsistentBlock {
-            number,
-            reason: reason.to_owned(),
+    ) -> Result<(u64, u64), StoreError> {
+        // The changes were computed on the way back; a block makes them the other way round.
+        let forwards = |changes: &NodeChanges| -> NodeChanges {
+            let turned = changes.iter().map(|(path, change)| {
+                let (before, after) = (change.after.clone(), change.before.clone());
+                (*path, NodeChange { before, after })
+            });
+            turned.collect()
         };
-        if TrieChanges::read(self.snapshot, number)? != TrieChanges::of(accounts, storage) {
-            return Err(wrong(
-                "the list of the trie nodes that it changed is not right",
-            ));
-        }
-        let tries = storage
+        let accounts = forwards(accounts);
+        let storage: Vec<_> = storage
             .iter()
-            .map(|(address, changes)| (Table::StorageTrieHistory, address.as_slice(), changes));
-        let mut count = 0;
-        let all = [(Table::AccountTrieHistory, &[][..], accounts)].into_iter();
-        for (table, prefix, changes) in all.chain(tries) {
-            for (path, change) in changes {
-                let key = codec::history_key(&codec::path_key(prefix, path), number);
-                if self.former(table, &key)? != change.after.as_deref().unwrap_or_default() {
-                    let reason = "not the node that was there before the block";
-                    return Err(StoreError::corrupt(table, &key, reason));
-                }
-                count += 1;
+            .map(|(address, changes)| (*address, forwards(changes)))
+            .collect();
+        let nodes = storage.iter().map(|(_, changes)| changes.len());
+        let nodes = nodes.sum::<usize>() + accounts.len();
+        let mut records = Batch::new();
+        let list = TrieChanges::write(&mut records, number, &accounts, &storage);
+        if TrieChanges::read(self.snapshot, number)? != list {
+            return Err(StoreError::InconsistentBlock {
+                number,
+                reason: "the list of the trie nodes that it changed is not right".to_owned(),
+            });
+        }
+        for (table, key, wanted) in records.writes() {
+            if self.former(table, key)? != wanted.unwrap_or_default() {
+                let reason = "not the nodes that were there before the block";
+                return Err(StoreError::corrupt(table, key, reason));
             }
         }
-        Ok(count)
+        let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        Ok((count(nodes), count(records.len())))
     }
 
     /// A record of a history table that a list of changes names.

@@ -3,6 +3,7 @@
 mod changes;
 mod code;
 mod history;
+mod nodelog;
 mod proof;
 mod root;
 mod verify;
@@ -82,12 +83,11 @@ impl<'a> StoredNodes<'a> {
 
 impl NodeSource for StoredNodes<'_> {
     fn node(&self, path: &Nibbles) -> Result<Option<Vec<u8>>, StoreError> {
-        let key = codec::path_key(self.prefix, path);
-        if let Some(number) = self.number
-            && let Some((_, before)) = changed_after(self.snapshot, self.history, &key, number)?
-        {
-            return Ok((!before.is_empty()).then_some(before));
+        if let Some(number) = self.number {
+            let tables = (self.table, self.history);
+            return nodelog::node_after(self.snapshot, tables, self.prefix, path, number);
         }
+        let key = codec::path_key(self.prefix, path);
         self.snapshot.get(self.table, &key)
     }
 

@@ -333,28 +333,27 @@ pub(crate) fn write_state(batch: &mut Batch, number: u64, updates: &TrieUpdates)
         }
     }
     let mut key = Vec::new();
-    let mut nodes = |table, log, prefix: &[u8], changes: &NodeChanges| {
+    let mut nodes = |batch: &mut Batch, table, prefix: &[u8], changes: &NodeChanges| {
         for (path, change) in changes {
             key.clear();
             codec::push_path_key(&mut key, prefix, path);
             batch.set(table, &key, change.after.as_deref());
-            if history {
-                key.extend_from_slice(&number.to_be_bytes());
-                batch.put(log, &key, change.before.as_deref().unwrap_or_default());
-            }
         }
     };
-    let (table, log) = (Table::AccountTrie, Table::AccountTrieHistory);
-    nodes(table, log, &[], &updates.account_nodes);
-    let (table, log) = (Table::StorageTrie, Table::StorageTrieHistory);
+    nodes(batch, Table::AccountTrie, &[], &updates.account_nodes);
     for (address, changes) in &updates.storage_nodes {
-        nodes(table, log, address.as_slice(), changes);
+        nodes(batch, Table::StorageTrie, address.as_slice(), changes);
     }
     if history {
         let key = codec::block_key(number);
         let changes = StateChanges::of(&updates.accounts);
         batch.put(Table::StateChanges, key, alloy_rlp::encode(changes));
-        let changes = TrieChanges::encoded(&updates.account_nodes, &updates.storage_nodes);
-        batch.put(Table::TrieChanges, key, changes);
+        let changes = TrieChanges::write(
+            batch,
+            number,
+            &updates.account_nodes,
+            &updates.storage_nodes,
+        );
+        batch.put(Table::TrieChanges, key, alloy_rlp::encode(changes));
     }
 }

@@ -182,6 +182,38 @@ pub(super) fn check_reference(item: &[u8]) -> Result<(), alloy_rlp::Error> {
     NodeRef::from_raw_rlp(item).map(drop)
 }
 
+/// The references by which the branch `before` differs from the branch `after`, by the number of the child; `None`
+/// where one of them is no branch, or their values differ.
+pub fn branch_difference<'a>(before: &'a [u8], after: &[u8]) -> Option<Vec<(u8, &'a [u8])>> {
+    let (before, after) = (Items::of(before).ok()?, Items::of(after).ok()?);
+    let ((before, value), (after, other)) = (before.branch()?, after.branch()?);
+    if value != other {
+        return None;
+    }
+    let pairs = (0u8..).zip(before.iter().zip(after));
+    let differing = pairs.filter(|(_, (before, after))| before != after);
+    Some(
+        differing
+            .map(|(index, (before, _))| (index, *before))
+            .collect(),
+    )
+}
+
+/// A branch with other references to some of its children; `None` where it is no branch.
+pub fn branch_with(encoded: &[u8], references: &[(u8, Vec<u8>)]) -> Option<Vec<u8>> {
+    let items = Items::of(encoded).ok()?;
+    let (children, value) = items.branch()?;
+    let mut all = [value; 17];
+    all.get_mut(..16)?.copy_from_slice(children);
+    for (index, reference) in references {
+        *all.get_mut(..16)?.get_mut(usize::from(*index))? = reference;
+    }
+    let mut out = Vec::with_capacity(encoded.len());
+    list(all.iter().map(|item| item.len()).sum(), &mut out);
+    all.iter().for_each(|item| out.extend_from_slice(item));
+    Some(out)
+}
+
 /// Shortest encoding of a node that its parent names by hash; shorter ones stand in the parent
 /// itself (yellow paper, appendix D).
 pub const HASHED_FROM: usize = 32;
