@@ -132,6 +132,12 @@ impl Batch {
         Self::default()
     }
 
+    /// Makes room for so many more writes with so many bytes of keys and values.
+    pub(crate) fn reserve(&mut self, writes: usize, bytes: usize) {
+        self.writes.reserve(writes);
+        self.bytes.reserve(bytes);
+    }
+
     /// Sets `key` of `table` to `value`.
     pub fn put(&mut self, table: Table, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
         self.set(table, key, Some(value));

@@ -81,6 +81,22 @@ impl TrieUpdates {
         self.account_nodes.len() + storage
     }
 
+    /// About how many records [`write_state`] writes of them, and how many bytes those have: a batch that
+    /// grows copies all it holds, several times.
+    fn size(&self) -> (usize, usize) {
+        // An account, a slot or the path of a node with its key and its place in the history.
+        const RECORD: usize = 256;
+        let slots = self.accounts.iter().map(|delta| delta.slots.len());
+        let values = 2 * (self.accounts.len() + slots.sum::<usize>());
+        let tries = self.storage_nodes.iter().map(|(_, nodes)| nodes);
+        let nodes = tries
+            .chain([&self.account_nodes])
+            .flat_map(|nodes| nodes.values());
+        let nodes = nodes.map(|change| change.after.as_ref().map_or(0, |after| after.len()));
+        let records = values + self.changed_nodes();
+        (records, nodes.sum::<usize>() + records * RECORD)
+    }
+
     /// The changes, in the order of addresses.
     pub(crate) fn deltas(&self) -> &[AccountDelta] {
         &self.accounts
@@ -312,6 +328,8 @@ fn slots_of(
 /// asks for the state before it.
 pub(crate) fn write_state(batch: &mut Batch, number: u64, updates: &TrieUpdates) {
     let history = number > 0;
+    let (writes, bytes) = updates.size();
+    batch.reserve(writes, bytes);
     for delta in &updates.accounts {
         let key = delta.address.as_slice();
         let value = delta.after.as_ref().map(codec::encode_account);
