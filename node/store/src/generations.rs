@@ -9,13 +9,16 @@ use std::{
 ///
 /// There are two generations. What is used goes to the young one; when that has half of all bytes it becomes
 /// the old one, and what was old until then is forgotten. So a look-up moves no links, and what is used again
-/// and again stays.
+/// and again stays. What will hardly be used again can be put among the old ones at once, so that it makes nothing
+/// else old.
 #[derive(Debug)]
 pub(crate) struct Generations<K, V, S> {
     young: HashMap<K, V, S>,
     old: HashMap<K, V, S>,
     /// Bytes of the young ones.
     bytes: usize,
+    /// Bytes of those among the old ones that were made old before their time.
+    retired: usize,
     /// Bytes of a generation.
     most: usize,
     size: fn(&V) -> usize,
@@ -28,6 +31,7 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + Default> Generations<K, V, S> {
             young: HashMap::default(),
             old: HashMap::default(),
             bytes: 0,
+            retired: 0,
             most: bytes / 2,
             size,
         }
@@ -51,6 +55,7 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + Default> Generations<K, V, S> {
         if self.bytes.saturating_add(bytes) > self.most {
             self.old = std::mem::take(&mut self.young);
             self.bytes = 0;
+            self.retired = 0;
         }
         self.bytes += bytes;
         self.young.insert(key, value);
@@ -64,10 +69,26 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + Default> Generations<K, V, S> {
         }
     }
 
+    /// Counts an entry as old from now on. It is found as before.
+    pub(crate) fn retire(&mut self, key: &K) {
+        let Some((key, value)) = self.young.remove_entry(key) else {
+            return;
+        };
+        let bytes = (self.size)(&value);
+        self.bytes -= bytes;
+        if self.retired.saturating_add(bytes) > self.most {
+            self.old.clear();
+            self.retired = 0;
+        }
+        self.retired += bytes;
+        self.old.insert(key, value);
+    }
+
     pub(crate) fn clear(&mut self) {
         self.young.clear();
         self.old.clear();
         self.bytes = 0;
+        self.retired = 0;
     }
 }
 
@@ -116,6 +137,30 @@ mod tests {
         map.put(3, vec![5; 45]);
         map.remove(&2);
         assert_eq!(map.get(&2), None, "gone from the old ones too");
+    }
+
+    /// However many versions of something come and go, the other entries stay, and so does the bound.
+    #[test]
+    fn what_is_retired_makes_nothing_else_old() {
+        let mut map = Map::new(20 * 40, Vec::len);
+        let value = |n: u32| n.to_be_bytes().repeat(10);
+        for n in 0..8 {
+            map.put(n, value(n));
+        }
+        for n in 100..1_000 {
+            map.put(n, value(n));
+            map.retire(&(n - 1));
+            assert!(map.len() <= 30, "{}", map.len());
+            assert_eq!(map.bytes, map.young.len() * 40);
+            assert_eq!(map.get(&n), Some(value(n)));
+        }
+        for n in 0..8 {
+            assert_eq!(map.get(&n), Some(value(n)));
+        }
+        assert_eq!(map.get(&500), None, "retired long ago");
+        map.put(1_000, value(1_000));
+        map.retire(&1_000);
+        assert_eq!(map.get(&1_000), Some(value(1_000)), "retired just now");
     }
 
     #[test]

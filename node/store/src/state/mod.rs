@@ -99,9 +99,9 @@ impl NodeSource for StoredNodes<'_> {
         self.cache?.get(hash)
     }
 
-    fn remember(&self, nodes: Vec<(B256, Encoded)>) {
+    fn remember(&self, replaced: &[B256], nodes: Vec<(B256, Encoded)>) {
         if let Some(cache) = self.cache {
-            cache.put(nodes);
+            cache.put(replaced, nodes);
         }
     }
 }

@@ -37,9 +37,13 @@ impl NodeCache {
         self.0.lock().get(hash)
     }
 
-    /// Keeps nodes under their hashes, which must be theirs.
-    pub fn put(&self, nodes: impl IntoIterator<Item = (B256, Encoded)>) {
+    /// Keeps nodes under their hashes, which must be theirs; `replaced` are those that they take the places of, which
+    /// only older states need from now on.
+    pub fn put(&self, replaced: &[B256], nodes: impl IntoIterator<Item = (B256, Encoded)>) {
         let mut cache = self.0.lock();
+        for hash in replaced {
+            cache.retire(hash);
+        }
         for (hash, encoded) in nodes {
             cache.put(hash, encoded);
         }

@@ -116,8 +116,9 @@ pub(super) fn encode_all<S: NodeSource>(
         }
         trie.nodes.push((node.at, node_encoded));
     }
-    for (source, hashed) in sources.iter().zip(hashed) {
-        source.remember(hashed);
+    for ((source, hashed), trie) in sources.iter().zip(hashed).zip(&encoded) {
+        let replaced = trie.read.iter().filter_map(|read| read.named.as_hash());
+        source.remember(&replaced.collect::<Vec<_>>(), hashed);
     }
     Ok(encoded)
 }
@@ -155,7 +156,7 @@ fn changes(mut read: Vec<Read>, mut nodes: Vec<(Nibbles, Encoded)>) -> NodeChang
 fn check_read<S: NodeSource>(tries: &mut [Trie<S>]) -> Result<(), StoreError> {
     let all = tries.iter().flat_map(|trie| &trie.read);
     let messages: Vec<[&[u8]; 2]> = all
-        .filter(|read| read.named.is_some())
+        .filter(|read| !read.checked)
         .map(|read| [&read.encoded[..], &[]])
         .collect();
     let mut found = vec![0; messages.len() * 32];
@@ -164,20 +165,21 @@ fn check_read<S: NodeSource>(tries: &mut [Trie<S>]) -> Result<(), StoreError> {
     for trie in tries {
         let mut checked = Vec::new();
         for read in &mut trie.read {
-            let Some(named) = read.named.take() else {
+            if read.checked {
                 continue;
-            };
+            }
+            read.checked = true;
             let hash = found.next().unwrap_or_default();
-            match named.as_hash() {
+            match read.named.as_hash() {
                 Some(named) if named == hash => checked.push((hash, Arc::clone(&read.encoded))),
-                None if *named == read.encoded[..] => {}
+                None if *read.named == read.encoded[..] => {}
                 _ => {
                     let reason = "the node is not the one its parent names".to_owned();
                     return Err(trie.source.damaged(&read.at, reason));
                 }
             }
         }
-        trie.source.remember(checked);
+        trie.source.remember(&[], checked);
     }
     Ok(())
 }

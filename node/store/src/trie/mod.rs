@@ -42,9 +42,10 @@ pub trait NodeSource {
         None
     }
 
-    /// Takes nodes that were hashed, so that they may be [`Self::known`] later.
-    fn remember(&self, nodes: Vec<(B256, Encoded)>) {
-        drop(nodes);
+    /// Takes nodes that were hashed, so that they may be [`Self::known`] later. `replaced` are those that were in
+    /// their places; a node may be among both.
+    fn remember(&self, replaced: &[B256], nodes: Vec<(B256, Encoded)>) {
+        let _ = (replaced, nodes);
     }
 }
 
@@ -79,8 +80,10 @@ pub struct Trie<S> {
 struct Read {
     at: Nibbles,
     encoded: Encoded,
-    /// What its parent says it is, where that is still to be checked.
-    named: Option<NodeRef>,
+    /// What its parent says it is.
+    named: NodeRef,
+    /// Whether that was found to be true.
+    checked: bool,
 }
 
 fn join(path: &Nibbles, nibble: u8) -> Nibbles {
@@ -167,13 +170,13 @@ impl<S: NodeSource> Trie<S> {
         };
         let named = NodeRef::clone(named);
         let hash = named.as_hash();
-        let (encoded, named) = match hash.and_then(|hash| self.source.known(&hash)) {
-            Some(encoded) => (encoded, None),
+        let (encoded, checked) = match hash.and_then(|hash| self.source.known(&hash)) {
+            Some(encoded) => (encoded, true),
             // Whether it is the one that is named is found out at the end, for all at once.
             None => {
                 let encoded = self.source.node(at)?;
                 let missing = || self.source.damaged(at, "the node is missing".to_owned());
-                (encoded.ok_or_else(missing)?.into(), Some(named))
+                (encoded.ok_or_else(missing)?.into(), false)
             }
         };
         let node =
@@ -183,6 +186,7 @@ impl<S: NodeSource> Trie<S> {
             at: *at,
             encoded,
             named,
+            checked,
         });
         Ok(())
     }

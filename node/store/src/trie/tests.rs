@@ -38,8 +38,8 @@ impl NodeSource for Cached<'_> {
         self.cache.get(hash)
     }
 
-    fn remember(&self, nodes: Vec<(B256, Encoded)>) {
-        self.cache.put(nodes);
+    fn remember(&self, replaced: &[B256], nodes: Vec<(B256, Encoded)>) {
+        self.cache.put(replaced, nodes);
     }
 }
 
