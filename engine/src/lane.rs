@@ -22,6 +22,7 @@ use crate::device::{OnDevice, OpenDevice, Opened, Site};
 use crate::error::{DeviceError, EngineError, nanoseconds};
 use crate::gate::Gate;
 use crate::kernel::Kernel;
+use crate::lookout::Lookout;
 use crate::options::Priority;
 use crate::queue::{Entry, Held, Removed};
 use crate::report::{RouteReport, SelfTestReport};
@@ -61,6 +62,7 @@ pub(crate) struct Lane<K: Kernel> {
     job_cost: AtomicU64,
     /// Keyed from the operating system's randomness.
     hasher: RandomState,
+    lookout: Lookout,
     gate: Arc<Gate>,
     config: Arc<Config>,
 }
@@ -97,6 +99,8 @@ pub(crate) trait AnyLane: Any + Send + Sync {
     fn due_at(&self) -> Option<Instant>;
     /// Whether there is one job in the engine at the most, and a core for whoever waits for it.
     fn is_quiet(&self) -> bool;
+    /// What those who waited for a job of their own have learnt.
+    fn lookout(&self) -> &Lookout;
     /// Whether the job of this position still waits.
     fn waits(&self, position: Position) -> bool;
     fn cancel(&self, position: Position, id: usize);
@@ -125,6 +129,7 @@ impl<K: Kernel> Lane<K> {
             refused: AtomicU64::new(0),
             job_cost: AtomicU64::new(1),
             hasher: RandomState::new(),
+            lookout: Lookout::default(),
             gate,
             config,
         }
@@ -387,6 +392,10 @@ impl<K: Kernel> AnyLane for Lane<K> {
 
     fn is_quiet(&self) -> bool {
         self.config.cores > 1 && self.gate.state().jobs <= 1
+    }
+
+    fn lookout(&self) -> &Lookout {
+        &self.lookout
     }
 
     fn waits(&self, position: Position) -> bool {

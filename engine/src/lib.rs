@@ -52,6 +52,7 @@ mod gpu_faults;
 mod kernel;
 mod keys;
 mod lane;
+mod lookout;
 mod mldsa;
 mod model;
 mod options;

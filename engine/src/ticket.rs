@@ -5,7 +5,7 @@ use std::pin::{Pin, pin};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::error::EngineError;
 use crate::lane::AnyLane;
@@ -13,7 +13,7 @@ use crate::options::Priority;
 use crate::sheaf::Sheaf;
 use crate::slot::Slot;
 
-/// How long a thread looks for an answer before it sleeps: about what falling asleep and waking up take.
+/// How long after its job's acceptance a task looks for the answer before it sleeps: about what falling asleep and waking up take a thread.
 const MOMENT: Duration = Duration::from_micros(50);
 
 /// Pauses of the processor between two looks, some hundred nanoseconds.
@@ -57,7 +57,9 @@ impl Position {
 
 /// The claim on the answer of one submitted job.
 ///
-/// A future for any executor, or [`wait`](Self::wait) from a plain thread. Dropping it before the
+/// A future for any executor, or [`wait`](Self::wait) from a plain thread. The future of a job that is alone in the engine
+/// asks to be polled again at once, for some microseconds, as its executor would take longer to wake than the job takes;
+/// other tasks have their turns in between. Dropping it before the
 /// job's batch has started cancels the job; later, the answer is thrown away. A job that others have
 /// asked for as well goes on for them.
 #[must_use = "dropping a ticket cancels its job"]
@@ -65,6 +67,18 @@ pub struct Ticket<T> {
     slot: Arc<Slot<Answer<T>>>,
     lane: Weak<dyn AnyLane>,
     position: Position,
+    look: Look,
+}
+
+/// Whether a ticket's task looks for the answer without sleeping.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// It has not waited yet.
+    Before,
+    /// It does.
+    Out,
+    /// It does not, or not any more.
+    Over,
 }
 
 impl<T> std::fmt::Debug for Ticket<T> {
@@ -90,6 +104,7 @@ impl<T> Ticket<T> {
             slot,
             lane,
             position,
+            look: Look::Before,
         }
     }
 
@@ -107,19 +122,39 @@ impl<T> Ticket<T> {
     /// # Errors
     /// As [`EngineError`] says.
     pub fn wait(self) -> Result<T, EngineError> {
-        if self.lane.upgrade().is_some_and(|lane| lane.is_quiet()) {
-            self.look_out();
-        }
         block_on(self)
     }
 
-    /// Looks for the answer for a moment: a job that is alone is soon done, and a thread that sleeps takes long to wake.
-    fn look_out(&self) {
-        let start = Instant::now();
-        while self.slot.is_open() && start.elapsed() < MOMENT {
-            for _ in 0..PAUSES {
-                std::hint::spin_loop();
+    /// Whether a look in vain should be followed by another at once, as often as that was worth it: a job that is alone is
+    /// soon done, and a thread that sleeps takes long to wake. Looks are some way apart, and have an end.
+    fn looks_again(&mut self) -> bool {
+        let before = std::mem::replace(&mut self.look, Look::Over);
+        if before == Look::Over {
+            return false;
+        }
+        let Some(lane) = self.lane.upgrade().filter(|lane| lane.is_quiet()) else {
+            return false;
+        };
+        let soon = self.slot.terms().accepted().elapsed() < MOMENT;
+        match before {
+            Look::Out if !soon => lane.lookout().failed(),
+            Look::Before if !soon || !lane.lookout().is_worth_it() => {}
+            _ => {
+                self.look = Look::Out;
+                for _ in 0..PAUSES {
+                    std::hint::spin_loop();
+                }
             }
+        }
+        self.look == Look::Out
+    }
+
+    /// The answer came.
+    fn looked(&mut self) {
+        if std::mem::replace(&mut self.look, Look::Over) == Look::Out
+            && let Some(lane) = self.lane.upgrade()
+        {
+            lane.lookout().succeeded();
         }
     }
 
@@ -139,14 +174,23 @@ impl<T> Ticket<T> {
 impl<T> Future for Ticket<T> {
     type Output = Result<T, EngineError>;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.slot.poll_take(context) {
-            Poll::Pending => Poll::Pending,
-            // Polled again after it was ready, it has nothing more to say.
-            Poll::Ready(answer) => Poll::Ready(match answer {
-                Some(answer) => answer.map_err(|error| *error),
-                None => Err(EngineError::ShuttingDown),
-            }),
+            Poll::Pending => {
+                if self.looks_again() {
+                    // The executor comes back after its other tasks, and its thread does not sleep.
+                    context.waker().wake_by_ref();
+                }
+                Poll::Pending
+            }
+            Poll::Ready(answer) => {
+                self.looked();
+                Poll::Ready(match answer {
+                    Some(answer) => answer.map_err(|error| *error),
+                    // Polled again after it was ready, it has nothing more to say.
+                    None => Err(EngineError::ShuttingDown),
+                })
+            }
         }
     }
 }
