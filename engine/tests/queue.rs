@@ -5,7 +5,9 @@ mod support;
 
 use std::future::Future;
 use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use pars_engine::{
@@ -223,6 +225,91 @@ fn a_dropped_ticket_cancels_what_has_not_started() {
         (4, 2, 2)
     );
     assert_eq!(stats.panicked, 0);
+}
+
+#[test]
+fn a_dropped_call_of_many_cancels_what_has_not_started() {
+    let engine = toy().cpu_threads(1).build().unwrap();
+    let (first, hold) = busy(&engine);
+    {
+        let jobs = (0..5).map(|_| ToyJob::new(PANICS)).collect();
+        let mut call = pin!(engine.call_many::<Toy>(jobs));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(call.as_mut().poll(&mut context).is_pending());
+        assert_eq!(engine.queue().jobs, 6);
+    }
+    assert_eq!(engine.queue().jobs, 1, "their room is given back at once");
+    drop(hold);
+    assert_eq!(first.wait().unwrap(), reference(0));
+    let stats = &engine.stats().kernels[0];
+    assert_eq!(
+        (stats.submitted, stats.cancelled, stats.answered()),
+        (6, 5, 1)
+    );
+    assert_eq!(stats.panicked, 0, "one of them ran");
+}
+
+/// Counts how often a task is woken.
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// A task asks to be polled again at once while its job is alone in the engine, for a moment; after that it sleeps until the answer
+/// is there. What was in vain is done less.
+#[test]
+fn the_task_of_a_lone_job_looks_again_for_a_moment() {
+    const JOBS: u64 = 1_000;
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let engine = toy().cpu_threads(1).build().unwrap();
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    let wakes = |ticket: &mut Ticket<u64>| {
+        let before = woken.0.load(Ordering::SeqCst);
+        let polled = pin!(ticket).poll(&mut Context::from_waker(&waker));
+        assert!(polled.is_pending());
+        woken.0.load(Ordering::SeqCst) - before
+    };
+    let mut looked = 0;
+    for number in 0..JOBS {
+        let (job, hold) = ToyJob::new(number).held();
+        let mut lone = engine.submit::<Toy>(job).unwrap();
+        let start = Instant::now();
+        // Not even once where the moment was over before the first poll.
+        let mut looks = 0;
+        while wakes(&mut lone) == 1 {
+            looks += 1;
+            assert!(start.elapsed() < Duration::from_secs(10), "it never sleeps");
+        }
+        assert_eq!(wakes(&mut lone), 0, "it looks again after it slept");
+        looked += u64::from(looks > 0);
+        let mut second = engine.submit::<Toy>(ToyJob::new(number)).unwrap();
+        assert_eq!(wakes(&mut second), 0, "it is not alone");
+        let before = woken.0.load(Ordering::SeqCst);
+        drop(hold);
+        while !lone.is_answered() || !second.is_answered() {
+            std::thread::yield_now();
+        }
+        assert_eq!(lone.try_take().unwrap().unwrap(), reference(number));
+        assert_eq!(second.try_take().unwrap().unwrap(), reference(number));
+        while woken.0.load(Ordering::SeqCst) < before + 2 {
+            assert!(
+                start.elapsed() < Duration::from_secs(10),
+                "they are not woken"
+            );
+            std::thread::yield_now();
+        }
+    }
+    if cores > 1 {
+        assert!(looked > 0, "nobody looked");
+        assert!(looked < JOBS / 10, "{looked} looked in vain");
+    } else {
+        assert_eq!(looked, 0);
+    }
 }
 
 #[test]
