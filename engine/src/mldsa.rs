@@ -6,7 +6,7 @@ use std::time::Duration;
 
 #[cfg(feature = "gpu")]
 use pars_kernels::mldsa::gpu::{BatchVerifier, GpuVerdict, Tuning};
-use pars_kernels::mldsa::{self, Message, ParameterSet, Representative, VerifyJob};
+use pars_kernels::mldsa::{self, Message, ParameterSet, VerifyJob};
 
 #[cfg(feature = "gpu")]
 use crate::context::GpuContext;
@@ -18,9 +18,8 @@ use crate::kernel::{Accelerator, DeviceAnswers};
 use crate::keys::KeyCache;
 use crate::stats::CacheStats;
 
-/// Bytes at the start of a signature and at the end of a message that tell jobs apart.
+/// Bytes at the start of a signature that tell jobs apart.
 const SIGNATURE_SAMPLE: usize = 16;
-const MESSAGE_SAMPLE: usize = 16;
 
 /// Bytes of the message that shows what bytes cost: the longest that devices hash by themselves.
 const LONG_MESSAGE: usize = 16 << 10;
@@ -55,22 +54,14 @@ impl Kernel for MlDsaVerify {
         }
     }
 
-    /// Samples of signature and message: the whole would cost a tenth of a verification with a prepared key. The start of a
-    /// signature, its commitment hash, is of key and message, and so tells honest jobs apart. Whoever makes jobs that differ only
-    /// elsewhere keeps no more than those from being shared.
+    /// The start of the signature and the length of it all: the whole would cost a tenth of a verification with a prepared key, and each
+    /// sample elsewhere another line from memory. The start of a signature is its commitment hash, which is of key and
+    /// message, and so tells honest jobs apart. Whoever makes jobs that differ only elsewhere keeps no more than those from
+    /// being shared.
     fn fingerprint(job: &VerifyJob, hasher: &mut impl Hasher) -> bool {
-        let message: &[u8] = match job.representative() {
-            Representative::Formatted(bytes) => bytes,
-            Representative::Mu(mu) => mu,
-        };
         let signature = job.signature();
         let start = signature.first_chunk::<SIGNATURE_SAMPLE>();
         hasher.write(start.map_or(signature, |start| start));
-        hasher.write(
-            message
-                .last_chunk::<MESSAGE_SAMPLE>()
-                .map_or(message, |end| end),
-        );
         hasher.write_usize(job.size());
         true
     }
