@@ -59,6 +59,9 @@ impl Hasher for AsItIs {
     }
 }
 
+/// A flight that has ended, and the claims that came after its batch had started.
+pub(crate) type Landed<K> = (Arc<Flight<K>>, Vec<Claim<<K as Kernel>::Output>>);
+
 /// The queue of a lane, its identical jobs and its routes.
 pub(crate) struct Desk<K: Kernel> {
     pub(crate) queue: Queue<K>,
@@ -138,19 +141,23 @@ impl<K: Kernel> Desk<K> {
         position
     }
 
-    /// Ends the flight of a job, if it is the one that others may join; the claims that came late.
-    pub(crate) fn land(&mut self, held: &Held<K>) -> Vec<Claim<K::Output>> {
+    /// Ends the flight of a job, if it is the one that others may join. Gives back the flight, which is best dropped when the lock is
+    /// free, and the claims that came late.
+    pub(crate) fn land(&mut self, held: &Held<K>) -> Option<Landed<K>> {
         let Held::Shared(own) = held else {
-            return Vec::new();
+            return None;
         };
-        let flight = self.flights.get(&own.print);
-        if flight.is_some_and(|flight| Arc::ptr_eq(&flight.0, own)) {
-            self.flights.remove(&own.print);
-            if !self.late.is_empty() {
-                return self.late.remove(&own.print).unwrap_or_default();
-            }
+        let flight = self.flights.get(&own.print)?;
+        if !Arc::ptr_eq(&flight.0, own) {
+            return None;
         }
-        Vec::new()
+        let flight = self.flights.take(&own.print)?;
+        let late = if self.late.is_empty() {
+            Vec::new()
+        } else {
+            self.late.remove(&own.print).unwrap_or_default()
+        };
+        Some((flight.0, late))
     }
 
     /// Takes out the claims whose deadline has passed.

@@ -238,11 +238,16 @@ impl<K: Kernel> Lane<K> {
             .iter()
             .any(|entry| matches!(entry.held, Held::Shared(_)))
         {
+            // A flight dropped between two look-ups would make the second wait for the memory of the first.
+            let mut landed = Vec::with_capacity(batch.len());
             let mut desk = self.desk.lock();
             for entry in &mut batch {
-                let late = desk.land(&entry.held);
-                entry.more.extend(late);
+                if let Some((flight, late)) = desk.land(&entry.held) {
+                    landed.push(flight);
+                    entry.more.extend(late);
+                }
             }
+            drop(desk);
         }
         let panicked = answers.iter().filter(|answer| answer.is_err()).count();
         let shared: usize = batch.iter().map(|entry| entry.more.as_slice().len()).sum();

@@ -18,9 +18,6 @@ use crate::kernel::{Accelerator, DeviceAnswers};
 use crate::keys::KeyCache;
 use crate::stats::CacheStats;
 
-/// Bytes at the start of a signature that tell jobs apart.
-const SIGNATURE_SAMPLE: usize = 16;
-
 /// Bytes of the message that shows what bytes cost: the longest that devices hash by themselves.
 const LONG_MESSAGE: usize = 16 << 10;
 
@@ -54,14 +51,10 @@ impl Kernel for MlDsaVerify {
         }
     }
 
-    /// The start of the signature and the length of it all: the whole would cost a tenth of a verification with a prepared key, and each
-    /// sample elsewhere another line from memory. The start of a signature is its commitment hash, which is of key and
-    /// message, and so tells honest jobs apart. Whoever makes jobs that differ only elsewhere keeps no more than those from
-    /// being shared.
+    /// The start of the commitment hash and the length of it all: the whole would cost a tenth of a verification with a prepared
+    /// key. Whoever makes jobs that differ only elsewhere keeps no more than those from being shared.
     fn fingerprint(job: &VerifyJob, hasher: &mut impl Hasher) -> bool {
-        let signature = job.signature();
-        let start = signature.first_chunk::<SIGNATURE_SAMPLE>();
-        hasher.write(start.map_or(signature, |start| start));
+        hasher.write_u64(u64::from_le_bytes(job.commitment_start()));
         hasher.write_usize(job.size());
         true
     }

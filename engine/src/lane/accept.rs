@@ -64,15 +64,22 @@ impl<K: Kernel> Lane<K> {
             return Vec::new();
         }
         let mut prints = Vec::with_capacity(jobs.len());
-        for part in jobs.chunks(AHEAD) {
-            // Jobs lie where they were made, often in no cache by now: waiting for all of these at a time is waiting once.
-            let mut touch = Touch(0);
-            for job in part {
-                K::fingerprint(job, &mut touch);
+        let mut parts = jobs.chunks(AHEAD);
+        // Jobs lie where they were made, often in no cache by now: those that come next are on their way while these are hashed.
+        let mut touch = Touch(0);
+        let fetch = |part: Option<&[K::Job]>, touch: &mut Touch| {
+            for job in part.unwrap_or_default() {
+                K::fingerprint(job, touch);
             }
-            std::hint::black_box(touch.finish());
+        };
+        let mut next = parts.next();
+        fetch(next, &mut touch);
+        while let Some(part) = next {
+            next = parts.next();
+            fetch(next, &mut touch);
             prints.extend(part.iter().map(|job| self.print(job)));
         }
+        std::hint::black_box(touch.finish());
         prints
     }
 

@@ -81,6 +81,8 @@ pub struct VerifyJob {
     set: ParameterSet,
     /// The bytes after the signature are μ and not M′.
     mu: bool,
+    /// The first bytes of c̃.
+    commitment_start: [u8; 8],
     /// Public key ‖ signature ‖ (M′ or μ); the lengths of the first two follow from `set`.
     bytes: Arc<[u8]>,
     /// The job's key, prepared.
@@ -152,9 +154,11 @@ impl VerifyJob {
             }
             Message::Mu(mu) => (true, join(&[public_key, signature, mu])),
         };
+        let commitment_start = signature.first_chunk().copied().unwrap_or_default();
         Ok(Self {
             set,
             mu,
+            commitment_start,
             bytes,
             key: None,
         })
@@ -199,6 +203,12 @@ impl VerifyJob {
     /// The packed signature c̃ ‖ z ‖ h.
     pub fn signature(&self) -> &[u8] {
         self.parts().1
+    }
+
+    /// The first bytes of the signature's commitment hash c̃, which is of key and message, and so tells honest signatures apart. They
+    /// lie in the job itself: a look at them does not wait for the memory that holds the rest.
+    pub fn commitment_start(&self) -> [u8; 8] {
+        self.commitment_start
     }
 
     /// M′ or μ.
@@ -251,6 +261,7 @@ mod tests {
             assert_eq!(job.parameter_set(), set);
             assert_eq!(job.public_key(), key);
             assert_eq!(job.signature(), signature);
+            assert_eq!(job.commitment_start(), [2; 8]);
             assert_eq!(
                 job.representative(),
                 Representative::Formatted(b"\x00\x03ctxmessage")
