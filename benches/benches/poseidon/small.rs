@@ -3,7 +3,7 @@
 //! | who | what |
 //! |---|---|
 //! | `pars-portable`, `pars-avx2`, `pars-avx512` | the kernel at one level: numbers below p in memory in, and out |
-//! | `p3-default` | Plonky3's permutation of its packed type, whose words already stand in lanes |
+//! | `p3-default` | Plonky3's permutation of its packed type, whose words already stand in lanes and in Montgomery form |
 //! | `p3-native-avx512`, `p3-native-avx2` | the same, in a process built with `-C target-cpu=native`, named after the vectors that it has |
 //!
 //! Plonky3 chooses its vectors when it is built, and everything else here is built as always. So the benchmark builds Plonky3 once more by

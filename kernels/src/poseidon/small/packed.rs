@@ -20,6 +20,10 @@ const BOXES: usize = 4;
 pub(super) unsafe trait Vector: Copy {
     /// Number of words.
     const LANES: usize;
+    /// Bits of a word that choose an entry of a table: 3 or 4.
+    const INDEX: i32;
+    /// Whether there are registers for all words of a state and what a round needs beside them.
+    const ROOMY: bool;
     /// The same word everywhere.
     unsafe fn splat(word: u32) -> Self;
     /// Sums modulo 2^32.
@@ -36,6 +40,10 @@ pub(super) unsafe trait Vector: Copy {
     unsafe fn left(self, bits: i32) -> Self;
     /// Words shifted right by a constant, zeros in.
     unsafe fn right(self, bits: i32) -> Self;
+    /// The entries of a table at the places that the lowest [`Self::INDEX`] bits of each word say.
+    unsafe fn entries(self, table: &[u32; 16]) -> Self;
+    /// Products of the third byte of each word with a factor below 128, as 16 bits in its upper half.
+    unsafe fn third_bytes(self, factor: u32) -> Self;
     /// Odd words, or the high halves of products, at even places; what is at odd places means nothing.
     unsafe fn odd(self) -> Self;
     /// 64-bit words shifted right by 31, zeros in.
@@ -172,14 +180,42 @@ impl<const K: i32, const M: i32> Montgomery<K, M> {
         }
     }
 
-    /// x / 2^n: with `x = h 2^n + l` it is `h - l (p - 1) / 2^n`.
+    /// l / 2^n for the lowest n bits l of a number from 0 to 15, at n of up to 4.
+    const LOW: [[u32; 16]; 5] = {
+        let mut tables = [[0; 16]; 5];
+        let mut n = 1;
+        while n < 5 {
+            let mut i = 0;
+            while i < 16 {
+                let low = i as u32 % (1 << n);
+                if low > 0 {
+                    tables[n][i] = Self::MODULUS - low * ((Self::MODULUS - 1) >> n);
+                }
+                i += 1;
+            }
+            n += 1;
+        }
+        tables
+    };
+
+    /// x / 2^n: with `x = h 2^n + l` it is `h - l (p - 1) / 2^n`, where (p - 1) / 2^n is (2^K - 1) 2^(M - n).
     #[inline(always)]
     unsafe fn shifted<V: Vector>(x: V, n: i32) -> V {
         // SAFETY: the caller's promise.
         unsafe {
-            // l at the top; (2^K - 1) 2^(M - n) of it is a difference of two shifts.
-            let top = x.left(32 - n);
-            let low = top.right(1).minus(top.right(1 + K));
+            if n <= V::INDEX {
+                // Below p: h is below p / 2^n, and l / 2^n at most p less that.
+                let low = x.entries(&Self::LOW[n as usize]);
+                return x.right(n).plus(low);
+            }
+            let low = if n == 8 {
+                // l is a byte, and (2^K - 1) 2^(M - 24) below 128.
+                x.left(16).third_bytes(((1 << K) - 1) << (M - 24))
+            } else {
+                // l at the top; a difference of two shifts.
+                let top = x.left(32 - n);
+                top.right(1).minus(top.right(1 + K))
+            };
             Self::positive(x.right(n).minus(low))
         }
     }
@@ -204,7 +240,13 @@ impl<const K: i32, const M: i32> Field for Montgomery<K, M> {
     #[inline(always)]
     unsafe fn leave<V: Vector>(x: V) -> V {
         // SAFETY: the caller's promise.
-        unsafe { Self::times(x, V::splat(1)) }
+        unsafe {
+            // The product by one is x itself, with nothing in its high half.
+            let (inverse, p) = (V::splat(Self::INVERSE), V::splat(Self::MODULUS));
+            let even = x.signed_product(inverse).signed_product(p);
+            let odd = x.odd().signed_product(inverse).signed_product(p);
+            Self::positive(V::splat(0).minus(even.high(odd)))
+        }
     }
     #[inline(always)]
     unsafe fn sboxes<V: Vector, const N: usize>(x: &mut [V; N]) {
@@ -389,13 +431,18 @@ impl Table {
 pub(super) unsafe fn permute_many<V: Vector>(instance: Instance, states: &mut [u32]) -> &mut [u32] {
     // SAFETY: the caller's promise.
     unsafe {
-        let rest = groups::<V, 2>(instance, states);
+        // A partial round is a chain of dependent steps. While one group waits the processor has another's to compute; where a state
+        // stays in registers, it has the rest of the round.
+        let rest = if V::ROOMY {
+            states
+        } else {
+            groups::<V, 2>(instance, states)
+        };
         groups::<V, 1>(instance, rest)
     }
 }
 
-/// Permutes `N` groups of `LANES` states at once: a partial round is a chain of dependent steps, and while one group waits the
-/// processor has another's to compute.
+/// Permutes `N` groups of `LANES` states at once.
 ///
 /// # Safety
 /// As [`permute_many`].
@@ -440,20 +487,23 @@ unsafe fn permute<V: Vector, F: Field, const N: usize>(table: &Table, group: &mu
             external::<V, F>(s);
             full::<V, F>(s, &table.full[..HALF]);
         }
+        // A copy, which a lone group keeps in registers where there are enough: nothing here indexes it at run time.
+        let mut near = states;
         for constant in &table.partial {
             let mut z = [V::splat(0); N];
             for n in 0..N {
-                z[n] = states[n][0].plus(V::splat(*constant));
+                z[n] = near[n][0].plus(V::splat(*constant));
             }
             F::sboxes(&mut z);
             for n in 0..N {
-                let s = &mut states[n];
+                let s = &mut near[n];
                 let rest = sum_of_rest::<V, F>(s);
                 // Sum and diagonal -2: the others less the word.
                 s[0] = F::sub(rest, z[n]);
                 F::inner(s, F::add(rest, z[n]));
             }
         }
+        states = near;
         for n in 0..N {
             let s = &mut states[n];
             full::<V, F>(s, &table.full[HALF..]);

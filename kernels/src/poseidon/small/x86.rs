@@ -15,7 +15,7 @@ macro_rules! vector {
     (
         $name:ident($raw:ident), $lanes:literal words, $wide_lanes:literal wide, $features:literal, $register:ident,
         $set1:ident, $set64:ident, $product:ident, $add:ident, $sub:ident, $min:ident, $and:ident, $andnot:ident, $or:ident, $sll:ident,
-        $srl:ident, $srli64:ident, $add64:ident, $sub64:ident, $shuffle:ident, [$low32:ident, $high32:ident, $low64:ident, $high64:ident],
+        $srl:ident, $srli64:ident, $add64:ident, $sub64:ident, $shuffle:ident, $maddubs:ident, [$low32:ident, $high32:ident, $low64:ident, $high64:ident],
         { $($more:item)* }, { $($wide:item)* }
     ) => {
         #[derive(Clone, Copy)]
@@ -90,6 +90,11 @@ macro_rules! vector {
             unsafe fn right(self, bits: i32) -> Self {
                 // SAFETY: see the trait.
                 unsafe { Self($srl(self.0, _mm_cvtsi32_si128(bits))) }
+            }
+            #[inline(always)]
+            unsafe fn third_bytes(self, factor: u32) -> Self {
+                // SAFETY: see the trait. A product by a byte of 127 at most, and one by zero, are below 2^15.
+                unsafe { Self($maddubs(self.0, $set1((factor << 16).cast_signed()))) }
             }
             #[inline(always)]
             unsafe fn odd(self) -> Self {
@@ -178,9 +183,19 @@ macro_rules! vector {
 vector!(
     X256(__m256i), 8 words, 4 wide, "avx2", ymm_reg,
     _mm256_set1_epi32, _mm256_set1_epi64x, _mm256_mul_epu32, _mm256_add_epi32, _mm256_sub_epi32, _mm256_min_epu32, _mm256_and_si256, _mm256_andnot_si256, _mm256_or_si256,
-    _mm256_sll_epi32, _mm256_srl_epi32, _mm256_srli_epi64, _mm256_add_epi64, _mm256_sub_epi64, _mm256_shuffle_epi32,
+    _mm256_sll_epi32, _mm256_srl_epi32, _mm256_srli_epi64, _mm256_add_epi64, _mm256_sub_epi64, _mm256_shuffle_epi32, _mm256_maddubs_epi16,
     [_mm256_unpacklo_epi32, _mm256_unpackhi_epi32, _mm256_unpacklo_epi64, _mm256_unpackhi_epi64],
     {
+        const INDEX: i32 = 3;
+        const ROOMY: bool = false;
+        #[inline(always)]
+        unsafe fn entries(self, table: &[u32; 16]) -> Self {
+            // SAFETY: see the trait; the table has eight words.
+            unsafe {
+                let table = _mm256_loadu_si256(table.as_ptr().cast());
+                Self(_mm256_permutevar8x32_epi32(table, self.0))
+            }
+        }
         #[inline(always)]
         unsafe fn mixed(self, odd: Self) -> Self {
             // SAFETY: see the trait.
@@ -303,9 +318,19 @@ const ODD: __mmask16 = 0b1010_1010_1010_1010;
 vector!(
     X512(__m512i), 16 words, 8 wide, "avx512f", zmm_reg,
     _mm512_set1_epi32, _mm512_set1_epi64, _mm512_mul_epu32, _mm512_add_epi32, _mm512_sub_epi32, _mm512_min_epu32, _mm512_and_si512, _mm512_andnot_si512, _mm512_or_si512,
-    _mm512_sll_epi32, _mm512_srl_epi32, _mm512_srli_epi64, _mm512_add_epi64, _mm512_sub_epi64, _mm512_shuffle_epi32,
+    _mm512_sll_epi32, _mm512_srl_epi32, _mm512_srli_epi64, _mm512_add_epi64, _mm512_sub_epi64, _mm512_shuffle_epi32, _mm512_maddubs_epi16,
     [_mm512_unpacklo_epi32, _mm512_unpackhi_epi32, _mm512_unpacklo_epi64, _mm512_unpackhi_epi64],
     {
+        const INDEX: i32 = 4;
+        const ROOMY: bool = true;
+        #[inline(always)]
+        unsafe fn entries(self, table: &[u32; 16]) -> Self {
+            // SAFETY: see the trait; the table has sixteen words.
+            unsafe {
+                let table = _mm512_loadu_si512(table.as_ptr().cast());
+                Self(_mm512_permutexvar_epi32(self.0, table))
+            }
+        }
         #[inline(always)]
         unsafe fn mixed(self, odd: Self) -> Self {
             // SAFETY: see the trait.
