@@ -139,7 +139,7 @@ pub fn save(folder: &Path) {
     };
     let panels = [Instance::Circom, Instance::Poseidon2].map(|one| panel(one, gpu.as_ref()));
     let mut markdown = format!(
-        "# Poseidon, Poseidon2, small fields and Pedersen, side by side\n\n{machine}.\n\nOne thread; everybody takes turns in one process; a ratio compares 10th percentiles, above 1 is quicker than the best\npeer. {adapter}\nMade by `cargo bench -p pars-benches --bench poseidon -- --save`.\n\n![throughput against batch size](throughput.svg)\n\n"
+        "# Poseidon, Poseidon2, small fields and Pedersen, side by side\n\n{machine}.\n\nOne thread; everybody takes turns in one process, and Plonky3 built for this processor (`p3-native-…`) in its own; a turn of less\nthan a millisecond is timed right after one that is not. A ratio compares 10th percentiles, above 1 is quicker than the best\npeer. {adapter}\nMade by `cargo bench -p pars-benches --bench poseidon -- --save`.\n\n![throughput against batch size](throughput.svg)\n\n"
     );
     for table in &tables {
         markdown.push_str(&table.markdown());

@@ -134,7 +134,7 @@ pub fn save(
         None => "No GPU".to_owned(),
     };
     let mut markdown = format!(
-        "# Ring signatures and the curves under them\n\n{machine}. {device}.\n\nOne thread; the rows of a group take turns in one process; a ratio compares 10th percentiles, above 1 is quicker than the best\npeer. Made by `cargo bench -p pars-benches --bench ring -- --save`.\n\n![throughput against batch size](ring.svg)\n\n"
+        "# Ring signatures and the curves under them\n\n{machine}. {device}.\n\nOne thread; the rows of a group take turns in one process, and a turn of less than a millisecond is timed right after one that is not.\nA ratio compares 10th percentiles, above 1 is quicker than the best peer. Made by `cargo bench -p pars-benches --bench ring -- --save`.\n\n![throughput against batch size](ring.svg)\n\n"
     );
     markdown.push_str(&goals(tables));
     for table in tables {
