@@ -3,7 +3,8 @@
 //! `engine/mldsa65-verify/<who>/<batch>`: `direct` is the kernel on the calling thread, `pars-engine` an engine of
 //! one CPU thread, asked by a blocking call; both are given the jobs and drop them. Reports follow:
 //!
-//! - overhead: the two take turns, so that a neighbour's load strikes both alike; 10th percentiles are compared. Once
+//! - overhead: the two take turns, so that a neighbour's load strikes both alike; 10th percentiles are compared, in a dozen
+//!   processes, as the places that memory falls into favour one or the other for a process's life. Once
 //!   without the look for identical jobs in flight, as the same 64 jobs come over and over, and once with it and with
 //!   jobs that all differ;
 //! - bookkeeping: the engine's own time for a job that takes none;
@@ -41,6 +42,10 @@ use plot::{Axis, Curve, Panel, Scale};
 const BATCHES: [usize; 4] = [1, 64, 1_024, 8_192];
 const LARGE: [usize; 3] = [64, 1_024, 8_192];
 
+/// The argument that asks for one sitting: six of the largest batches each way.
+const SITTING: &str = "--sitting";
+const SITTING_ROUNDS: usize = 6;
+
 /// Offered loads, as shares of the capacity.
 const LOADS: [f64; 9] = [0.1, 0.25, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5];
 
@@ -50,6 +55,8 @@ const QUEUE: usize = 4_096;
 /// How long each report may take, roughly.
 struct Effort {
     rounds: usize,
+    /// Processes that measure the overhead; 0 is this one.
+    sittings: usize,
     singles: usize,
     load: Duration,
 }
@@ -57,11 +64,13 @@ struct Effort {
 impl Effort {
     const FULL: Self = Self {
         rounds: 60,
+        sittings: 12,
         singles: 4_000,
         load: Duration::from_secs(4),
     };
     const QUICK: Self = Self {
         rounds: 1,
+        sittings: 0,
         singles: 3,
         load: Duration::from_millis(30),
     };
@@ -205,28 +214,52 @@ fn both(run: impl FnOnce()) -> (f64, f64) {
 /// What was asked, what was measured, in words.
 type Asked = Vec<(String, String)>;
 
+/// What one process found: the time of a job called directly and through the engine, on the wall and on the processor, us.
+struct Sitting {
+    identical: String,
+    size: usize,
+    /// Direct and through the engine, each on the wall and on the processor.
+    times: [f64; 4],
+}
+
+impl Sitting {
+    /// By how many hundredths the engine takes longer, on the wall or on the processor.
+    fn over(&self, clock: usize) -> f64 {
+        (self.times[clock + 2] / self.times[clock] - 1.0) * 100.0
+    }
+
+    fn line(&self) -> String {
+        let [a, b, c, d] = self.times;
+        format!("{};{};{a};{b};{c};{d}", self.identical, self.size)
+    }
+
+    fn parse(line: &str) -> Self {
+        let mut parts = line.split(';');
+        let identical = parts.next().unwrap().to_owned();
+        let size = parts.next().unwrap().parse().unwrap();
+        let times = std::array::from_fn(|_| parts.next().unwrap().parse().unwrap());
+        Self {
+            identical,
+            size,
+            times,
+        }
+    }
+}
+
 /// The engine of one thread against the kernel, in turns.
-fn overhead(effort: &Effort, pool: &[VerifyJob], asked: &mut Asked) -> String {
-    let mut report = String::from(
-        "us a job; 10th percentiles on the wall, means on the processor.\n\n| identical jobs | batch | rounds | direct | pars-engine | overhead | direct, processor | pars-engine, processor | overhead |\n|---|---|---|---|---|---|---|---|---|\n",
-    );
+fn sitting(rounds: usize) -> Vec<Sitting> {
     let sharing = builder().share_identical(true).cpu_threads(1);
+    let most = LARGE[2];
     let engines = [
-        ("not looked for", one_thread(), None),
-        (
-            "looked for",
-            sharing.build().unwrap(),
-            Some(distinct(LARGE[2])),
-        ),
+        ("not looked for", one_thread(), batch(&pool(), most)),
+        ("looked for", sharing.build().unwrap(), distinct(most)),
     ];
+    let mut found = Vec::new();
     for (name, engine, jobs) in engines {
         for size in LARGE {
-            let jobs = match &jobs {
-                None => batch(pool, size),
-                Some(jobs) => batch(jobs, size),
-            };
+            let jobs = batch(&jobs, size);
             // Small batches are measured more often.
-            let rounds = effort.rounds * if size < 1_024 { 16 } else { 1 };
+            let rounds = rounds * (most / size).min(32);
             let mut wall: [Vec<f64>; 2] = Default::default();
             let mut spent: [Vec<f64>; 2] = Default::default();
             for _ in 0..rounds {
@@ -235,26 +268,66 @@ fn overhead(effort: &Effort, pool: &[VerifyJob], asked: &mut Asked) -> String {
                 let plain = both(|| direct(black_box(first)));
                 let second = jobs.clone();
                 let asked = both(|| through(&engine, black_box(second)));
-                let turns = [plain, asked];
-                for (who, (a, b)) in turns.into_iter().enumerate() {
+                for (who, (a, b)) in [plain, asked].into_iter().enumerate() {
                     wall[who].push(a);
                     spent[who].push(b);
                 }
             }
-            let per_job = |times: Vec<f64>, share| at(&sorted(times), share) / size as f64 * 1e6;
-            let [a, b] = wall.map(|times| per_job(times, 0.1));
+            let [a, c] = wall.map(|times| at(&sorted(times), 0.1) / size as f64 * 1e6);
             // The system counts in ticks: a mean over many turns is finer than any one of them.
             let mean = |times: Vec<f64>| times.iter().sum::<f64>() / (rounds * size) as f64 * 1e6;
-            let [c, d] = spent.map(mean);
-            let over = |plain: f64, asked: f64| (asked / plain - 1.0) * 100.0;
-            let (wall, processor) = (over(a, b), over(c, d));
+            let [b, d] = spent.map(mean);
+            found.push(Sitting {
+                identical: name.to_owned(),
+                size,
+                times: [a, b, c, d],
+            });
+        }
+    }
+    found
+}
+
+/// Where memory comes to lie makes either side quicker by some hundredths for as long as a process lives. So many processes
+/// sit, one after another, and the median of their ratios counts.
+fn overhead(effort: &Effort, asked: &mut Asked) -> String {
+    let mut sittings = Vec::new();
+    if effort.sittings == 0 {
+        sittings = sitting(effort.rounds);
+    }
+    for _ in 0..effort.sittings {
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .arg(SITTING)
+            .output()
+            .unwrap();
+        assert!(child.status.success(), "a sitting failed");
+        let text = String::from_utf8(child.stdout).unwrap();
+        sittings.extend(text.lines().map(Sitting::parse));
+    }
+    let mut report = format!(
+        "us a job, medians over {} processes of each one's 10th percentile on the wall and mean on the processor; the overhead is the median of theirs.\n\n| identical jobs | batch | direct | pars-engine | overhead | from | to | direct, processor | pars-engine, processor | overhead |\n|---|---|---|---|---|---|---|---|---|---|\n",
+        effort.sittings.max(1)
+    );
+    for identical in ["not looked for", "looked for"] {
+        for size in LARGE {
+            let of = |sitting: &&Sitting| sitting.identical == identical && sitting.size == size;
+            let of: Vec<&Sitting> = sittings.iter().filter(of).collect();
+            let all = |what: &dyn Fn(&Sitting) -> f64| {
+                sorted(of.iter().map(|sitting| what(sitting)).collect())
+            };
+            let [a, b, c, d] =
+                std::array::from_fn(|clock| at(&all(&|sitting| sitting.times[clock]), 0.5));
+            let overs = all(&|sitting| sitting.over(0));
+            let (wall, least, most) = (at(&overs, 0.5), at(&overs, 0.0), at(&overs, 1.0));
+            let processor = at(&all(&|sitting| sitting.over(1)), 0.5);
             let _ = writeln!(
                 report,
-                "| {name} | {size} | {rounds} | {a:.3} | {b:.3} | {wall:+.2} % | {c:.3} | {d:.3} | {processor:+.2} % |",
+                "| {identical} | {size} | {a:.3} | {c:.3} | {wall:+.2} % | {least:+.2} | {most:+.2} | {b:.3} | {d:.3} | {processor:+.2} % |",
             );
             if size >= 1_024 {
                 asked.push((
-                    format!("overhead at batches of {size}, identical jobs {name}: at most 2 %"),
+                    format!(
+                        "overhead at batches of {size}, identical jobs {identical}: at most 2 %"
+                    ),
                     format!("{wall:+.2} % on the wall, {processor:+.2} % on the processor"),
                 ));
             }
@@ -467,6 +540,12 @@ fn under_load(effort: &Effort, asked: &mut Asked) -> (String, Vec<Panel>) {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.iter().any(|argument| argument == SITTING) {
+        for found in sitting(SITTING_ROUNDS) {
+            println!("{}", found.line());
+        }
+        return;
+    }
     let full = arguments.iter().any(|argument| argument == "--bench");
     let effort = if full { Effort::FULL } else { Effort::QUICK };
     let save = arguments
@@ -497,7 +576,7 @@ fn main() {
     if wanted("overhead") {
         reports.push((
             "engine/mldsa65-verify: overhead",
-            overhead(&effort, &pool, &mut asked),
+            overhead(&effort, &mut asked),
         ));
     }
     if wanted("bookkeeping") {
