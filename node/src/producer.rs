@@ -100,7 +100,11 @@ fn make_block(
 ) -> Result<Attempt, ProducerError> {
     let started = Instant::now();
     let Some((meta, bytes, checks)) = vm.build_if(even_if_empty)? else {
-        return Ok(Attempt { more: false });
+        // Where the machine was so busy that the time was over before the first transaction, they still wait, and
+        // nothing new may ever arrive to remind of them.
+        return Ok(Attempt {
+            more: context.has_transactions(&context.store.head().header),
+        });
     };
     let built = started.elapsed();
     vm.verify(&bytes)?;
@@ -170,6 +174,59 @@ fn next_timestamp(parent: &Header, now: SystemTime) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Node, NodeConfig, accounts};
+    use alloy_consensus::{SignableTransaction as _, TxEip1559, TxEnvelope};
+    use alloy_eips::Encodable2718 as _;
+    use alloy_genesis::GenesisAccount;
+    use alloy_primitives::{Signature, TxKind, U256};
+    use k256::ecdsa::SigningKey;
+    use pars_engine::GpuPolicy;
+    use pars_evm::ChainSpec;
+
+    /// A busy machine may let a block's time pass before its first transaction. What waits is then tried again.
+    #[test]
+    fn work_that_had_no_time_is_left_over() {
+        let runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = { runtime }.enable_all().build().unwrap();
+        runtime.block_on(async {
+            let account = accounts::derive(accounts::DEV_MNEMONIC, 1)
+                .unwrap()
+                .remove(0);
+            let funded = GenesisAccount::default().with_balance(U256::from(10).pow(U256::from(22)));
+            let mut config =
+                NodeConfig::new(ChainSpec::dev().with_alloc([(account.address, funded)]));
+            config.rpc.address.set_port(0);
+            config.engine.gpu = GpuPolicy::Off;
+            config.producer.pace = Pace::Every(Duration::from_secs(86_400));
+            let node = Node::start(config).await.unwrap();
+            let context = node.context().clone();
+            let attempts = tokio::task::spawn_blocking(move || {
+                let transfer = TxEip1559 {
+                    chain_id: 6133,
+                    gas_limit: 21_000,
+                    max_fee_per_gas: 100_000_000_000,
+                    to: TxKind::Call(Address::repeat_byte(1)),
+                    ..TxEip1559::default()
+                };
+                let key = SigningKey::from_slice(account.private_key.as_slice()).unwrap();
+                let hash = transfer.signature_hash();
+                let (signature, recovery) = key.sign_prehash_recoverable(&hash[..]).unwrap();
+                let signed = transfer.into_signed(Signature::from((signature, recovery)));
+                let raw = TxEnvelope::from(signed).encoded_2718();
+                context.submit_raw(&raw).unwrap();
+                [Duration::ZERO, Duration::from_secs(600)].map(|time_budget| {
+                    let config = ProducerConfig {
+                        time_budget,
+                        ..ProducerConfig::default()
+                    };
+                    let attempt = make_block(&context, &Vm::new(context.clone(), config), false);
+                    (attempt.unwrap().more, context.store.head_number())
+                })
+            });
+            assert_eq!(attempts.await.unwrap(), [(true, 0), (false, 1)]);
+            node.stop().await.unwrap();
+        });
+    }
 
     #[test]
     fn time_never_goes_back() {

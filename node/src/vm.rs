@@ -231,9 +231,10 @@ impl Vm {
                 .ok_or(VmError::Unknown(preferred.into()))?;
             (tip, tree.transactions_up_to(preferred))
         };
-        let mut candidates = self.context.best_transactions(&tip.head().header);
         // The pool keeps what is in undecided blocks: they may yet be rejected.
-        candidates.retain(|transaction| !included.contains(transaction.tx_hash()));
+        let candidates = self
+            .context
+            .best_transactions(&tip.head().header, &included);
         if candidates.is_empty() && !even_if_empty {
             return Ok(None);
         }

@@ -3,20 +3,24 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use alloy_consensus::{Header, TxEnvelope, transaction::Recovered};
 use alloy_eips::Decodable2718 as _;
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use pars_evm::decode_block;
-use pars_node::{BlockId, ChainVm, Node, Pace, ProducerConfig, Vm, VmError};
+use pars_node::{BlockId, ChainVm, Node, NodeConfig, Pace, ProducerConfig, Vm, VmError};
 use pars_pool::{AccountState, PoolEnv};
 use support::{Wallet, config, runtime};
 
 /// Runs `test` on a machine whose own validator never makes a block.
 fn with_vm(test: impl FnOnce(&Vm, &Node) + Send + 'static) {
+    with_vm_of(config(), test);
+}
+
+/// The same with settings.
+fn with_vm_of(mut config: NodeConfig, test: impl FnOnce(&Vm, &Node) + Send + 'static) {
     runtime().block_on(async {
-        let mut config = config();
         config.producer.pace = Pace::Every(Duration::from_secs(86_400));
         let node = Node::start(config).await.unwrap();
         let vm = Vm::new(node.context().clone(), ProducerConfig::default());
@@ -81,7 +85,7 @@ fn transactions_that_cannot_be_executed_leave_the_pool() {
         // The second waits for the gap to close.
         assert_eq!(there(), [false, true]);
         let head = context.store.head().header;
-        assert_eq!(context.best_transactions(&head).len(), 1);
+        assert_eq!(context.best_transactions(&head, &HashSet::new()).len(), 1);
     });
 }
 
@@ -133,6 +137,39 @@ fn undecided_blocks_live_in_memory_until_they_are_decided() {
             .unwrap();
         assert_eq!(balance.unwrap().balance, U256::from(1));
         assert_eq!(store.verify_state().unwrap().number, 2);
+    });
+}
+
+/// A large pool is not copied for each block, and what undecided blocks hold takes no room among the candidates.
+#[test]
+fn a_block_has_as_many_candidates_as_it_can_use() {
+    let mut config = config();
+    config.spec.gas_limit = 2 * 21_000;
+    with_vm_of(config, |vm, node| {
+        let context = node.context();
+        for index in 0..9 {
+            let mut transfer = support::call(0, Address::repeat_byte(0xaa), Bytes::new());
+            transfer.gas_limit = 21_000;
+            let raw = Wallet::development(index).sign(transfer);
+            context.submit_raw(&raw).unwrap();
+        }
+        let mut included = HashSet::new();
+        for (found, in_block) in [(4, 2), (4, 2), (4, 2), (3, 2), (1, 1), (0, 0)] {
+            let tip = context.store.tip().unwrap();
+            let best = context.best_transactions(&tip.head().header, &included);
+            assert_eq!(best.len(), found);
+            let (block, bytes) = vm.build().unwrap();
+            let transactions = decode_block(&bytes).unwrap().transactions;
+            assert_eq!(transactions.len(), in_block);
+            included.extend(
+                transactions
+                    .iter()
+                    .map(|transaction| *transaction.tx_hash()),
+            );
+            vm.verify(&bytes).unwrap();
+            vm.set_preference(block.id).unwrap();
+        }
+        assert_eq!(included.len(), 9);
     });
 }
 

@@ -1,6 +1,7 @@
 //! The way of a transaction from bytes into the pool.
 
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use alloy_consensus::transaction::Recovered;
@@ -14,6 +15,9 @@ use pars_store::{Account, Block, StoreError};
 
 use crate::context::{ChainEvent, RpcContext, Shared, Weight, store_fault};
 use crate::error::Fault;
+
+/// Gas of the cheapest transaction there is.
+const MIN_TRANSACTION_GAS: u64 = 21_000;
 
 /// Why a transaction was not taken. The texts are geth's: tools match on them.
 #[derive(Debug, thiserror::Error)]
@@ -212,9 +216,19 @@ impl RpcContext {
         }
     }
 
-    /// The transactions that can be in the block after `head`, best first, nonces in order.
-    pub fn best_transactions(&self, head: &Header) -> Vec<Recovered<TxEnvelope>> {
-        self.pool.lock().best(self.spec.next_base_fee(head))
+    /// The transactions that can be in the block after `head`, best first, nonces in order; no more than twice as
+    /// many as find room there. Those that `elsewhere` names are passed over.
+    pub fn best_transactions(
+        &self,
+        head: &Header,
+        elsewhere: &HashSet<B256>,
+    ) -> Vec<Recovered<TxEnvelope>> {
+        let room = self.spec.next_gas_limit(head) / MIN_TRANSACTION_GAS;
+        let most = usize::try_from(room.saturating_mul(2)).unwrap_or(usize::MAX);
+        let pool = self.pool.lock();
+        let best = pool.best_iter(self.spec.next_base_fee(head));
+        let wanted = best.filter(|transaction| !elsewhere.contains(transaction.tx_hash()));
+        wanted.take(most).cloned().collect()
     }
 
     /// Whether any transaction can be in the block after `head`.

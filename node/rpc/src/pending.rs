@@ -3,6 +3,7 @@
 //! This is what `pending` means: not a guess from the pool, but the very build a proposer would
 //! make. It is kept until the head, the usable transactions or the second change.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use alloy_consensus::Header;
@@ -34,7 +35,7 @@ impl PendingBlock {
     /// The pending block with its receipts and changes. Nothing of it is written. Blocking.
     pub(crate) fn get(&self, node: &RpcContext) -> Result<Arc<BlockCommit>, Fault> {
         let head = node.store.head();
-        let transactions = node.best_transactions(&head.header);
+        let transactions = node.best_transactions(&head.header, &HashSet::new());
         let attributes = (node.attributes)(&head);
         let timestamp = attributes.timestamp;
         let candidates: Vec<_> = transactions
