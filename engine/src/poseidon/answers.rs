@@ -14,7 +14,7 @@ fn element(words: [u64; 4]) -> Fr {
 /// Lists and their hashes. Circomlib's are outputs of circomlibjs 0.1.7; the others come from an independent program of this
 /// chain's sponge and of gnark's Merkle–Damgård, over the constants of zkhash 0.2.0 and of gnark's procedure.
 pub(super) fn hashes() -> Vec<(Instance, Vec<Fr>, Fr)> {
-    let lists: [(Instance, u64, [u64; 4]); 11] = [
+    let lists: [(Instance, u64, [u64; 4]); 13] = [
         (
             Instance::Circom,
             2,
@@ -53,6 +53,26 @@ pub(super) fn hashes() -> Vec<(Instance, Vec<Fr>, Fr)> {
                 0x9dce_fa40_e451_0b98,
                 0x37e6_0ebb_1ce0_663d,
                 0xbaa5_25df_6525_0465,
+            ],
+        ),
+        (
+            Instance::Circom,
+            5,
+            [
+                0x0dab_9449_e4a1_398a,
+                0x1522_4c0b_15a4_9d59,
+                0x8b21_74d3_05a3_16c9,
+                0x1812_5f8f_eeb1_23c0,
+            ],
+        ),
+        (
+            Instance::Circom,
+            16,
+            [
+                0x1615_9a55_1cbb_6610,
+                0x8281_a480_99ff_f949,
+                0xae08_afd7_f1f2_ec06,
+                0xde2f_fb96_b919_b765,
             ],
         ),
         (

@@ -13,16 +13,13 @@ use crate::error::DeviceError;
 use crate::kernel::{Accelerator, DeviceAnswers, Kernel};
 use crate::pipelined::{self, Batches};
 
-/// Most inputs of circomlib's Poseidon that devices hash; wider states are rare, and each is a large shader.
-const DEVICE_INPUTS: usize = 4;
-
 /// What a kernel does on a device.
 pub(crate) trait OnDevice: Kernel {
     /// What a job's answer is made of beside the device's result.
     type Kept;
 
-    /// The hash of a job, if devices have a path for it.
-    fn instance(job: &Self::Job) -> Option<Instance>;
+    /// The hash of a job.
+    fn instance(job: &Self::Job) -> Instance;
 
     /// Sends jobs of one instance off.
     fn send(
@@ -41,9 +38,8 @@ pub(crate) trait OnDevice: Kernel {
 impl OnDevice for PoseidonHash {
     type Kept = ();
 
-    fn instance(job: &PoseidonList) -> Option<Instance> {
-        let wide = job.instance() == Instance::Circom && job.inputs().len() > DEVICE_INPUTS;
-        (!wide).then_some(job.instance())
+    fn instance(job: &PoseidonList) -> Instance {
+        job.instance()
     }
 
     fn send(
@@ -65,8 +61,8 @@ impl OnDevice for PoseidonHash {
 impl OnDevice for PoseidonCompress {
     type Kept = ();
 
-    fn instance(job: &PoseidonPair) -> Option<Instance> {
-        Some(job.instance)
+    fn instance(job: &PoseidonPair) -> Instance {
+        job.instance
     }
 
     fn send(
@@ -89,8 +85,8 @@ impl OnDevice for PoseidonVerifyPath {
     /// The root, if the index is inside the tree.
     type Kept = Option<Fr>;
 
-    fn instance(job: &PoseidonPath) -> Option<Instance> {
-        Some(job.instance)
+    fn instance(job: &PoseidonPath) -> Instance {
+        job.instance
     }
 
     fn send(
@@ -148,7 +144,7 @@ impl<K: OnDevice> Batches<K> for BatchHasher {
                 .iter()
                 .copied()
                 .enumerate()
-                .filter(|(_, job)| K::instance(job) == Some(instance))
+                .filter(|(_, job)| K::instance(job) == instance)
                 .unzip();
             if !chosen.is_empty() {
                 parts.push((K::send(self, instance, &chosen)?, places));

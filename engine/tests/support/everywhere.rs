@@ -72,6 +72,7 @@ pub fn every_adapter_answers(
             let failed = (device.mismatches, device.failures);
             assert_eq!(failed, (0, 0), "{name}: {device:?}");
             assert!(device.answered > 0, "{name}: {device:?}");
+            assert_eq!(device.undecided, 0, "{name}: {device:?}");
             assert!(device.memory > 0, "{name}: {device:?}");
             let timed = if polled(name) { device.batches } else { 0 };
             assert_eq!(device.transfer_time.count(), timed, "{name}: {device:?}");
