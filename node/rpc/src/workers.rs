@@ -113,7 +113,8 @@ impl Drop for Workers {
 impl Crew {
     fn push(self: &Arc<Self>, job: Job) -> Result<(), Broken> {
         let mut state = self.state.lock();
-        if state.asleep == 0 && state.threads < self.most {
+        // A sleeper for each job that waits already, and none for this one.
+        if state.asleep <= state.jobs.len() && state.threads < self.most {
             let crew = Arc::clone(self);
             let started = thread::Builder::new()
                 .name(self.name.to_owned())
@@ -235,14 +236,38 @@ mod tests {
             until(|| running.load(Ordering::SeqCst) == 3).await;
             tokio::time::sleep(Duration::from_millis(50)).await;
             assert_eq!(running.load(Ordering::SeqCst), 3);
-            for (go, task) in held {
-                drop(go);
+            // Any three of them may be running.
+            let (go, tasks): (Vec<_>, Vec<_>) = held.into_iter().unzip();
+            drop(go);
+            for task in tasks {
                 task.await.unwrap().unwrap();
             }
             assert_eq!(running.load(Ordering::SeqCst), 8);
             // Three threads that are asleep all come back.
             let held: Vec<_> = (0..3).map(|_| block(&workers, &running)).collect();
             until(|| running.load(Ordering::SeqCst) == 11).await;
+            drop(held);
+        });
+    }
+
+    #[test]
+    fn a_sleeper_on_its_way_to_one_call_keeps_no_other_waiting() {
+        runtime().block_on(async {
+            let workers = Workers::new("test", 2);
+            let running = Arc::new(AtomicUsize::new(0));
+            assert_eq!(workers.run(|| 5).await, Ok(5));
+            until(|| workers.crew.state.lock().asleep == 1).await;
+            let held = [(); 2].map(|()| {
+                let (go, wait) = mpsc::channel::<()>();
+                let running = Arc::clone(&running);
+                let job = move || {
+                    running.fetch_add(1, Ordering::SeqCst);
+                    let _ = wait.recv();
+                };
+                workers.crew.push(Box::new(job)).unwrap();
+                go
+            });
+            until(|| running.load(Ordering::SeqCst) == 2).await;
             drop(held);
         });
     }
