@@ -252,24 +252,17 @@ mod tests {
 
     #[test]
     fn a_sleeper_on_its_way_to_one_call_keeps_no_other_waiting() {
-        runtime().block_on(async {
-            let workers = Workers::new("test", 2);
-            let running = Arc::new(AtomicUsize::new(0));
-            assert_eq!(workers.run(|| 5).await, Ok(5));
-            until(|| workers.crew.state.lock().asleep == 1).await;
-            let held = [(); 2].map(|()| {
-                let (go, wait) = mpsc::channel::<()>();
-                let running = Arc::clone(&running);
-                let job = move || {
-                    running.fetch_add(1, Ordering::SeqCst);
-                    let _ = wait.recv();
-                };
-                workers.crew.push(Box::new(job)).unwrap();
-                go
-            });
-            until(|| running.load(Ordering::SeqCst) == 2).await;
-            drop(held);
-        });
+        let workers = Workers::new("test", 2);
+        // A sleeper that takes its time to wake.
+        *workers.crew.state.lock() = State {
+            threads: 1,
+            asleep: 1,
+            ..State::default()
+        };
+        for threads in [1, 2] {
+            workers.crew.push(Box::new(|| ())).unwrap();
+            assert_eq!(workers.crew.state.lock().threads, threads);
+        }
     }
 
     #[test]
