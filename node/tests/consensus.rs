@@ -5,7 +5,7 @@ mod support;
 
 use std::{collections::HashSet, time::Duration};
 
-use alloy_consensus::{Header, TxEnvelope, transaction::Recovered};
+use alloy_consensus::{Header, Transaction as _, TxEnvelope, transaction::Recovered};
 use alloy_eips::Decodable2718 as _;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use pars_evm::decode_block;
@@ -140,9 +140,9 @@ fn undecided_blocks_live_in_memory_until_they_are_decided() {
     });
 }
 
-/// A large pool is not copied for each block, and what undecided blocks hold takes no room among the candidates.
+/// What undecided blocks hold is no candidate for the next one.
 #[test]
-fn a_block_has_as_many_candidates_as_it_can_use() {
+fn a_block_is_built_of_what_no_undecided_one_holds() {
     let mut config = config();
     config.spec.gas_limit = 2 * 21_000;
     with_vm_of(config, |vm, node| {
@@ -154,7 +154,7 @@ fn a_block_has_as_many_candidates_as_it_can_use() {
             context.submit_raw(&raw).unwrap();
         }
         let mut included = HashSet::new();
-        for (found, in_block) in [(4, 2), (4, 2), (4, 2), (3, 2), (1, 1), (0, 0)] {
+        for (found, in_block) in [(9, 2), (7, 2), (5, 2), (3, 2), (1, 1), (0, 0)] {
             let tip = context.store.tip().unwrap();
             let best = context.best_transactions(&tip.head().header, &included);
             assert_eq!(best.len(), found);
@@ -170,6 +170,33 @@ fn a_block_has_as_many_candidates_as_it_can_use() {
             vm.set_preference(block.id).unwrap();
         }
         assert_eq!(included.len(), 9);
+    });
+}
+
+/// Whoever pays most and asks for the gas of a whole block, which it does not use, keeps nobody else out of the block.
+#[test]
+fn transactions_that_ask_for_all_gas_leave_room_for_others() {
+    let mut config = config();
+    config.spec.gas_limit = 2 * 21_000;
+    with_vm_of(config, |vm, node| {
+        for index in 0..9 {
+            let mut transfer = support::call(0, Address::repeat_byte(0xaa), Bytes::new());
+            transfer.gas_limit = if index < 8 { 2 * 21_000 } else { 21_000 };
+            transfer.max_priority_fee_per_gas = if index < 8 {
+                3_000_000_000
+            } else {
+                2_000_000_000
+            };
+            let raw = Wallet::development(index).sign(transfer);
+            node.context().submit_raw(&raw).unwrap();
+        }
+        let (_, bytes) = vm.build().unwrap();
+        let limits = decode_block(&bytes).unwrap().transactions;
+        let limits: Vec<u64> = limits
+            .iter()
+            .map(|transaction| transaction.gas_limit())
+            .collect();
+        assert_eq!(limits, [2 * 21_000, 21_000]);
     });
 }
 

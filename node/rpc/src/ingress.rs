@@ -16,9 +16,6 @@ use pars_store::{Account, Block, StoreError};
 use crate::context::{ChainEvent, RpcContext, Shared, Weight, store_fault};
 use crate::error::Fault;
 
-/// Gas of the cheapest transaction there is.
-const MIN_TRANSACTION_GAS: u64 = 21_000;
-
 /// Why a transaction was not taken. The texts are geth's: tools match on them.
 #[derive(Debug, thiserror::Error)]
 pub enum SubmitError {
@@ -216,19 +213,18 @@ impl RpcContext {
         }
     }
 
-    /// The transactions that can be in the block after `head`, best first, nonces in order; no more than twice as
-    /// many as find room there. Those that `elsewhere` names are passed over.
+    /// The transactions that can be in the block after `head`, best first, nonces in order. Those that `elsewhere`
+    /// names are passed over. All others are there: how many find room is known when they have run, as those at the
+    /// front may ask for far more gas than they use.
     pub fn best_transactions(
         &self,
         head: &Header,
         elsewhere: &HashSet<B256>,
     ) -> Vec<Recovered<TxEnvelope>> {
-        let room = self.spec.next_gas_limit(head) / MIN_TRANSACTION_GAS;
-        let most = usize::try_from(room.saturating_mul(2)).unwrap_or(usize::MAX);
         let pool = self.pool.lock();
         let best = pool.best_iter(self.spec.next_base_fee(head));
         let wanted = best.filter(|transaction| !elsewhere.contains(transaction.tx_hash()));
-        wanted.take(most).cloned().collect()
+        wanted.cloned().collect()
     }
 
     /// Whether any transaction can be in the block after `head`.

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-/// A block makes and drops tens of thousands of small pieces on several threads: a quarter of its time went into
-/// the C library's allocator, and a quarter of the memory it held was in use by nobody.
+/// A block makes and drops tens of thousands of small pieces on several threads: more than the C library's allocator
+/// is made for.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
