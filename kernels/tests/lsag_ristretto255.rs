@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod common;
+#[path = "common/lsag_ristretto255.rs"]
+mod definition;
 
 use common::edwards25519::add_order;
 #[cfg(feature = "gpu")]
@@ -49,30 +51,14 @@ fn definition(ring: &[[u8; 32]], message: &[u8], signature: &[u8]) -> bool {
     if (1..ring.len()).any(|i| ring[..i].contains(&ring[i])) {
         return false;
     }
-    let mut input = b"PARS-RING-v1/ctx\x02\x00".to_vec();
-    input.push(u8::try_from(ring.len()).unwrap());
-    input.extend(ring.as_flattened());
-    input.extend(image);
-    input.extend((message.len() as u64).to_be_bytes());
-    input.extend(message);
-    let d = Sha512::digest(&input);
+    let context = definition::context(ring, image, message);
     let mut c = scalars[0];
     for (index, (member, p)) in ring.iter().zip(points).enumerate() {
-        let mut uniform = [0; 64];
-        let tag = b"PARS-RING-v1-ristretto255_XMD:SHA-512_R255MAP_RO_";
-        expand_message_xmd::<Sha512>(member, tag, &mut uniform);
-        let hash = RistrettoPoint::from_uniform_bytes(&uniform);
+        let hash = definition::hash(member);
         assert_eq!(hash_to_point(member), Some(hash.compress().to_bytes()));
         let s = scalars[index + 1];
         let left = RistrettoPoint::mul_base(&s) + c * p;
-        let right = s * hash + c * i;
-        let wide = Sha512::new()
-            .chain_update(d)
-            .chain_update([0, u8::try_from(index).unwrap()])
-            .chain_update(left.compress().as_bytes())
-            .chain_update(right.compress().as_bytes())
-            .finalize();
-        c = Scalar::from_bytes_mod_order_wide(&wide.into());
+        c = definition::challenge(&context, index, left, s * hash + c * i);
     }
     c == scalars[0]
 }

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod common;
+#[path = "common/lsag_ristretto255.rs"]
+mod definition;
 #[path = "common/monero.rs"]
 mod monero;
 
@@ -11,13 +13,12 @@ use curve25519_dalek::constants::{EIGHT_TORSION, RISTRETTO_BASEPOINT_POINT};
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoPoint};
 use curve25519_dalek::{EdwardsPoint, Scalar};
+use definition::hash;
 use monero::Signed;
 use pars_kernels::cpu::Level;
 use pars_kernels::ring::clsag::{self, ClsagJob, ClsagMembers};
-use pars_kernels::ring::expand_message_xmd;
 use pars_kernels::ring::lsag_ristretto255::{self as lsag, Job, LsagMembers};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use sha2::{Digest, Sha512};
 
 fn random(rng: &mut StdRng) -> Scalar {
     Scalar::from_bytes_mod_order_wide(&rng.random::<[[u8; 32]; 2]>().concat().try_into().unwrap())
@@ -284,30 +285,10 @@ fn lsag(
     rng: &mut StdRng,
 ) -> (Vec<[u8; 32]>, Vec<u8>) {
     let encoded: Vec<_> = ring.iter().map(|member| member.0).collect();
-    let hash = |member: &[u8; 32]| {
-        let mut uniform = [0; 64];
-        let tag = b"PARS-RING-v1-ristretto255_XMD:SHA-512_R255MAP_RO_";
-        expand_message_xmd::<Sha512>(member, tag, &mut uniform);
-        RistrettoPoint::from_uniform_bytes(&uniform)
-    };
     let image_point = x * hash(&encoded[1]);
     let image = image.unwrap_or(image_point.compress().to_bytes());
-    let mut input = b"PARS-RING-v1/ctx\x02\x00".to_vec();
-    input.push(u8::try_from(ring.len()).unwrap());
-    input.extend(encoded.as_flattened());
-    input.extend(image);
-    input.extend(7u64.to_be_bytes());
-    input.extend(b"message");
-    let d = Sha512::digest(&input);
-    let round = |index: usize, left: RistrettoPoint, right: RistrettoPoint| {
-        let wide = Sha512::new()
-            .chain_update(d)
-            .chain_update([0, u8::try_from(index).unwrap()])
-            .chain_update(left.compress().as_bytes())
-            .chain_update(right.compress().as_bytes())
-            .finalize();
-        Scalar::from_bytes_mod_order_wide(&wide.into())
-    };
+    let context = definition::context(&encoded, &image, b"message");
+    let round = |index, left, right| definition::challenge(&context, index, left, right);
     let mut responses = vec![Scalar::ZERO; ring.len()];
     let nonce = random(rng);
     let mut first = Scalar::ZERO;

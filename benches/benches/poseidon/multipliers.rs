@@ -55,59 +55,34 @@ unsafe fn words() {
     }
 }
 
-/// Products of 32-bit words, four in a vector.
-///
-/// # Safety
-/// The processor has AVX2.
+/// Products of 32-bit words in vectors, none of which waits for another.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-unsafe fn halves() {
-    for _ in 0..BLOCKS / 8 {
-        // SAFETY: registers only, and the set that the caller promises.
-        unsafe {
-            std::arch::asm!(
-                "vpmuludq ymm0, ymm8, ymm9",
-                "vpmuludq ymm1, ymm8, ymm9",
-                "vpmuludq ymm2, ymm8, ymm9",
-                "vpmuludq ymm3, ymm8, ymm9",
-                "vpmuludq ymm4, ymm8, ymm9",
-                "vpmuludq ymm5, ymm8, ymm9",
-                "vpmuludq ymm6, ymm8, ymm9",
-                "vpmuludq ymm7, ymm8, ymm9",
-                out("ymm0") _, out("ymm1") _, out("ymm2") _, out("ymm3") _,
-                out("ymm4") _, out("ymm5") _, out("ymm6") _, out("ymm7") _,
-                options(nomem, nostack, preserves_flags),
-            );
+macro_rules! halves {
+    ($name:ident, $set:literal, $a:literal, $b:literal, $($out:tt)*) => {
+        /// # Safety
+        /// The processor has the set.
+        #[target_feature(enable = $set)]
+        unsafe fn $name() {
+            for _ in 0..BLOCKS / 8 {
+                // SAFETY: registers only, and the set that the caller promises.
+                unsafe {
+                    std::arch::asm!(
+                        $(concat!("vpmuludq ", $out, ", ", $a, ", ", $b),)*
+                        $(out($out) _,)*
+                        options(nomem, nostack, preserves_flags),
+                    );
+                }
+            }
         }
-    }
+    };
 }
 
-/// Products of 32-bit words, eight in a vector.
-///
-/// # Safety
-/// The processor has AVX-512 F.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-unsafe fn wide_halves() {
-    for _ in 0..BLOCKS / 8 {
-        // SAFETY: registers only, and the set that the caller promises.
-        unsafe {
-            std::arch::asm!(
-                "vpmuludq zmm0, zmm16, zmm17",
-                "vpmuludq zmm1, zmm16, zmm17",
-                "vpmuludq zmm2, zmm16, zmm17",
-                "vpmuludq zmm3, zmm16, zmm17",
-                "vpmuludq zmm4, zmm16, zmm17",
-                "vpmuludq zmm5, zmm16, zmm17",
-                "vpmuludq zmm6, zmm16, zmm17",
-                "vpmuludq zmm7, zmm16, zmm17",
-                out("zmm0") _, out("zmm1") _, out("zmm2") _, out("zmm3") _,
-                out("zmm4") _, out("zmm5") _, out("zmm6") _, out("zmm7") _,
-                options(nomem, nostack, preserves_flags),
-            );
-        }
-    }
-}
+halves!(halves, "avx2", "ymm8", "ymm9",
+    "ymm0" "ymm1" "ymm2" "ymm3" "ymm4" "ymm5" "ymm6" "ymm7");
+#[cfg(target_arch = "x86_64")]
+halves!(wide_halves, "avx512f", "zmm16", "zmm17",
+    "zmm0" "zmm1" "zmm2" "zmm3" "zmm4" "zmm5" "zmm6" "zmm7");
 
 /// Products of 52-bit words added to others, eight in a vector; each waits for the sixteenth before it.
 ///
