@@ -232,10 +232,9 @@ impl Vm {
             (tip, tree.transactions_up_to(preferred))
         };
         // The pool keeps what is in undecided blocks: they may yet be rejected.
-        let candidates = self
-            .context
-            .best_transactions(&tip.head().header, &included);
-        if candidates.is_empty() && !even_if_empty {
+        let candidates = self.context.best_transactions(&tip.head().header, included);
+        let mut candidates = candidates.peekable();
+        if !even_if_empty && candidates.peek().is_none() {
             return Ok(None);
         }
         let executed = self.context.executor.build_on(

@@ -154,7 +154,7 @@ pub(crate) fn run_block(
     precompiles: &Precompiles,
     senders: &Senders,
     frame: Frame<'_>,
-    transactions: Vec<Recovered<TxEnvelope>>,
+    transactions: impl Iterator<Item = Recovered<TxEnvelope>>,
     policy: Policy,
 ) -> Result<BlockRun, RunError> {
     let Frame { tip, header, .. } = frame;
@@ -163,7 +163,8 @@ pub(crate) fn run_block(
         .with_bundle_update()
         .build();
     // A transfer touches two accounts; maps that grow copy everything they hold.
-    let touched = transactions.len().saturating_mul(2);
+    let expected = transactions.size_hint().0;
+    let touched = expected.saturating_mul(2);
     state.cache.accounts.reserve(touched);
     if let Some(transitions) = &mut state.transition_state {
         transitions.transitions.reserve(touched);
@@ -183,11 +184,11 @@ pub(crate) fn run_block(
     let empty = spec.empty_accounts(header.number);
     let post_states = !spec.is_byzantium_active_at_block(header.number);
 
-    let mut included = Vec::with_capacity(transactions.len());
+    let mut included = Vec::with_capacity(expected);
     let mut skipped = Vec::new();
     let mut blocked_senders = HashMap::new();
     let mut size = BLOCK_FRAME_BYTES;
-    for (index, transaction) in transactions.into_iter().enumerate() {
+    for (index, transaction) in transactions.enumerate() {
         if let Policy::Skip { deadline } = policy {
             let gas_left = header.gas_limit.saturating_sub(executor.gas_used());
             if gas_left < MIN_TRANSACTION_GAS || Instant::now() >= deadline {

@@ -20,7 +20,7 @@ use crate::{
     checks::{check_lists, check_outcome},
     error::{BuildError, ExecutionError, VerifyError},
     execution::{BlockRun, Frame, Policy, RunError, deadline, run_block},
-    feeding::{FeedLimits, find_questions},
+    feeding::{FeedLimits, find_questions, front},
     header::{HeaderChoice, MAX_BLOCK_RLP_BYTES, check_header, next_header},
     precompiles::Precompiles,
     roots::{block_bloom, block_rlp_length, list_root},
@@ -172,7 +172,7 @@ impl Executor {
     }
 
     /// Builds a block on the store's head from `candidates`, best first and each sender's nonces
-    /// in order. Stops at the gas limit, the size limit (EIP-7934) or the time budget. The block
+    /// in order; no more of them are taken than are tried. Stops at the gas limit, the size limit (EIP-7934) or the time budget. The block
     /// passes [`Executor::verify`].
     ///
     /// # Errors
@@ -182,7 +182,7 @@ impl Executor {
     pub fn build(
         &self,
         store: &Store,
-        candidates: Vec<Recovered<TxEnvelope>>,
+        candidates: impl IntoIterator<Item = Recovered<TxEnvelope>>,
         attributes: BlockAttributes,
     ) -> Result<Executed, BuildError> {
         let tip = store.tip().map_err(ExecutionError::from)?;
@@ -196,7 +196,7 @@ impl Executor {
     pub fn build_on(
         &self,
         tip: &Tip,
-        candidates: Vec<Recovered<TxEnvelope>>,
+        candidates: impl IntoIterator<Item = Recovered<TxEnvelope>>,
         attributes: BlockAttributes,
     ) -> Result<Executed, BuildError> {
         let started = Instant::now();
@@ -220,12 +220,9 @@ impl Executor {
             },
         )?;
         let withdrawals = header.withdrawals_root.map(|_| withdrawals);
-        let fed = self.feed(
-            &header,
-            &tip.state(),
-            &candidates,
-            attributes.time_budget / 2,
-        );
+        let mut candidates = candidates.into_iter();
+        let first = front(&mut candidates, header.gas_limit);
+        let fed = self.feed(&header, &tip.state(), &first, attributes.time_budget / 2);
         let frame = Frame {
             tip,
             header: &header,
@@ -234,7 +231,11 @@ impl Executor {
             steps: true,
         };
         let run = self
-            .run(frame, candidates, Policy::Skip { deadline })
+            .run(
+                frame,
+                first.into_iter().chain(candidates),
+                Policy::Skip { deadline },
+            )
             .map_err(|error| match error {
                 RunError::Step(reason) => ExecutionError::Evm(reason),
                 RunError::Execution(error) => error,
@@ -493,7 +494,7 @@ impl Executor {
     fn run(
         &self,
         frame: Frame<'_>,
-        transactions: Vec<Recovered<TxEnvelope>>,
+        transactions: impl IntoIterator<Item = Recovered<TxEnvelope>>,
         policy: Policy,
     ) -> Result<BlockRun, RunError> {
         let started = Instant::now();
@@ -503,7 +504,7 @@ impl Executor {
             precompiles,
             senders,
             frame,
-            transactions,
+            transactions.into_iter(),
             policy,
         )?;
         add(&self.counters.execute_micros, started.elapsed().as_micros());

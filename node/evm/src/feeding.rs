@@ -111,6 +111,23 @@ pub(crate) fn find_questions<V: DatabaseRef>(
     findings
 }
 
+/// Takes the first of `candidates`: as many as fill a block if each uses the least gas that it can. What comes after
+/// them needs no answers yet.
+pub(crate) fn front(
+    candidates: &mut impl Iterator<Item = Recovered<TxEnvelope>>,
+    gas_limit: u64,
+) -> Vec<Recovered<TxEnvelope>> {
+    let mut gas = 0_u64;
+    let mut taken = Vec::new();
+    while gas < gas_limit
+        && let Some(transaction) = candidates.next()
+    {
+        gas = gas.saturating_add(least_gas(transaction.input()));
+        taken.push(transaction);
+    }
+    taken
+}
+
 /// The least gas a transaction with this calldata uses under the rules of EIP-7623: 10 a zero byte
 /// and 40 a non-zero byte over what every transaction costs.
 fn least_gas(input: &[u8]) -> u64 {

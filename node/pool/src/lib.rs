@@ -28,7 +28,7 @@ mod pool;
 mod rank;
 mod validate;
 
-pub use best::Best;
+pub use best::{Best, Cursor};
 pub use config::{AccountState, Guard, PoolConfig, PoolEnv};
 pub use error::PoolError;
 pub use journal::{Journal, JournalError, Replay};

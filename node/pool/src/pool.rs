@@ -1,7 +1,7 @@
 //! The pool itself.
 
 use crate::{
-    AccountState, Best, PoolConfig, PoolEnv, PoolError,
+    AccountState, Best, Cursor, PoolConfig, PoolEnv, PoolError, best,
     rank::{Class, Rank},
     validate::validate,
 };
@@ -83,6 +83,8 @@ pub struct Pool {
     drop_order: BTreeSet<DropOrder>,
     bytes: usize,
     arrivals: u64,
+    /// Transactions that came and went.
+    version: u64,
 }
 
 impl Pool {
@@ -96,6 +98,7 @@ impl Pool {
             drop_order: BTreeSet::new(),
             bytes: 0,
             arrivals: 0,
+            version: 0,
         }
     }
 
@@ -176,6 +179,7 @@ impl Pool {
         )?;
 
         self.arrivals += 1;
+        self.version += 1;
         let dropped = victims
             .into_iter()
             .filter_map(|(address, nonce)| self.take(&address, nonce))
@@ -295,6 +299,26 @@ impl Pool {
         Best::new(&self.senders, base_fee)
     }
 
+    /// A place before the first of [`Self::best_iter`], for [`Self::next_best`].
+    pub fn cursor(&self, base_fee: u64) -> Cursor {
+        Cursor::new(&self.senders, base_fee)
+    }
+
+    /// The next transaction at a place in the order of [`Self::best_iter`]; the pool may have changed since the last.
+    pub fn next_best(&self, cursor: &mut Cursor) -> Option<&Recovered<TxEnvelope>> {
+        cursor.step(&self.senders)
+    }
+
+    /// Whether [`Self::best_iter`] has any.
+    pub fn has_best(&self, base_fee: u64) -> bool {
+        best::any(&self.senders, base_fee)
+    }
+
+    /// A number that is another one after every change of the transactions.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
     /// The transaction with this hash.
     pub fn get(&self, hash: &B256) -> Option<Recovered<TxEnvelope>> {
         let (address, nonce) = self.by_hash.get(hash)?;
@@ -373,6 +397,7 @@ impl Pool {
         }
         self.by_hash.remove(&entry.hash);
         self.bytes -= entry.size;
+        self.version += 1;
         self.drop_order
             .remove(&(entry.rank, Reverse(nonce), Reverse(entry.arrival), *address));
         Some(entry)

@@ -13,6 +13,7 @@ use pars_engine::Priority;
 use pars_pool::{AccountState, Journal, JournalError, PoolEnv, PoolError};
 use pars_store::{Account, Block, StoreError};
 
+use crate::candidates::Candidates;
 use crate::context::{ChainEvent, RpcContext, Shared, Weight, store_fault};
 use crate::error::Fault;
 
@@ -214,23 +215,16 @@ impl RpcContext {
     }
 
     /// The transactions that can be in the block after `head`, best first, nonces in order. Those that `elsewhere`
-    /// names are passed over. All others are there: how many find room is known when they have run, as those at the
-    /// front may ask for far more gas than they use.
-    pub fn best_transactions(
-        &self,
-        head: &Header,
-        elsewhere: &HashSet<B256>,
-    ) -> Vec<Recovered<TxEnvelope>> {
-        let pool = self.pool.lock();
-        let best = pool.best_iter(self.spec.next_base_fee(head));
-        let wanted = best.filter(|transaction| !elsewhere.contains(transaction.tx_hash()));
-        wanted.cloned().collect()
+    /// names are passed over. All others come if they are asked for: how many find room is known when they have run,
+    /// as those at the front may ask for far more gas than they use.
+    pub fn best_transactions(&self, head: &Header, elsewhere: HashSet<B256>) -> Candidates {
+        Candidates::new(&self.pool, self.spec.next_base_fee(head), elsewhere)
     }
 
     /// Whether any transaction can be in the block after `head`.
     pub fn has_transactions(&self, head: &Header) -> bool {
         let base_fee = self.spec.next_base_fee(head);
-        self.pool.lock().best_iter(base_fee).next().is_some()
+        self.pool.lock().has_best(base_fee)
     }
 
     /// Tells the pool that `block` was accepted. Blocking: reads the senders' accounts.

@@ -11,6 +11,7 @@
 //!   geth's words because tools match on them;
 //! * a client that stops reading, or stops in the middle of a request, is dropped, not waited for.
 
+mod candidates;
 mod clients;
 mod config;
 mod connection;
@@ -31,6 +32,7 @@ mod server;
 mod subscribe;
 mod workers;
 
+pub use candidates::Candidates;
 pub use config::{Cors, RpcConfig};
 pub use context::{ChainEvent, NewHead, RpcContext};
 pub use error::{Fault, RpcError, code};

@@ -1,7 +1,7 @@
 //! The block that building on the head would give now, and the state after it.
 //!
 //! This is what `pending` means: not a guess from the pool, but the very build a proposer would
-//! make. It is kept until the head, the usable transactions or the second change.
+//! make. It is kept until the head, the pool or the second change.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -27,7 +27,8 @@ pub(crate) struct PendingBlock(Mutex<Option<Kept>>);
 struct Kept {
     parent: B256,
     timestamp: u64,
-    candidates: Vec<B256>,
+    /// Of the pool.
+    version: u64,
     commit: Arc<BlockCommit>,
 }
 
@@ -35,19 +36,15 @@ impl PendingBlock {
     /// The pending block with its receipts and changes. Nothing of it is written. Blocking.
     pub(crate) fn get(&self, node: &RpcContext) -> Result<Arc<BlockCommit>, Fault> {
         let head = node.store.head();
-        let transactions = node.best_transactions(&head.header, &HashSet::new());
+        let version = node.pool.lock().version();
         let attributes = (node.attributes)(&head);
         let timestamp = attributes.timestamp;
-        let candidates: Vec<_> = transactions
-            .iter()
-            .map(|transaction| *transaction.tx_hash())
-            .collect();
         if let Some(kept) = &*self.0.lock()
-            && (kept.parent, kept.timestamp) == (head.hash, timestamp)
-            && kept.candidates == candidates
+            && (kept.parent, kept.timestamp, kept.version) == (head.hash, timestamp, version)
         {
             return Ok(Arc::clone(&kept.commit));
         }
+        let transactions = node.best_transactions(&head.header, HashSet::new());
         let executed = node
             .executor
             .build(&node.store, transactions, attributes)
@@ -57,7 +54,7 @@ impl PendingBlock {
         *self.0.lock() = Some(Kept {
             parent,
             timestamp,
-            candidates,
+            version,
             commit: Arc::clone(&commit),
         });
         Ok(commit)
