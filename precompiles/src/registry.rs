@@ -156,6 +156,14 @@ impl Registry {
         Self::new(self.rows, secret_operations)
     }
 
+    /// The same table with each active precompile behind what `wrap` puts around it: to count calls, say. Methods that
+    /// change rows make the precompiles anew, so this comes last.
+    #[must_use]
+    pub fn wrapped(mut self, wrap: impl FnMut(Arc<dyn Precompile>) -> Arc<dyn Precompile>) -> Self {
+        self.precompiles = self.precompiles.into_iter().map(wrap).collect();
+        self
+    }
+
     /// The whole table, rows that are off included.
     pub fn rows(&self) -> &[Row] {
         &self.rows

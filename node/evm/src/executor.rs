@@ -12,7 +12,7 @@ use alloy_eips::eip4895::Withdrawals;
 use alloy_hardforks::EthereumHardforks as _;
 use alloy_primitives::{Address, B256, Bytes};
 use pars_engine::Engine;
-use pars_precompiles::Registry;
+use pars_precompiles::{MemoStats, Registry};
 use pars_store::{Block, BlockCommit, Store, Tip};
 use revm::{DatabaseRef, database::BundleState};
 
@@ -27,6 +27,7 @@ use crate::{
     senders::{SenderRecovery, Senders},
     spec::{BlockRules, ChainSpec},
     stats::{Counters, ExecutorStats, add},
+    usage::PrecompileUsage,
 };
 
 /// What a proposer chooses for a block.
@@ -162,7 +163,7 @@ impl Executor {
 
     /// What was done so far.
     pub fn stats(&self) -> ExecutorStats {
-        let memo = self.precompiles.memo_stats();
+        let memo = self.memo();
         ExecutorStats {
             memo_hits: memo.hits,
             memo_misses: memo.misses,
@@ -171,9 +172,19 @@ impl Executor {
         }
     }
 
+    /// What blocks asked of the precompile at `address`; nothing where there is none.
+    pub fn precompile_usage(&self, address: &Address) -> PrecompileUsage {
+        self.precompiles.usage(address)
+    }
+
+    /// What is kept of the answers to questions, over blocks.
+    pub fn memo(&self) -> MemoStats {
+        self.precompiles.memo_stats()
+    }
+
     /// Builds a block on the store's head from `candidates`, best first and each sender's nonces
-    /// in order; no more of them are taken than are tried. Stops at the gas limit, the size limit (EIP-7934) or the time budget. The block
-    /// passes [`Executor::verify`].
+    /// in order; no more of them are taken than are tried. Stops at the gas limit, the size limit
+    /// (EIP-7934) or the time budget. The block passes [`Executor::verify`].
     ///
     /// # Errors
     /// [`BuildError::Attributes`] for attributes no header can have; otherwise only where the

@@ -59,6 +59,7 @@ mod simulate;
 mod spec;
 mod stats;
 mod trace;
+mod usage;
 mod wording;
 
 pub use block_executor::{BLOB_TRANSACTION_REFUSED, BlockContext, ParsBlockExecutor};
@@ -79,4 +80,5 @@ pub use spec::{
 };
 pub use stats::ExecutorStats;
 pub use trace::{TraceError, TraceLimits, Traced};
+pub use usage::PrecompileUsage;
 pub use wording::{halt_message, invalid_transaction_message};

@@ -12,7 +12,10 @@ use pars_precompiles::{
 
 pub(crate) use pars_precompiles::Question;
 
-use crate::spec::PrecompileSet;
+use crate::{
+    spec::PrecompileSet,
+    usage::{PrecompileUsage, Usage},
+};
 
 /// Bytes of questions one throw-away run may gather: more than the calldata of a full block.
 const COLLECTOR_BYTES: usize = 32 << 20;
@@ -33,6 +36,9 @@ pub(crate) enum Run {
 /// The precompiles of one chain with the memo of answers.
 pub(crate) struct Precompiles {
     registry: Registry,
+    /// The same for blocks, where calls are counted.
+    counted: Registry,
+    usage: Usage,
     chain_id: u64,
     memo: Arc<Memo>,
     no_memo: Arc<Memo>,
@@ -40,8 +46,11 @@ pub(crate) struct Precompiles {
 
 impl Precompiles {
     pub(crate) fn new(set: PrecompileSet, chain_id: u64, memo_bytes: usize) -> Self {
+        let (counted, usage) = Usage::watch(set.registry());
         Self {
             registry: set.registry(),
+            counted,
+            usage,
             chain_id,
             memo: Arc::new(Memo::new(memo_bytes)),
             no_memo: Arc::new(Memo::new(0)),
@@ -88,6 +97,11 @@ impl Precompiles {
         self.memo.stats()
     }
 
+    /// What blocks asked of the precompile at `address`.
+    pub(crate) fn usage(&self, address: &Address) -> PrecompileUsage {
+        self.usage.of(&address.0.0)
+    }
+
     /// Puts the precompiles into the map of an EVM that runs a block after `parent_hash`.
     pub(crate) fn install(&self, map: &mut PrecompilesMap, parent_hash: B256, run: &Run) {
         let (memo, mode) = match run {
@@ -102,7 +116,11 @@ impl Precompiles {
             os_rng: matches!(run, Run::OffChainCall),
             mode,
         };
-        install(map, &self.registry, context);
+        let registry = match run {
+            Run::Block => &self.counted,
+            Run::Call | Run::Collect(_) | Run::OffChainCall => &self.registry,
+        };
+        install(map, registry, context);
     }
 }
 

@@ -173,6 +173,10 @@ fn every_back_end_makes_the_same_blocks() {
     let stats = alone.executor.stats();
     assert_eq!((stats.memo_hits, stats.batches), (0, 0));
     assert!(stats.memo_misses > 0);
+    let usage = alone.executor.precompile_usage(&MLDSA);
+    assert_eq!((usage.batched, usage.alone), (0, stats.memo_misses));
+    let calls = usage.calls;
+    assert!(calls > 0, "{usage:?}");
 
     let mut engines = vec![("CPU batch".to_owned(), cpu_engine())];
     match device_engine() {
@@ -197,6 +201,9 @@ fn every_back_end_makes_the_same_blocks() {
             (asked, 0),
             "{name}: {stats:?}"
         );
+        let usage = fed.executor.precompile_usage(&MLDSA);
+        assert_eq!((usage.calls, usage.batched, usage.alone), (calls, asked, 0));
+        assert_eq!(usage.batch_share(), Some(1.0));
         assert_eq!(stats.questions_static + stats.questions_speculative, asked);
         assert!(stats.questions_speculative > 0 && stats.speculative_gas > 0);
         // Nobody asks twice: not when verifying what was just built, nor for the second block.

@@ -139,7 +139,8 @@ pub(crate) fn finality(shared: &Shared, args: &Args<'_>) -> Answer {
 }
 
 /// `pars_precompiles`: every precompile of this chain that Ethereum does not have, with its functions and
-/// what they cost.
+/// what they cost; how often blocks called it, and which part of its questions a batch had answered before the
+/// EVM asked (null where there was none).
 pub(crate) fn precompiles(shared: &Shared, args: &Args<'_>) -> Answer {
     args.at_most(0)?;
     let function = |function: &Function| {
@@ -156,10 +157,16 @@ pub(crate) fn precompiles(shared: &Shared, args: &Args<'_>) -> Answer {
         .precompiles()
         .precompiles()
         .map(|precompile| {
+            let address = Address::from(precompile.address());
+            let usage = shared.node.executor.precompile_usage(&address);
             json!({
-                "address": Address::from(precompile.address()),
+                "address": address,
                 "name": precompile.name(),
                 "functions": precompile.functions().iter().map(function).collect::<Vec<_>>(),
+                "calls": usage.calls,
+                "questionsBatched": usage.batched,
+                "questionsAlone": usage.alone,
+                "batchShare": usage.batch_share(),
             })
         })
         .collect();
