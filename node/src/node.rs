@@ -14,8 +14,9 @@ use pars_store::{Retention, Store, StoreError, StoreOptions, backend::memory::Me
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::task::JoinHandle;
 
-use crate::monitor::{Monitor, MonitorError};
+use crate::monitor::{Monitor, MonitorError, Watched};
 use crate::producer::{self, ProducerConfig, ProducerError};
+use crate::vm::Vm;
 
 /// Most bytes of the pool's journal, as many as the pool's own.
 const JOURNAL_BYTES: u64 = 128 << 20;
@@ -225,13 +226,22 @@ impl Node {
             }
             None => context,
         };
+        let rpc = pars_rpc::serve(rpc, context.clone()).await?;
+        let pace = producer.pace;
+        let vm = Arc::new(Vm::new(context.clone(), producer));
         let monitor = match metrics {
-            Some(address) => Some(Monitor::start(address, context.clone())?),
+            Some(address) => {
+                let watched = Watched {
+                    context: context.clone(),
+                    vm: Arc::clone(&vm),
+                    rpc: rpc.gauge(),
+                };
+                Some(Monitor::start(address, watched)?)
+            }
             None => None,
         };
-        let rpc = pars_rpc::serve(rpc, context.clone()).await?;
         let (stop, stopped) = watch::channel(false);
-        let producer = tokio::spawn(producer::run(context.clone(), producer, stopped));
+        let producer = tokio::spawn(producer::run(context.clone(), vm, pace, stopped));
         Ok(Self {
             context,
             rpc,

@@ -55,11 +55,11 @@ struct Attempt {
 /// Makes blocks until `stop` changes; the block in hand is finished first.
 pub(crate) async fn run(
     context: RpcContext,
-    config: ProducerConfig,
+    vm: Arc<Vm>,
+    pace: Pace,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), ProducerError> {
-    let mut schedule = Schedule::new(config.pace, Instant::now());
-    let vm = Arc::new(Vm::new(context.clone(), config));
+    let mut schedule = Schedule::new(pace, Instant::now());
     loop {
         let deadline = schedule.deadline();
         let due = async {

@@ -7,6 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use alloy_primitives::{B256, Bytes};
 use alloy_rlp::Encodable as _;
@@ -163,6 +164,8 @@ pub struct Vm {
     context: RpcContext,
     config: ProducerConfig,
     tree: Mutex<Tree>,
+    /// Blocks and bytes in the tree, for those who must not wait for it.
+    held: [AtomicUsize; 2],
 }
 
 impl std::fmt::Debug for Vm {
@@ -190,12 +193,28 @@ impl Vm {
             context,
             config,
             tree: Mutex::default(),
+            held: Default::default(),
         }
     }
 
     /// How many blocks are verified and not decided.
     pub fn undecided(&self) -> usize {
         self.tree.lock().undecided.len()
+    }
+
+    /// How many blocks are held in memory, and how many bytes they would write. Does not wait for a block that is
+    /// being accepted.
+    pub fn held(&self) -> (usize, usize) {
+        let [blocks, bytes] = &self.held;
+        (blocks.load(Relaxed), bytes.load(Relaxed))
+    }
+
+    /// Takes note of what the tree holds.
+    fn note(&self, tree: &Tree) {
+        let overlays = || tree.undecided.values().chain(&tree.built);
+        let [blocks, bytes] = &self.held;
+        blocks.store(overlays().count(), Relaxed);
+        bytes.store(overlays().map(Overlay::bytes).sum(), Relaxed);
     }
 
     /// The preferred block.
@@ -253,7 +272,10 @@ impl Vm {
         let overlay = tip.extend(executed.commit)?;
         let meta = BlockMeta::of(overlay.block());
         let bytes = encode(overlay.block());
-        self.tree.lock().built = Some(overlay);
+        let mut tree = self.tree.lock();
+        tree.built = Some(overlay);
+        self.note(&tree);
+        drop(tree);
         Ok(Some((meta, bytes, questions)))
     }
 }
@@ -308,6 +330,7 @@ impl ChainVm for Vm {
             if let Some(built) = tree.built.take_if(|built| built.block().hash == block.hash) {
                 let overlay = built.rebase(&tip)?;
                 tree.undecided.insert(block.hash, overlay);
+                self.note(&tree);
                 return Ok(meta.timestamp_ms);
             }
             tip
@@ -321,7 +344,9 @@ impl ChainVm for Vm {
                 reason,
             })?;
         let overlay = tip.extend(executed.commit)?;
-        self.tree.lock().undecided.insert(block.hash, overlay);
+        let mut tree = self.tree.lock();
+        tree.undecided.insert(block.hash, overlay);
+        self.note(&tree);
         Ok(meta.timestamp_ms)
     }
 
@@ -339,6 +364,7 @@ impl ChainVm for Vm {
             if tree.preferred == Some(hash) {
                 tree.preferred = None;
             }
+            self.note(&tree);
             tree.settle(&self.context.store.tip()?)?;
             overlay
         };
@@ -363,6 +389,7 @@ impl ChainVm for Vm {
         if tree.preferred == Some(hash) {
             tree.preferred = None;
         }
+        self.note(&tree);
         Ok(())
     }
 

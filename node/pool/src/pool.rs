@@ -40,6 +40,10 @@ pub(crate) struct Entry {
 /// Ranks do not rise along a sender's nonces, so the first of all is its sender's last.
 type DropOrder = (Rank, Reverse<u64>, Reverse<u64>, Address);
 
+/// What a transaction takes besides its bytes: its places in the three lists, and as many free ones.
+const PLACES: usize =
+    2 * (size_of::<Entry>() + size_of::<DropOrder>() + size_of::<(B256, (Address, u64))>());
+
 /// A transaction that was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Added {
@@ -71,6 +75,8 @@ pub struct Status {
     pub queued: usize,
     /// Bytes of all of them.
     pub bytes: usize,
+    /// Bytes of memory that they take, about: their own, and their places in the pool's lists.
+    pub memory: usize,
 }
 
 /// The transaction pool.
@@ -371,6 +377,7 @@ impl Pool {
             pending: self.by_hash.len() - queued,
             queued,
             bytes: self.bytes,
+            memory: self.bytes + self.by_hash.len() * PLACES,
         }
     }
 

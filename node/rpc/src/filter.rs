@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use alloy_primitives::{B256, U128};
 use alloy_rpc_types_eth::Filter;
 
+use crate::server::RpcUsage;
+
 /// Pending hashes kept for filters; a filter that falls further behind misses the oldest.
 const PENDING_RING: usize = 16_384;
 
@@ -195,6 +197,15 @@ impl Filters {
         match &entry.kind {
             Kind::Logs(filter) => Some(filter.clone()),
             Kind::Blocks | Kind::Pending { .. } => None,
+        }
+    }
+
+    /// What is kept.
+    pub(crate) fn usage(&self) -> RpcUsage {
+        RpcUsage {
+            filters: self.entries.len(),
+            filter_bytes: self.entries.len() * size_of::<(U128, Entry, Filter)>(),
+            pending_hashes: self.pending.len(),
         }
     }
 

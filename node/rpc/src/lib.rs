@@ -37,4 +37,4 @@ pub use config::{Cors, RpcConfig};
 pub use context::{ChainEvent, NewHead, RpcContext};
 pub use error::{Fault, RpcError, code};
 pub use ingress::SubmitError;
-pub use server::{RpcHandle, serve};
+pub use server::{RpcGauge, RpcHandle, RpcUsage, serve};

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
@@ -41,11 +41,41 @@ pub(crate) const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 const FULL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 21\r\nconnection: close\r\n\r\ntoo many connections\n";
 
+/// What the server keeps for its clients; all zero once it has stopped.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RpcUsage {
+    /// Filters that wait to be asked.
+    pub filters: usize,
+    /// Bytes of them, without the addresses and topics of log filters.
+    pub filter_bytes: usize,
+    /// Hashes of pending transactions that filters may yet ask for.
+    pub pending_hashes: usize,
+}
+
+/// Reads what a server keeps, and does not keep the server.
+#[derive(Clone)]
+pub struct RpcGauge(Weak<Shared>);
+
+impl std::fmt::Debug for RpcGauge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("RpcGauge").field(&self.read()).finish()
+    }
+}
+
+impl RpcGauge {
+    /// What it keeps now.
+    pub fn read(&self) -> RpcUsage {
+        let shared = self.0.upgrade();
+        shared.map_or_else(RpcUsage::default, |shared| shared.filters.lock().usage())
+    }
+}
+
 /// A running server. Dropping it stops the server without waiting.
 #[derive(Debug)]
 pub struct RpcHandle {
     address: SocketAddr,
     ipc: Option<PathBuf>,
+    gauge: RpcGauge,
     stop: ServerHandle,
     tasks: JoinSet<()>,
 }
@@ -59,6 +89,11 @@ impl RpcHandle {
     /// The Unix domain socket where the server listens too.
     pub fn ipc_path(&self) -> Option<&Path> {
         self.ipc.as_deref()
+    }
+
+    /// Tells what the server keeps for its clients.
+    pub fn gauge(&self) -> RpcGauge {
+        self.gauge.clone()
     }
 
     /// Takes no more connections, lets requests in work finish for a few seconds, then closes all.
@@ -121,10 +156,12 @@ pub async fn serve(config: RpcConfig, context: RpcContext) -> Result<RpcHandle, 
         tasks.spawn(ipc::run(socket, config, methods, shared, stop));
     }
     tasks.spawn(acceptor.run(listener));
+    let gauge = RpcGauge(Arc::downgrade(&shared));
     tasks.spawn(note_pending(shared, events, stop_handle));
     Ok(RpcHandle {
         address,
         ipc,
+        gauge,
         stop: server_handle,
         tasks,
     })

@@ -3,6 +3,7 @@
 //! Served apart from the RPC port: it answers while that one is flooded, and can stay on loopback
 //! while the other is public.
 
+mod memory;
 mod page;
 mod process;
 
@@ -12,10 +13,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use hyper::StatusCode;
-use pars_rpc::RpcContext;
+use pars_rpc::{RpcContext, RpcGauge};
 use tokio::task::JoinHandle;
 
 use crate::metrics::{self, Page};
+use crate::vm::Vm;
 
 /// Why the server cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +31,13 @@ pub struct MonitorError {
     pub source: io::Error,
 }
 
+/// What the pages are about.
+pub(crate) struct Watched {
+    pub(crate) context: RpcContext,
+    pub(crate) vm: Arc<Vm>,
+    pub(crate) rpc: RpcGauge,
+}
+
 /// A running server; stops when dropped.
 #[derive(Debug)]
 pub(crate) struct Monitor {
@@ -38,15 +47,15 @@ pub(crate) struct Monitor {
 }
 
 impl Monitor {
-    /// Listens at `address` and answers about the node of `context`. Has to be called in a runtime.
-    pub(crate) fn start(address: SocketAddr, context: RpcContext) -> Result<Self, MonitorError> {
+    /// Listens at `address` and answers about a node. Has to be called in a runtime.
+    pub(crate) fn start(address: SocketAddr, watched: Watched) -> Result<Self, MonitorError> {
         let error = |source| MonitorError { address, source };
         let listener = TcpListener::bind(address).map_err(error)?;
         let address = listener.local_addr().map_err(error)?;
         let leaving = Arc::new(AtomicBool::new(false));
         let pages = {
             let leaving = Arc::clone(&leaving);
-            move |path: &str| page(path, &context, leaving.load(Ordering::Relaxed))
+            move |path: &str| page(path, &watched, leaving.load(Ordering::Relaxed))
         };
         let task = tokio::spawn(async move {
             if let Err(error) = metrics::serve(listener, Arc::new(pages)).await {
@@ -76,9 +85,9 @@ impl Drop for Monitor {
     }
 }
 
-fn page(path: &str, context: &RpcContext, leaving: bool) -> Option<Page> {
+fn page(path: &str, watched: &Watched, leaving: bool) -> Option<Page> {
     let status = match path {
-        metrics::PATH => return Some(Page::metrics(page::metrics(context))),
+        metrics::PATH => return Some(Page::metrics(page::metrics(watched))),
         "/health" => StatusCode::OK,
         "/ready" if leaving => StatusCode::SERVICE_UNAVAILABLE,
         "/ready" => StatusCode::OK,
@@ -87,6 +96,6 @@ fn page(path: &str, context: &RpcContext, leaving: bool) -> Option<Page> {
     Some(Page {
         status,
         kind: "application/json",
-        text: page::health(context, leaving),
+        text: page::health(watched, leaving),
     })
 }

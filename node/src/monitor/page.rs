@@ -3,11 +3,12 @@
 use std::fmt::{Display, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use alloy_primitives::Address;
 use pars_evm::ExecutorStats;
 use pars_rpc::RpcContext;
 use serde_json::json;
 
-use super::process::Usage;
+use super::{Watched, memory, process::Usage};
 
 /// Microseconds in a second.
 const MICROSECONDS: f64 = 1e6;
@@ -113,14 +114,15 @@ const TIMES: &[Count] = &[
 ];
 
 /// Everything that Prometheus may know.
-pub(super) fn metrics(context: &RpcContext) -> String {
-    let mut out = context.engine.prometheus();
+pub(super) fn metrics(watched: &Watched) -> String {
+    let mut out = watched.context.engine.prometheus();
     // Writing to a string cannot fail.
-    let _ = write_node(&mut out, context);
+    let _ = write_node(&mut out, watched).and_then(|()| memory::write(&mut out, watched));
     out
 }
 
-fn write_node(out: &mut String, context: &RpcContext) -> std::fmt::Result {
+fn write_node(out: &mut String, watched: &Watched) -> std::fmt::Result {
+    let context = &watched.context;
     family(out, "pars_build_info", "gauge", "The running program.")?;
     writeln!(
         out,
@@ -211,6 +213,8 @@ fn write_node(out: &mut String, context: &RpcContext) -> std::fmt::Result {
         )?;
     }
 
+    write_precompiles(out, context)?;
+
     let Some(usage) = Usage::read() else {
         return Ok(());
     };
@@ -238,7 +242,37 @@ fn write_node(out: &mut String, context: &RpcContext) -> std::fmt::Result {
     )
 }
 
-fn family(out: &mut String, name: &str, kind: &str, help: &str) -> std::fmt::Result {
+/// What blocks asked of this network's own precompiles.
+fn write_precompiles(out: &mut String, context: &RpcContext) -> std::fmt::Result {
+    let executor = &context.executor;
+    let all = executor.precompiles().precompiles();
+    let all: Vec<_> = all
+        .map(|precompile| {
+            let address = Address::from(precompile.address());
+            let labels = format!("address=\"{address:?}\",name=\"{}\"", precompile.name());
+            (labels, executor.precompile_usage(&address))
+        })
+        .collect();
+    let name = "pars_precompile_calls_total";
+    family(out, name, "counter", "Calls of a precompile by blocks.")?;
+    for (labels, usage) in &all {
+        writeln!(out, "{name}{{{labels}}} {}", usage.calls)?;
+    }
+    let name = "pars_precompile_questions_total";
+    let help = "Questions of its calls: answered by a batch before the EVM asked, or alone while it waited.";
+    family(out, name, "counter", help)?;
+    for (labels, usage) in &all {
+        writeln!(
+            out,
+            "{name}{{{labels},answered=\"batch\"}} {}",
+            usage.batched
+        )?;
+        writeln!(out, "{name}{{{labels},answered=\"alone\"}} {}", usage.alone)?;
+    }
+    Ok(())
+}
+
+pub(super) fn family(out: &mut String, name: &str, kind: &str, help: &str) -> std::fmt::Result {
     writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}")
 }
 
@@ -261,7 +295,8 @@ fn escape(text: &str) -> String {
 }
 
 /// What a watcher wants to know at once.
-pub(super) fn health(context: &RpcContext, leaving: bool) -> String {
+pub(super) fn health(watched: &Watched, leaving: bool) -> String {
+    let context = &watched.context;
     let head = context.store.head();
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)

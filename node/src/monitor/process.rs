@@ -7,6 +7,8 @@ const TICKS_PER_SECOND: f64 = 100.0;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Usage {
     pub(super) resident_bytes: u64,
+    /// Of these, bytes that are not pages of a file.
+    pub(super) anonymous_bytes: u64,
     pub(super) cpu_seconds: f64,
     pub(super) threads: u64,
     pub(super) open_files: usize,
@@ -19,6 +21,7 @@ impl Usage {
         let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
         Some(Self {
             resident_bytes: field(&status, "VmRSS:")?.saturating_mul(1024),
+            anonymous_bytes: field(&status, "RssAnon:")?.saturating_mul(1024),
             threads: field(&status, "Threads:")?,
             cpu_seconds: cpu_seconds(&stat)?,
             open_files: std::fs::read_dir("/proc/self/fd").ok()?.count(),
@@ -65,7 +68,10 @@ mod tests {
     fn this_process_uses_something() {
         let usage = Usage::read().unwrap();
         assert!(
-            usage.resident_bytes > 1 << 20 && usage.threads > 0 && usage.open_files > 2,
+            usage.anonymous_bytes > 1 << 16
+                && usage.resident_bytes > usage.anonymous_bytes.max(1 << 20)
+                && usage.threads > 0
+                && usage.open_files > 2,
             "{usage:?}"
         );
     }

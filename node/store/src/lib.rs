@@ -53,6 +53,7 @@ mod genesis;
 mod head;
 mod inspect;
 mod lock;
+mod memory;
 mod opening;
 mod retention;
 mod state;
@@ -69,6 +70,7 @@ pub use block::{Block, BlockCommit, Head};
 pub use error::StoreError;
 pub use genesis::{Genesis, GenesisAccount};
 pub use inspect::{BlocksReport, TableStats};
+pub use memory::Held;
 pub use retention::{Kept, PruneProgress, Retention};
 pub use state::{
     Account, AccountProof, EmptyAccounts, HistoryReport, SlotProof, StateReport, StateView,

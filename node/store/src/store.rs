@@ -70,8 +70,8 @@ pub struct Store {
     head: RwLock<Arc<Head>>,
     pub(crate) committing: Mutex<()>,
     pub(crate) retention: Retention,
-    codes: Arc<CodeCache>,
-    nodes: Arc<NodeCache>,
+    pub(crate) codes: Arc<CodeCache>,
+    pub(crate) nodes: Arc<NodeCache>,
     // Last, so that it is given back after the engine has closed its files.
     _lock: Option<FolderLock>,
 }

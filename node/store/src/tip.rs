@@ -233,6 +233,11 @@ impl Overlay {
         &self.block.1
     }
 
+    /// Bytes of what accepting it writes. The block and its receipts, which are among that, are held once more.
+    pub fn bytes(&self) -> usize {
+        self.writes.bytes()
+    }
+
     pub(crate) fn writes(&self) -> &Writes {
         &self.writes
     }

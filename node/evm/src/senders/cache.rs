@@ -39,6 +39,13 @@ impl SenderCache {
         self.young.insert(hash, sender);
     }
 
+    /// Bytes of the tables, free places among them.
+    pub(super) fn bytes(&self) -> usize {
+        // An entry and a byte of control for each place; a table is at most seven eighths full.
+        let place = size_of::<(B256, Address)>() + 1;
+        (self.young.capacity() + self.old.capacity()) * 8 / 7 * place
+    }
+
     /// Entries held.
     pub(super) fn len(&self) -> usize {
         self.young.len() + self.old.len()
@@ -68,6 +75,11 @@ mod tests {
             assert_eq!(cache.get(&hash), Some(sender));
             assert_eq!(cache.get(&wanted), Some(entry(0).1), "after {number}");
         }
+        assert!(
+            (64 * 52..64 * 52 * 3).contains(&cache.bytes()),
+            "{}",
+            cache.bytes()
+        );
         assert_eq!(cache.get(&entry(1).0), None);
         assert_eq!(cache.get(&entry(9_999).0), Some(entry(9_999).1));
     }

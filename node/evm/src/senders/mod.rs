@@ -55,7 +55,7 @@ pub enum SenderRecovery {
     Single,
 }
 
-/// What was done for senders; all counts only grow, but for `cached`.
+/// What was done for senders; all counts only grow, but for those of what is remembered now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SenderStats {
@@ -77,6 +77,8 @@ pub struct SenderStats {
     pub micros: u64,
     /// Senders remembered now.
     pub cached: u64,
+    /// Bytes that takes.
+    pub cached_bytes: u64,
 }
 
 #[derive(Default)]
@@ -145,6 +147,10 @@ impl Senders {
     pub fn stats(&self) -> SenderStats {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let counters = &self.counters;
+        let (cached, cached_bytes) = {
+            let cache = self.cache.lock();
+            (cache.len(), cache.bytes())
+        };
         SenderStats {
             known: get(&counters.known),
             batched: get(&counters.batched),
@@ -154,7 +160,8 @@ impl Senders {
             largest_batch: get(&counters.largest_batch),
             failed_batches: get(&counters.failed_batches),
             micros: get(&counters.micros),
-            cached: self.cache.lock().len().try_into().unwrap_or(u64::MAX),
+            cached: cached.try_into().unwrap_or(u64::MAX),
+            cached_bytes: cached_bytes.try_into().unwrap_or(u64::MAX),
         }
     }
 

@@ -5,7 +5,7 @@
 //! than that, and those taken while a batch is being written, read past it.
 
 use super::{Backend, Batch, Records, Snapshot, Table};
-use crate::{StoreError, codec, generations::Generations};
+use crate::{Held, StoreError, codec, generations::Generations, memory::figure};
 use alloy_primitives::{Address, U256, map::DefaultHashBuilder};
 use alloy_trie::TrieAccount;
 use parking_lot::Mutex;
@@ -40,6 +40,8 @@ struct Cache {
     shards: Vec<Mutex<Shard>>,
     /// Raised before a batch is written and again after it: odd in between.
     version: AtomicU64,
+    /// Most bytes.
+    bound: usize,
 }
 
 struct Shard {
@@ -119,6 +121,7 @@ impl<B: Backend> Cached<B> {
             cache: Arc::new(Cache {
                 shards: std::iter::repeat_with(shard).take(SHARDS).collect(),
                 version: AtomicU64::new(0),
+                bound: bytes,
             }),
         }
     }
@@ -169,6 +172,24 @@ impl<B: Backend> Backend for Cached<B> {
 
     fn disk_bytes(&self) -> Vec<(String, u64)> {
         self.engine.disk_bytes()
+    }
+
+    fn memory(&self) -> Vec<Held> {
+        let mut cache = Held {
+            part: "state_cache",
+            entries: Some(0),
+            bytes: 0,
+            bound: Some(figure(self.cache.bound)),
+        };
+        for shard in &self.cache.shards {
+            let shard = shard.lock();
+            let entries = figure(shard.accounts.len() + shard.slots.len());
+            cache.entries = cache.entries.map(|before| before + entries);
+            cache.bytes += figure(shard.accounts.bytes() + shard.slots.bytes());
+        }
+        let mut held = self.engine.memory();
+        held.push(cache);
+        held
     }
 
     fn compact(&self, table: Table) -> Result<(), StoreError> {
@@ -399,6 +420,17 @@ mod tests {
             assert!(accounts <= per_shard, "{accounts}");
             assert!(slots <= per_shard * ACCOUNT_BYTES / SLOT_BYTES, "{slots}");
         }
+        let held = store.memory()[0];
+        let count = |shard: &Mutex<Shard>| {
+            let shard = shard.lock();
+            (shard.accounts.len(), shard.slots.len())
+        };
+        let counts = store.cache.shards.iter().map(count);
+        let (accounts, slots) = counts.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        assert_eq!(held.entries, Some(figure(accounts + slots)));
+        let bytes = accounts * ACCOUNT_BYTES + slots * SLOT_BYTES;
+        assert_eq!(held.bytes, figure(bytes));
+        assert!(held.bytes > 0 && Some(held.bytes) <= held.bound, "{held:?}");
     }
 
     /// Readers on several threads, while blocks are written: the records that each batch writes

@@ -3,8 +3,11 @@
 //! one, so no repair step exists.
 
 use super::{Backend, Batch, Records, Snapshot, Table, manifest};
-use crate::StoreError;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable};
+use crate::{Held, StoreError, memory::figure};
+use fjall::{
+    AbstractTree as _, Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode,
+    Readable,
+};
 use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -204,6 +207,35 @@ impl Backend for Fjall {
             .zip(self.keyspaces.iter())
             .map(|(name, keyspace)| ((*name).to_owned(), keyspace.disk_space()))
             .collect()
+    }
+
+    fn memory(&self) -> Vec<Held> {
+        let cache = Held {
+            part: "block_cache",
+            entries: None,
+            bytes: self.database.cache_size(),
+            bound: Some(self.database.cache_capacity()),
+        };
+        // Those that are being filled, and the full ones that wait to be written as files.
+        let buffers = Held {
+            part: "table_buffers",
+            entries: None,
+            bytes: self.database.write_buffer_size(),
+            bound: None,
+        };
+        let trees = self.keyspaces.iter().map(|keyspace| &keyspace.tree);
+        let (files, bytes) = trees.fold((0, 0), |(files, bytes), tree| {
+            let pinned = tree.pinned_filter_size() + tree.pinned_block_index_size();
+            (files + tree.table_count(), bytes + pinned)
+        });
+        // The indexes and filters of the newest files, which stay outside the cache.
+        let indexes = Held {
+            part: "file_indexes",
+            entries: Some(figure(files)),
+            bytes: figure(bytes),
+            bound: None,
+        };
+        vec![cache, buffers, indexes]
     }
 
     fn compact(&self, table: Table) -> Result<(), StoreError> {

@@ -16,6 +16,11 @@ impl Writes {
         self.0.len()
     }
 
+    /// Bytes of keys, of values and of the list of their places.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.bytes.capacity() + self.0.writes.capacity() * size_of::<Place>()
+    }
+
     /// Whether nothing is written.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -7,7 +7,7 @@ pub mod layer;
 mod manifest;
 pub mod memory;
 
-use crate::{StoreError, codec};
+use crate::{Held, StoreError, codec};
 use alloy_primitives::{Address, U256};
 use alloy_trie::TrieAccount;
 use std::{fmt, sync::Arc};
@@ -282,6 +282,11 @@ pub trait Backend: fmt::Debug + Send + Sync {
         Vec::new()
     }
 
+    /// What the engine and its caches hold in memory; nothing for an engine that is nothing but memory.
+    fn memory(&self) -> Vec<Held> {
+        Vec::new()
+    }
+
     /// Gives room back that removed records still take, as far as the engine can.
     ///
     /// # Errors
@@ -304,6 +309,10 @@ impl<B: Backend + ?Sized> Backend for Arc<B> {
 
     fn disk_bytes(&self) -> Vec<(String, u64)> {
         (**self).disk_bytes()
+    }
+
+    fn memory(&self) -> Vec<Held> {
+        (**self).memory()
     }
 
     fn compact(&self, table: Table) -> Result<(), StoreError> {

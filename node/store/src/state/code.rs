@@ -1,5 +1,6 @@
 //! Analysed code, kept by hash.
 
+use crate::{Held, memory::figure};
 use alloy_primitives::B256;
 use lru::LruCache;
 use parking_lot::Mutex;
@@ -26,6 +27,17 @@ impl fmt::Debug for CodeCache {
 }
 
 impl CodeCache {
+    /// What it holds. The bound is of entries.
+    pub(crate) fn held(&self) -> Held {
+        let codes = self.0.lock();
+        Held {
+            part: "codes",
+            entries: Some(figure(codes.len())),
+            bytes: codes.iter().map(|(_, code)| figure(code.len())).sum(),
+            bound: None,
+        }
+    }
+
     /// The code with this hash, from the cache or from `read`. Two readers may both read; the
     /// lock is not held meanwhile.
     pub(crate) fn get_or<E>(
@@ -64,5 +76,6 @@ mod tests {
                 .unwrap();
         }
         assert_eq!(cache.get_or(&hash, || Err("gone")), Err("gone"));
+        assert_eq!(cache.held().entries, Some(figure(CODES.get())));
     }
 }

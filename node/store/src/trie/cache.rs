@@ -4,7 +4,7 @@
 //! block that is never accepted. So nothing here ever becomes wrong, and a node that is found here
 //! needs no check: it was hashed before it came in.
 
-use crate::generations::Generations;
+use crate::{Held, generations::Generations, memory::figure};
 use alloy_primitives::{B256, map::FbBuildHasher};
 use parking_lot::Mutex;
 use std::{fmt, sync::Arc};
@@ -16,7 +16,11 @@ pub type Encoded = Arc<[u8]>;
 const OVERHEAD: usize = 112;
 
 /// Nodes that were read or made last, within a bound of bytes.
-pub struct NodeCache(Mutex<Generations<B256, Encoded, FbBuildHasher<32>>>);
+pub struct NodeCache {
+    nodes: Mutex<Generations<B256, Encoded, FbBuildHasher<32>>>,
+    /// Most bytes: half as many again as asked for, since nodes that only older states need are counted apart.
+    bound: usize,
+}
 
 impl fmt::Debug for NodeCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -27,20 +31,32 @@ impl fmt::Debug for NodeCache {
 impl NodeCache {
     /// An empty one that holds about so many bytes.
     pub fn new(bytes: usize) -> Self {
-        Self(Mutex::new(Generations::new(bytes, |encoded| {
-            OVERHEAD + encoded.len()
-        })))
+        Self {
+            nodes: Mutex::new(Generations::new(bytes, |encoded| OVERHEAD + encoded.len())),
+            bound: bytes + bytes / 2,
+        }
+    }
+
+    /// What it holds.
+    pub(crate) fn held(&self) -> Held {
+        let nodes = self.nodes.lock();
+        Held {
+            part: "node_cache",
+            entries: Some(figure(nodes.len())),
+            bytes: figure(nodes.bytes()),
+            bound: Some(figure(self.bound)),
+        }
     }
 
     /// The node with this hash.
     pub fn get(&self, hash: &B256) -> Option<Encoded> {
-        self.0.lock().get(hash)
+        self.nodes.lock().get(hash)
     }
 
     /// Keeps nodes under their hashes, which must be theirs; `replaced` are those that they take the places of, which
     /// only older states need from now on.
     pub fn put(&self, replaced: &[B256], nodes: impl IntoIterator<Item = (B256, Encoded)>) {
-        let mut cache = self.0.lock();
+        let mut cache = self.nodes.lock();
         for hash in replaced {
             cache.retire(hash);
         }
