@@ -79,13 +79,14 @@ pub(super) struct Options {
     gpu: GpuPolicy,
 
     /// Make a block every so many seconds, work or not, and only then. Without it a block follows
-    /// each transaction within 400 ms and there are no empty blocks.
+    /// each transaction within 400 ms.
     #[arg(long, short, value_name = "SECONDS", value_parser = parse_seconds, conflicts_with = "heartbeat")]
     block_time: Option<Duration>,
 
-    /// Make an empty block after so many seconds without work.
-    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
-    heartbeat: Option<Duration>,
+    /// Make an empty block after so many seconds without work; 0 for none. A client that waits for
+    /// the next block to look for its receipt again waits for ever on a chain that stands still.
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = parse_heartbeat)]
+    heartbeat: Heartbeat,
 
     /// Browser origins that may call: `*` for any, `off` for none, or a comma-separated list.
     #[arg(long, value_name = "ORIGINS", default_value = "*", value_parser = parse_cors)]
@@ -169,6 +170,17 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs_f64(seconds))
 }
 
+/// How long after a block an empty one follows, if at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Heartbeat(Option<Duration>);
+
+fn parse_heartbeat(text: &str) -> Result<Heartbeat, String> {
+    Ok(Heartbeat(match text {
+        "0" => None,
+        text => Some(parse_seconds(text)?),
+    }))
+}
+
 fn parse_cors(text: &str) -> Result<Cors, String> {
     Ok(match text.trim() {
         "*" => Cors::Any,
@@ -222,7 +234,7 @@ pub(super) fn run(options: Options) -> Result<(), Box<dyn Error>> {
         ) => Pace::OnWork {
             gather,
             spacing,
-            heartbeat: options.heartbeat,
+            heartbeat: options.heartbeat.0,
         },
         (None, pace @ Pace::Every(_)) => pace,
     };
@@ -238,7 +250,7 @@ pub(super) fn run(options: Options) -> Result<(), Box<dyn Error>> {
                 mnemonic: &options.mnemonic,
                 data_dir: options.data_dir.as_deref(),
                 pace: options.block_time.map_or(
-                    banner::Speed::OnWork(options.heartbeat),
+                    banner::Speed::OnWork(options.heartbeat.0),
                     banner::Speed::Every,
                 ),
             };
@@ -278,6 +290,27 @@ mod tests {
         for wrong in ["0", "-1", "nan", "inf", "1e9", "", "2s"] {
             assert!(parse_seconds(wrong).is_err(), "{wrong}");
         }
+    }
+
+    /// A quiet chain goes on by itself: who waits for a block is not left waiting.
+    #[test]
+    fn a_heartbeat_is_there_unless_it_is_refused() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            options: Options,
+        }
+        let heartbeat = |line: &[&str]| {
+            let line = ["dev"].iter().chain(line);
+            <Line as clap::Parser>::try_parse_from(line).map(|line| line.options.heartbeat.0)
+        };
+        assert_eq!(heartbeat(&[]).unwrap(), Some(Duration::from_secs(5)));
+        assert_eq!(heartbeat(&["--heartbeat", "0"]).unwrap(), None);
+        let half = Some(Duration::from_millis(500));
+        assert_eq!(heartbeat(&["--heartbeat", "0.5"]).unwrap(), half);
+        assert!(heartbeat(&["--heartbeat", "-1"]).is_err());
+        heartbeat(&["--block-time", "1"]).unwrap();
+        assert!(heartbeat(&["--block-time", "1", "--heartbeat", "2"]).is_err());
     }
 
     #[test]
