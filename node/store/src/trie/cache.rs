@@ -15,9 +15,14 @@ pub type Encoded = Arc<[u8]>;
 /// What a node takes besides its encoding: counters, its place in the hash table, and the free places there.
 const OVERHEAD: usize = 112;
 
+/// Parts of the cache, each with a lock of its own: the parts of a large trie are updated on several threads.
+const SHARDS: usize = 16;
+
+type Shard = Generations<B256, Encoded, FbBuildHasher<32>>;
+
 /// Nodes that were read or made last, within a bound of bytes.
 pub struct NodeCache {
-    nodes: Mutex<Generations<B256, Encoded, FbBuildHasher<32>>>,
+    shards: [Mutex<Shard>; SHARDS],
     /// Most bytes: half as many again as asked for, since nodes that only older states need are counted apart.
     bound: usize,
 }
@@ -31,37 +36,48 @@ impl fmt::Debug for NodeCache {
 impl NodeCache {
     /// An empty one that holds about so many bytes.
     pub fn new(bytes: usize) -> Self {
+        let size = |encoded: &Encoded| OVERHEAD + encoded.len();
+        let shard = |_| Mutex::new(Generations::new(bytes / SHARDS, size));
         Self {
-            nodes: Mutex::new(Generations::new(bytes, |encoded| OVERHEAD + encoded.len())),
+            shards: std::array::from_fn(shard),
             bound: bytes + bytes / 2,
         }
     }
 
     /// What it holds.
     pub(crate) fn held(&self) -> Held {
-        let nodes = self.nodes.lock();
+        let (mut entries, mut bytes) = (0, 0);
+        for shard in &self.shards {
+            let shard = shard.lock();
+            entries += shard.len();
+            bytes += shard.bytes();
+        }
         Held {
             part: "node_cache",
-            entries: Some(figure(nodes.len())),
-            bytes: figure(nodes.bytes()),
+            entries: Some(figure(entries)),
+            bytes: figure(bytes),
             bound: Some(figure(self.bound)),
         }
     }
 
+    fn shard(&self, hash: &B256) -> &Mutex<Shard> {
+        // There are as many as that.
+        &self.shards[usize::from(hash[0]) % SHARDS]
+    }
+
     /// The node with this hash.
     pub fn get(&self, hash: &B256) -> Option<Encoded> {
-        self.nodes.lock().get(hash)
+        self.shard(hash).lock().get(hash)
     }
 
     /// Keeps nodes under their hashes, which must be theirs; `replaced` are those that they take the places of, which
     /// only older states need from now on.
     pub fn put(&self, replaced: &[B256], nodes: impl IntoIterator<Item = (B256, Encoded)>) {
-        let mut cache = self.nodes.lock();
         for hash in replaced {
-            cache.retire(hash);
+            self.shard(hash).lock().retire(hash);
         }
         for (hash, encoded) in nodes {
-            cache.put(hash, encoded);
+            self.shard(&hash).lock().put(hash, encoded);
         }
     }
 }

@@ -177,9 +177,18 @@ pub(super) fn branch_value(mut item: &[u8]) -> Result<Option<Vec<u8>>, alloy_rlp
     Ok((!value.is_empty()).then(|| value.to_vec()))
 }
 
+/// How the RLP of a string of 32 bytes begins.
+const HASH_CODE: u8 = EMPTY_STRING_CODE + 32;
+
+/// Longest reference to a node: a hash with its header.
+const LONGEST_REFERENCE: usize = 33;
+
 /// Whether this is a reference to a node.
 pub(super) fn check_reference(item: &[u8]) -> Result<(), alloy_rlp::Error> {
-    NodeRef::from_raw_rlp(item).map(drop)
+    if item.len() > LONGEST_REFERENCE {
+        return Err(alloy_rlp::Error::Custom("too long for a reference"));
+    }
+    Ok(())
 }
 
 /// The references by which the branch `before` differs from the branch `after`, by the number of the child; `None`
@@ -240,6 +249,19 @@ pub(super) fn list(payload_length: usize, out: &mut Vec<u8>) {
 /// Splits the next item, with its header, off a payload.
 fn next_item<'a>(payload: &mut &'a [u8]) -> Result<&'a [u8], alloy_rlp::Error> {
     let start = *payload;
+    // Nearly every item of a branch: no child, or a hash.
+    let length = match start.first() {
+        Some(&EMPTY_STRING_CODE) => 1,
+        Some(&HASH_CODE) => LONGEST_REFERENCE,
+        _ => 0,
+    };
+    if length > 0 {
+        let (item, rest) = start
+            .split_at_checked(length)
+            .ok_or(alloy_rlp::Error::InputTooShort)?;
+        *payload = rest;
+        return Ok(item);
+    }
     let mut rest = start;
     let header = Header::decode(&mut rest)?;
     // `Header::decode` has checked that the payload is there.
