@@ -6,7 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use alloy_consensus::{Header, ReceiptEnvelope, TxEnvelope, transaction::Recovered};
+use alloy_consensus::{
+    Header, ReceiptEnvelope, Transaction as _, TxEnvelope, transaction::Recovered,
+};
 use alloy_eips::{eip4895::Withdrawal, eip7685::Requests};
 use alloy_evm::{
     EthEvmFactory, Evm as _, EvmFactory as _,
@@ -15,12 +17,9 @@ use alloy_evm::{
 use alloy_hardforks::EthereumHardforks as _;
 use alloy_primitives::{Address, B256, U256};
 use alloy_rlp::Encodable;
-use pars_store::{StoreError, Tip};
+use pars_store::{StateDiff, StoreError, Tip};
 use revm::{
-    DatabaseRef,
-    bytecode::Bytecode,
-    context_interface::result::InvalidTransaction,
-    database::{BundleState, State, states::bundle_state::BundleRetention},
+    DatabaseRef, bytecode::Bytecode, context_interface::result::InvalidTransaction,
     state::AccountInfo,
 };
 
@@ -41,6 +40,9 @@ const BLOCK_FRAME_BYTES: usize = 2_048;
 
 /// Gas of the cheapest transaction there is.
 pub(crate) const MIN_TRANSACTION_GAS: u64 = 21_000;
+
+/// Transactions whose senders and recipients are read ahead together.
+const AHEAD: usize = 64;
 
 /// The moment `time` after `start`; a time beyond the clock's range is a year.
 pub(crate) fn deadline(start: Instant, time: Duration) -> Instant {
@@ -98,7 +100,7 @@ pub(crate) struct BlockRun {
     pub(crate) gas_used: u64,
     pub(crate) blob_gas_used: u64,
     pub(crate) requests: Requests,
-    pub(crate) state: BundleState,
+    pub(crate) state: StateDiff,
 }
 
 /// Why a run ended without a result.
@@ -154,21 +156,14 @@ pub(crate) fn run_block(
     precompiles: &Precompiles,
     senders: &Senders,
     frame: Frame<'_>,
-    transactions: impl Iterator<Item = Recovered<TxEnvelope>>,
+    mut transactions: impl Iterator<Item = Recovered<TxEnvelope>>,
     policy: Policy,
 ) -> Result<BlockRun, RunError> {
     let Frame { tip, header, .. } = frame;
-    let mut state = State::builder()
-        .with_database_ref(View(tip.state()))
-        .with_bundle_update()
-        .build();
+    let mut state = tip.block_state();
     // A transfer touches two accounts; maps that grow copy everything they hold.
     let expected = transactions.size_hint().0;
-    let touched = expected.saturating_mul(2);
-    state.cache.accounts.reserve(touched);
-    if let Some(transitions) = &mut state.transition_state {
-        transitions.transitions.reserve(touched);
-    }
+    state.reserve(expected.saturating_mul(2));
     let mut evm = EthEvmFactory::default().create_evm(state, block_env(spec, header));
     precompiles.install(evm.precompiles_mut(), header.parent_hash, &Run::Block);
     let context = BlockContext {
@@ -188,7 +183,20 @@ pub(crate) fn run_block(
     let mut skipped = Vec::new();
     let mut blocked_senders = HashMap::new();
     let mut size = BLOCK_FRAME_BYTES;
-    for (index, transaction) in transactions.enumerate() {
+    let mut ahead = Vec::new().into_iter();
+    for index in 0_usize.. {
+        if ahead.as_slice().is_empty() {
+            let next: Vec<_> = transactions.by_ref().take(AHEAD).collect();
+            let parties = next.iter().flat_map(|transaction| {
+                let parties = [Some(transaction.signer()), transaction.to()];
+                parties.into_iter().flatten()
+            });
+            executor.evm_mut().db_mut().load(parties)?;
+            ahead = next.into_iter();
+        }
+        let Some(transaction) = ahead.next() else {
+            break;
+        };
         if let Policy::Skip { deadline } = policy {
             let gas_left = header.gas_limit.saturating_sub(executor.gas_used());
             if gas_left < MIN_TRANSACTION_GAS || Instant::now() >= deadline {
@@ -220,9 +228,8 @@ pub(crate) fn run_block(
                 size = grown;
                 included.push(transaction);
                 if post_states {
-                    let state = executor.evm_mut().db_mut();
-                    state.merge_transitions(BundleRetention::PlainState);
-                    let (root, _) = tip.state_root(&state.bundle_state, empty)?;
+                    let diff = executor.evm().db().diff();
+                    let (root, _) = tip.state_root(&diff, empty)?;
                     executor.set_post_state(root);
                 }
             }
@@ -248,8 +255,7 @@ pub(crate) fn run_block(
     } else {
         executor.finish_transactions()
     };
-    let (mut state, _) = evm.finish();
-    state.merge_transitions(BundleRetention::PlainState);
+    let (state, _) = evm.finish();
     Ok(BlockRun {
         included,
         skipped,
@@ -257,7 +263,7 @@ pub(crate) fn run_block(
         gas_used: result.gas_used,
         blob_gas_used: result.blob_gas_used,
         requests: result.requests,
-        state: state.take_bundle(),
+        state: state.diff(),
     })
 }
 

@@ -13,8 +13,8 @@ use alloy_hardforks::EthereumHardforks as _;
 use alloy_primitives::{Address, B256, Bytes};
 use pars_engine::Engine;
 use pars_precompiles::{MemoStats, Registry};
-use pars_store::{Block, BlockCommit, Store, Tip};
-use revm::{DatabaseRef, database::BundleState};
+use pars_store::{Block, BlockCommit, StateDiff, Store, Tip};
+use revm::DatabaseRef;
 
 use crate::{
     checks::{check_lists, check_outcome},
@@ -531,7 +531,7 @@ pub struct Applied {
     /// A receipt for each.
     pub receipts: Vec<ReceiptEnvelope>,
     /// What they changed.
-    pub state: BundleState,
+    pub state: StateDiff,
     /// The state root after them.
     pub state_root: B256,
 }

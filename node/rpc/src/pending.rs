@@ -151,7 +151,7 @@ impl DatabaseRef for StateAt {
             .as_ref()
             .and_then(|built| built.state.account(&address))
         {
-            Some(changed) => Ok(changed.account_info()),
+            Some(changed) => Ok(changed),
             None => self.stored.basic_ref(address),
         }
     }
@@ -160,9 +160,9 @@ impl DatabaseRef for StateAt {
         match self
             .built
             .as_ref()
-            .and_then(|built| built.state.bytecode(&code_hash))
+            .and_then(|built| built.state.code(&code_hash))
         {
-            Some(code) => Ok(code),
+            Some(code) => Ok(code.clone()),
             None => self.stored.code_by_hash_ref(code_hash),
         }
     }
@@ -171,8 +171,8 @@ impl DatabaseRef for StateAt {
         let changed = self
             .built
             .as_ref()
-            .and_then(|built| built.state.account(&address));
-        match changed.and_then(|account| account.storage_slot(slot)) {
+            .and_then(|built| built.state.slot(&address, &slot));
+        match changed {
             Some(value) => Ok(value),
             None => self.stored.storage_ref(address, slot),
         }

@@ -4,7 +4,7 @@ use crate::{
     StoreError,
     backend::{Batch, Snapshot, Table},
     codec::{block_key, fixed, rlp, split_hash},
-    state::TrieUpdates,
+    state::{StateDiff, TrieUpdates},
 };
 use alloy_consensus::{
     BlockBody, Eip658Value, Header, Receipt, ReceiptEnvelope, ReceiptWithBloom, TxEnvelope,
@@ -13,7 +13,6 @@ use alloy_consensus::{
 use alloy_eips::eip4895::Withdrawals;
 use alloy_primitives::{Address, B256, Log};
 use alloy_rlp::{RlpDecodable, RlpEncodable};
-use revm::database::BundleState;
 
 /// A sealed block with the senders of its transactions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +77,7 @@ pub struct BlockCommit {
     /// A receipt for each transaction.
     pub receipts: Vec<ReceiptEnvelope>,
     /// What execution changed; new contract code is taken from here.
-    pub state: BundleState,
+    pub state: StateDiff,
     /// The answer of [`crate::Store::state_root`] for `state`.
     pub tries: TrieUpdates,
 }

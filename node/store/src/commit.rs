@@ -3,28 +3,9 @@
 use crate::{
     BlockCommit, Head, StoreError,
     backend::{Snapshot, Table},
+    state::Balances,
 };
-use alloy_primitives::{B256, KECCAK256_EMPTY};
-use revm::database::BundleState;
-use std::collections::BTreeMap;
-
-/// The new code that execution has left, by its hash.
-pub(crate) fn codes(state: &BundleState) -> BTreeMap<B256, Vec<u8>> {
-    let contracts = state.contracts.iter().map(|(hash, code)| (*hash, code));
-    let infos = state.state.values().filter_map(|account| {
-        let info = account.info.as_ref()?;
-        let changed = account
-            .original_info
-            .as_ref()
-            .is_none_or(|original| original.code_hash != info.code_hash);
-        Some((info.code_hash, info.code.as_ref().filter(|_| changed)?))
-    });
-    contracts
-        .chain(infos)
-        .filter(|(hash, _)| *hash != KECCAK256_EMPTY && !hash.is_zero())
-        .map(|(hash, code)| (hash, code.original_byte_slice().to_vec()))
-        .collect()
-}
+use alloy_primitives::KECCAK256_EMPTY;
 
 /// Whether the parts of a commit belong together and follow the head.
 pub(crate) fn check(
@@ -74,14 +55,12 @@ pub(crate) fn check(
             tries.root()
         ));
     }
-    let codes = codes(state);
     for delta in tries.deltas() {
-        let info = state.state.get(&delta.address).map(|a| a.info.as_ref());
-        let same = match (info, &delta.after) {
+        let same = match (state.balances(&delta.address), &delta.after) {
             (None, _) => false,
-            (Some(info), None) => info.is_none_or(|info| info.is_empty()),
-            (Some(info), Some(after)) => {
-                info.is_some_and(|info| info.nonce == after.nonce && info.balance == after.balance)
+            (Some(now), None) => now.is_none_or(Balances::is_empty),
+            (Some(now), Some(after)) => {
+                now.is_some_and(|now| now.nonce == after.nonce && now.balance == after.balance)
             }
         };
         if !same {
@@ -94,7 +73,7 @@ pub(crate) fn check(
             let code = after.code_hash;
             let known = code == KECCAK256_EMPTY
                 || delta.before.is_some_and(|before| before.code_hash == code)
-                || codes.contains_key(&code)
+                || state.codes.contains_key(&code)
                 || snapshot.get(Table::Code, code.as_slice())?.is_some();
             if !known {
                 return Err(StoreError::commit_without_code(

@@ -46,12 +46,17 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + Default> Generations<K, V, S> {
         }
         let (key, value) = self.old.remove_entry(key)?;
         self.old_bytes -= (self.size)(&value);
-        self.put(key, value.clone());
+        self.insert(key, value.clone());
         Some(value)
     }
 
     pub(crate) fn put(&mut self, key: K, value: V) {
         self.remove(&key);
+        self.insert(key, value);
+    }
+
+    /// Keeps what is not there yet.
+    fn insert(&mut self, key: K, value: V) {
         let bytes = (self.size)(&value);
         if bytes > self.most {
             return;

@@ -73,8 +73,8 @@ pub use inspect::{BlocksReport, TableStats};
 pub use memory::Held;
 pub use retention::{Kept, PruneProgress, Retention};
 pub use state::{
-    Account, AccountProof, EmptyAccounts, HistoryReport, SlotProof, StateReport, StateView,
-    TrieUpdates,
+    Account, AccountProof, BlockState, EmptyAccounts, HistoryReport, SlotProof, StateDiff,
+    StateReport, StateView, TrieUpdates,
 };
 pub use store::{Store, StoreOptions};
 pub use tip::{Overlay, Tip};

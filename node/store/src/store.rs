@@ -10,14 +10,13 @@ use crate::{
     lock::FolderLock,
     opening::{CHAIN_FOLDER, io, make_chain, open_engine, write_genesis},
     retention,
-    state::{self, AccountProof, CodeCache, EmptyAccounts, TrieUpdates},
+    state::{self, AccountProof, CodeCache, EmptyAccounts, StateDiff, TrieUpdates},
     tip::{Overlay, Tip},
     trie::cache::NodeCache,
 };
 use alloy_consensus::{Header, ReceiptEnvelope, TxEnvelope};
 use alloy_primitives::{Address, B256, U256};
 use parking_lot::{Mutex, RwLock};
-use revm::database::BundleState;
 use std::{
     fs,
     path::Path,
@@ -422,7 +421,7 @@ impl Store {
     /// # Errors
     ///
     /// As [`Self::header`].
-    pub fn state_root(&self, state: &BundleState) -> Result<(B256, TrieUpdates), StoreError> {
+    pub fn state_root(&self, state: &StateDiff) -> Result<(B256, TrieUpdates), StoreError> {
         self.state_root_with(state, EmptyAccounts::Remove)
     }
 
@@ -433,7 +432,7 @@ impl Store {
     /// As [`Self::header`].
     pub fn state_root_with(
         &self,
-        state: &BundleState,
+        state: &StateDiff,
         empty: EmptyAccounts,
     ) -> Result<(B256, TrieUpdates), StoreError> {
         self.tip()?.state_root(state, empty)
@@ -539,8 +538,8 @@ pub(crate) fn batch_of(commit: &BlockCommit) -> Batch {
     } = commit;
     let mut batch = Batch::new();
     state::write_state(&mut batch, block.header.number, tries);
-    for (code_hash, code) in commit::codes(state) {
-        batch.put(Table::Code, *code_hash, code);
+    for (code_hash, code) in &state.codes {
+        batch.put(Table::Code, code_hash, code.original_byte_slice());
     }
     block::write_block(&mut batch, block, receipts);
     write_head(&mut batch, block.header.number, &block.hash);

@@ -8,13 +8,14 @@ use crate::{
     },
     commit,
     head::read_head,
-    state::{self, AccountProof, CodeCache, EmptyAccounts, Nodes, TrieUpdates},
+    state::{
+        self, AccountProof, BlockState, CodeCache, EmptyAccounts, Nodes, StateDiff, TrieUpdates,
+    },
     store::batch_of,
     trie::cache::NodeCache,
 };
 use alloy_consensus::ReceiptEnvelope;
 use alloy_primitives::{Address, B256, U256};
-use revm::database::BundleState;
 use std::{fmt, sync::Arc};
 
 /// A block and everything after it was applied, as of one moment: later blocks do not change it.
@@ -81,6 +82,11 @@ impl Tip {
         )
     }
 
+    /// The state after the block, for execution to change.
+    pub fn block_state(&self) -> BlockState {
+        BlockState::new(self.state(), self.head.hash)
+    }
+
     /// The state root when `state` is applied on top of the block, and the changes that lead to
     /// it. Nothing is written.
     ///
@@ -90,12 +96,12 @@ impl Tip {
     /// [`StoreError::Engine`], [`StoreError::Corrupt`].
     pub fn state_root(
         &self,
-        state: &BundleState,
+        state: &StateDiff,
         empty: EmptyAccounts,
     ) -> Result<(B256, TrieUpdates), StoreError> {
         let view = self.state();
         self.check_nodes(&view)?;
-        let deltas = state::deltas_of(&view, state, empty)?;
+        let deltas = state::deltas_of(&view, &self.head.hash, state, empty)?;
         let nodes = Nodes {
             snapshot: &*self.snapshot,
             past: view.past(),

@@ -165,7 +165,7 @@ proptest! {
         for (parent, (bundle, after)) in (0..).zip(bundles.iter().zip(&models[1..])) {
             let tip = store.tip_at(parent).unwrap();
             prop_assert_eq!(tip.head().number, parent);
-            let result = tip.state_root(bundle, Default::default());
+            let result = tip.state_root(&bundle.into(), Default::default());
             if parent + proofs < head {
                 prop_assert!(
                     matches!(result, Err(StoreError::ProofNotKept { number, .. }) if number == parent),
@@ -179,7 +179,7 @@ proptest! {
             let child = BlockCommit {
                 block: store.block(parent + 1).unwrap().unwrap(),
                 receipts: store.receipts(parent + 1).unwrap().unwrap(),
-                state: bundle.clone(),
+                state: bundle.into(),
                 tries,
             };
             let extended = tip.extend(child);

@@ -315,7 +315,9 @@ impl Simulation<'_> {
         header.receipts_root = list_root(&receipts).map_err(state)?;
         header.logs_bloom = block_bloom(&receipts);
         let empty = spec.empty_accounts(header.number);
-        let root = self.tip.state_root(&self.state.bundle_state, empty);
+        let root = self
+            .tip
+            .state_root(&(&self.state.bundle_state).into(), empty);
         (header.state_root, _) = root.map_err(|error| match error {
             error @ StoreError::ProofNotKept { .. } => SimulateError::NoTries(error),
             error => SimulateError::State(error.to_string()),

@@ -6,8 +6,11 @@
 
 use super::{Backend, Batch, Records, Snapshot, Table};
 use crate::{Held, StoreError, codec, generations::Generations, memory::figure};
-use alloy_primitives::{Address, U256, map::DefaultHashBuilder};
-use alloy_trie::TrieAccount;
+use alloy_primitives::{
+    Address, KECCAK256_EMPTY, U256,
+    map::{DefaultHashBuilder, FbBuildHasher},
+};
+use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount};
 use parking_lot::Mutex;
 use std::{
     fmt,
@@ -20,8 +23,61 @@ use std::{
 /// Parts of the cache, each with a lock of its own.
 const SHARDS: usize = 16;
 /// What an account or a slot takes with its place in a hash table, and the free places there.
-const ACCOUNT_BYTES: usize = 224;
+const ACCOUNT_BYTES: usize = 96;
 const SLOT_BYTES: usize = 144;
+/// What an account with code, storage or uncommon riches takes besides.
+const FULL_BYTES: usize = 144;
+
+/// An account with few bytes where it has neither code nor storage.
+#[derive(Clone)]
+enum Kept {
+    Absent,
+    /// Nonce, and balance as two words, the low one first.
+    Plain(u64, [u64; 2]),
+    Full(Arc<TrieAccount>),
+}
+
+impl Kept {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Absent | Self::Plain(..) => ACCOUNT_BYTES,
+            Self::Full(_) => ACCOUNT_BYTES + FULL_BYTES,
+        }
+    }
+
+    fn account(&self) -> Option<TrieAccount> {
+        match self {
+            Self::Absent => None,
+            Self::Plain(nonce, [low, high]) => Some(TrieAccount {
+                nonce: *nonce,
+                balance: U256::from_limbs([*low, *high, 0, 0]),
+                storage_root: EMPTY_ROOT_HASH,
+                code_hash: KECCAK256_EMPTY,
+            }),
+            Self::Full(account) => Some(**account),
+        }
+    }
+}
+
+impl From<Option<TrieAccount>> for Kept {
+    fn from(account: Option<TrieAccount>) -> Self {
+        let Some(account) = account else {
+            return Self::Absent;
+        };
+        match account.balance.into_limbs() {
+            [low, high, 0, 0]
+                if account.code_hash == KECCAK256_EMPTY
+                    && account.storage_root == EMPTY_ROOT_HASH =>
+            {
+                Self::Plain(account.nonce, [low, high])
+            }
+            _ => Self::Full(Arc::new(account)),
+        }
+    }
+}
+
+/// Keyed, and quick for so many bytes.
+type AddressHasher = FbBuildHasher<20>;
 
 /// An engine behind a cache.
 #[derive(Clone)]
@@ -45,7 +101,7 @@ struct Cache {
 }
 
 struct Shard {
-    accounts: Generations<Address, Option<TrieAccount>, DefaultHashBuilder>,
+    accounts: Generations<Address, Kept, AddressHasher>,
     slots: Generations<(Address, U256), U256, DefaultHashBuilder>,
 }
 
@@ -85,7 +141,7 @@ impl Change {
 impl Shard {
     fn apply(&mut self, change: Change) {
         match change {
-            Change::Account(address, Some(account)) => self.accounts.put(address, account),
+            Change::Account(address, Some(account)) => self.accounts.put(address, account.into()),
             Change::Account(address, None) => self.accounts.remove(&address),
             Change::Slot(slot, Some(value)) => self.slots.put(slot, value),
             Change::Slot(slot, None) => self.slots.remove(&slot),
@@ -96,9 +152,12 @@ impl Shard {
 impl Cache {
     /// All of one account is in one part.
     fn shard(&self, address: &Address) -> &Mutex<Shard> {
-        let index = usize::from(address.0[19]) % SHARDS;
         // There are as many as that.
-        &self.shards[index]
+        &self.shards[Self::part(address)]
+    }
+
+    fn part(address: &Address) -> usize {
+        usize::from(address.0[19]) % SHARDS
     }
 
     fn version(&self) -> u64 {
@@ -112,7 +171,7 @@ impl<B: Backend> Cached<B> {
         let each = bytes / SHARDS / 2;
         let shard = || {
             Mutex::new(Shard {
-                accounts: Generations::new(each, |_| ACCOUNT_BYTES),
+                accounts: Generations::new(each, Kept::bytes),
                 slots: Generations::new(each, |_| SLOT_BYTES),
             })
         };
@@ -243,10 +302,40 @@ impl Snapshot for View {
     fn account(&self, address: &Address) -> Result<Option<TrieAccount>, StoreError> {
         self.look_up(
             address,
-            |shard| shard.accounts.get(address),
+            |shard| shard.accounts.get(address).map(|kept| kept.account()),
             || self.snapshot.account(address),
-            |shard, account| shard.accounts.put(*address, account),
+            |shard, account| shard.accounts.put(*address, account.into()),
         )
+    }
+
+    /// One part of the cache after the other, so that the processor waits for several accounts at once.
+    fn accounts(&self, addresses: &[Address]) -> Result<Vec<Option<TrieAccount>>, StoreError> {
+        let mut found: Vec<Option<Option<TrieAccount>>> = vec![None; addresses.len()];
+        let mut parts: [Vec<usize>; SHARDS] = Default::default();
+        for (index, address) in addresses.iter().enumerate() {
+            if let Some(part) = parts.get_mut(Cache::part(address)) {
+                part.push(index);
+            }
+        }
+        for (part, shard) in parts.iter().zip(&self.cache.shards) {
+            let mut shard = shard.lock();
+            if self.cache.version() != self.version {
+                break;
+            }
+            for index in part {
+                if let (Some(address), Some(place)) = (addresses.get(*index), found.get_mut(*index))
+                {
+                    *place = shard.accounts.get(address).map(|kept| kept.account());
+                }
+            }
+        }
+        let accounts = addresses.iter().zip(found);
+        accounts
+            .map(|(address, found)| match found {
+                Some(account) => Ok(account),
+                None => self.account(address),
+            })
+            .collect()
     }
 
     fn slot(&self, address: &Address, slot: &U256) -> Result<U256, StoreError> {
@@ -404,8 +493,10 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
+        // These accounts have storage.
+        let full = ACCOUNT_BYTES + FULL_BYTES;
         let per_shard = 8;
-        let store = Cached::new(Memory::new(), SHARDS * 2 * per_shard * ACCOUNT_BYTES);
+        let store = Cached::new(Memory::new(), SHARDS * 2 * per_shard * full);
         let address = |n: u64| Address::left_padding_from(&n.to_be_bytes());
         for n in 1..2_000 {
             store.commit(batch(&[(address(n), n)])).unwrap();
@@ -418,7 +509,7 @@ mod tests {
             let shard = shard.lock();
             let (accounts, slots) = (shard.accounts.len(), shard.slots.len());
             assert!(accounts <= per_shard, "{accounts}");
-            assert!(slots <= per_shard * ACCOUNT_BYTES / SLOT_BYTES, "{slots}");
+            assert!(slots <= per_shard * full / SLOT_BYTES, "{slots}");
         }
         let held = store.memory()[0];
         let count = |shard: &Mutex<Shard>| {
@@ -428,9 +519,62 @@ mod tests {
         let counts = store.cache.shards.iter().map(count);
         let (accounts, slots) = counts.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
         assert_eq!(held.entries, Some(figure(accounts + slots)));
-        let bytes = accounts * ACCOUNT_BYTES + slots * SLOT_BYTES;
+        let bytes = accounts * full + slots * SLOT_BYTES;
         assert_eq!(held.bytes, figure(bytes));
         assert!(held.bytes > 0 && Some(held.bytes) <= held.bound, "{held:?}");
+    }
+
+    #[test]
+    fn accounts_come_back_as_they_were() {
+        let plain = TrieAccount {
+            storage_root: EMPTY_ROOT_HASH,
+            balance: U256::from(u128::MAX),
+            ..account(u64::MAX)
+        };
+        let rich = plain.balance + U256::ONE;
+        let others = [
+            TrieAccount {
+                balance: rich,
+                ..plain
+            },
+            TrieAccount {
+                storage_root: B256::ZERO,
+                ..plain
+            },
+            TrieAccount {
+                code_hash: B256::ZERO,
+                ..plain
+            },
+        ];
+        for (account, bytes) in [
+            (None, ACCOUNT_BYTES),
+            (Some(plain), ACCOUNT_BYTES),
+            (Some(others[0]), ACCOUNT_BYTES + FULL_BYTES),
+            (Some(others[1]), ACCOUNT_BYTES + FULL_BYTES),
+            (Some(others[2]), ACCOUNT_BYTES + FULL_BYTES),
+        ] {
+            let kept = Kept::from(account);
+            assert_eq!((kept.account(), kept.bytes()), (account, bytes));
+        }
+    }
+
+    #[test]
+    fn several_accounts_are_read_as_one_is() {
+        let store = Cached::new(Memory::new(), 1 << 20);
+        store.commit(batch(&[(A, 1), (B, 0), (C, 3)])).unwrap();
+        let old = store.snapshot();
+        // From the cache, from below it, twice the same, and none.
+        assert_eq!(read(&old, C), 3);
+        let wanted = [C, A, B, A];
+        let one_by_one =
+            |view: &Arc<dyn Snapshot>| wanted.map(|address| view.account(&address).unwrap());
+        assert_eq!(old.accounts(&wanted).unwrap(), one_by_one(&old));
+        store.commit(batch(&[(A, 5), (C, 0)])).unwrap();
+        let new = store.snapshot();
+        assert_eq!(new.accounts(&wanted).unwrap(), one_by_one(&new));
+        assert_eq!(new.accounts(&[A]).unwrap()[0].unwrap().nonce, 5);
+        assert_eq!(old.accounts(&wanted).unwrap(), one_by_one(&old));
+        assert_eq!(old.accounts(&[A]).unwrap()[0].unwrap().nonce, 1);
     }
 
     /// Readers on several threads, while blocks are written: the records that each batch writes

@@ -241,6 +241,18 @@ pub trait Snapshot: Send + Sync {
             .transpose()
     }
 
+    /// Several accounts, in the order of their addresses here.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::account`].
+    fn accounts(&self, addresses: &[Address]) -> Result<Vec<Option<TrieAccount>>, StoreError> {
+        addresses
+            .iter()
+            .map(|address| self.account(address))
+            .collect()
+    }
+
     /// A slot in [`Table::Storage`]; zero where there is no record.
     ///
     /// # Errors

@@ -1,7 +1,9 @@
 //! The state: what a block changes in it, its root, and views of it after any block.
 
+mod block_state;
 mod changes;
 mod code;
+mod diff;
 mod history;
 mod nodelog;
 mod proof;
@@ -9,8 +11,11 @@ mod root;
 mod verify;
 mod view;
 
+pub use block_state::BlockState;
 pub(crate) use changes::{StateChanges, TrieChanges};
 pub(crate) use code::CodeCache;
+pub(crate) use diff::Balances;
+pub use diff::StateDiff;
 pub use history::HistoryReport;
 pub(crate) use history::verify as verify_history;
 pub(crate) use proof::prove;

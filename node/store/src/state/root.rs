@@ -1,19 +1,18 @@
 //! From what execution changed to the state root and the records to write.
 
-use super::{StateChanges, StateView, StoredNodes, TrieChanges};
+use super::{
+    StateChanges, StateDiff, StateView, StoredNodes, TrieChanges,
+    diff::{AccountDiff, Balances},
+};
 use crate::{
     StoreError,
     backend::{Backend, Batch, Snapshot, Table, memory::Memory},
     codec,
     trie::{self, NodeChanges, Trie, Update, cache::NodeCache, finish_many},
 };
-use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
+use alloy_primitives::{Address, B256, U256};
 use alloy_trie::{EMPTY_ROOT_HASH, Nibbles, TrieAccount};
 use pars_kernels::keccak::Sponge;
-use revm::{
-    database::{BundleAccount, BundleState},
-    state::AccountInfo,
-};
 use std::collections::BTreeMap;
 
 /// What becomes of accounts without nonce, balance and code that a block has touched.
@@ -233,31 +232,31 @@ fn hashed_keys<K: AsRef<[u8]>>(keys: &[K]) -> Vec<Nibbles> {
     hashes.chunks_exact(32).map(Nibbles::unpack).collect()
 }
 
-/// What `bundle` changes on top of the state in `view`, which must be the state that it
-/// was executed on. Previous values are read from the store and not taken from the bundle,
-/// which does not know all of them when an account was destroyed.
+/// What `diff` changes on top of the state in `view`, which must be the state that it was executed
+/// on: that after block `base`. Values before are read from the store where the diff does not know them of that
+/// very block.
 pub(crate) fn deltas_of(
     view: &StateView,
-    bundle: &BundleState,
+    base: &B256,
+    diff: &StateDiff,
     empty: EmptyAccounts,
 ) -> Result<Vec<AccountDelta>, StoreError> {
-    let touched: BTreeMap<_, _> = bundle.state.iter().collect();
-    let mut deltas = Vec::with_capacity(touched.len());
-    for (address, account) in touched {
-        if account.status.is_not_modified() {
-            continue;
-        }
-        let before = view.account(address)?;
+    let known = diff.base.as_ref() == Some(base);
+    let mut deltas = Vec::with_capacity(diff.accounts.len());
+    for account in &diff.accounts {
+        let before = match account.before.filter(|_| known) {
+            Some(before) => before,
+            None => view.account(&account.address)?,
+        };
         let after = account
-            .info
-            .as_ref()
-            .filter(|info| empty == EmptyAccounts::Keep || !info.is_empty())
-            .map(|info| trie_account(info, before.as_ref()));
-        let slots = slots_of(view, address, account, before.as_ref(), after.is_none())?;
+            .after
+            .filter(|after| empty == EmptyAccounts::Keep || !after.is_empty())
+            .map(|after| trie_account(&after, before.as_ref()));
+        let slots = slots_of(view, account, before.as_ref(), after.is_none(), known)?;
         // Without changed slots the storage root, copied from before, is right already.
         if before != after || !slots.is_empty() {
             deltas.push(AccountDelta {
-                address: *address,
+                address: account.address,
                 before,
                 after,
                 slots,
@@ -268,17 +267,12 @@ pub(crate) fn deltas_of(
 }
 
 /// The account as the trie has it, with the storage root of `before` for the time being.
-fn trie_account(info: &AccountInfo, before: Option<&TrieAccount>) -> TrieAccount {
+fn trie_account(now: &Balances, before: Option<&TrieAccount>) -> TrieAccount {
     TrieAccount {
-        nonce: info.nonce,
-        balance: info.balance,
+        nonce: now.nonce,
+        balance: now.balance,
         storage_root: before.map_or(EMPTY_ROOT_HASH, |account| account.storage_root),
-        // Some callers leave the hash of an account without code at zero.
-        code_hash: if info.code_hash.is_zero() {
-            KECCAK256_EMPTY
-        } else {
-            info.code_hash
-        },
+        code_hash: now.code_hash,
     }
 }
 
@@ -286,42 +280,44 @@ fn trie_account(info: &AccountInfo, before: Option<&TrieAccount>) -> TrieAccount
 /// loses every slot it had, whether execution has seen it or not.
 fn slots_of(
     view: &StateView,
-    address: &Address,
-    account: &BundleAccount,
+    account: &AccountDiff,
     before: Option<&TrieAccount>,
     gone: bool,
+    known: bool,
 ) -> Result<Vec<SlotDelta>, StoreError> {
-    let mut slots = BTreeMap::new();
+    let address = &account.address;
     let had_storage = before.is_some_and(|account| account.storage_root != EMPTY_ROOT_HASH);
-    let wiped = account.was_destroyed() || gone;
-    if wiped && had_storage {
+    let delta = |(slot, (before, after)): (U256, (U256, U256))| {
+        (before != after).then_some(SlotDelta {
+            slot,
+            before,
+            after,
+        })
+    };
+    if !(account.wiped || gone) {
+        let mut slots = Vec::with_capacity(account.slots.len());
+        for (slot, before, after) in &account.slots {
+            let before = match before.filter(|_| known) {
+                Some(before) => before,
+                None if had_storage => view.storage(address, slot)?,
+                None => U256::ZERO,
+            };
+            slots.extend(delta((*slot, (before, *after))));
+        }
+        return Ok(slots);
+    }
+    let mut slots = BTreeMap::new();
+    if had_storage {
         for slot in view.slots(address)? {
             slots.insert(slot, (view.storage(address, &slot)?, U256::ZERO));
         }
     }
     if !gone {
-        for (slot, value) in &account.storage {
-            let after = value.present_value;
-            match slots.get_mut(slot) {
-                Some(change) => change.1 = after,
-                None if wiped || !had_storage => {
-                    slots.insert(*slot, (U256::ZERO, after));
-                }
-                None => {
-                    slots.insert(*slot, (view.storage(address, slot)?, after));
-                }
-            }
+        for (slot, _, after) in &account.slots {
+            slots.entry(*slot).or_default().1 = *after;
         }
     }
-    Ok(slots
-        .into_iter()
-        .filter(|(_, (before, after))| before != after)
-        .map(|(slot, (before, after))| SlotDelta {
-            slot,
-            before,
-            after,
-        })
-        .collect())
+    Ok(slots.into_iter().filter_map(delta).collect())
 }
 
 /// Adds flat state, history and trie nodes of block `number`. Block 0 has no history: nobody

@@ -73,6 +73,21 @@ impl StateView {
         }
     }
 
+    /// Several accounts, in the order of their addresses here.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::account`].
+    pub fn accounts(&self, addresses: &[Address]) -> Result<Vec<Option<Account>>, StoreError> {
+        match self.past() {
+            Some(_) => addresses
+                .iter()
+                .map(|address| self.account(address))
+                .collect(),
+            None => self.snapshot.accounts(addresses),
+        }
+    }
+
     /// The value of a slot, zero where it was never set.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ use alloy_trie::{
     proof::verify_proof,
     root::{state_root_unhashed, storage_root_unhashed},
 };
-use pars_store::{AccountProof, Block, BlockCommit, Genesis, GenesisAccount, Store};
+use pars_store::{AccountProof, Block, BlockCommit, Genesis, GenesisAccount, StateDiff, Store};
 use proptest::prelude::*;
 use revm::{
     Database, DatabaseCommit,
@@ -223,7 +223,18 @@ impl Op {
     }
 }
 
-/// Executes one block of operations on the head of `store`.
+/// Executes one block of operations on the head of `store`, as the node does.
+pub fn execute_block(store: &Store, model: &mut Model, ops: &[Op]) -> StateDiff {
+    let mut state = store.tip().unwrap().block_state();
+    for op in ops {
+        if let Some((address, account)) = op.apply(model, &mut state) {
+            state.commit([(address, account)].into_iter().collect());
+        }
+    }
+    state.diff()
+}
+
+/// Executes one block of operations on the head of `store` by revm's own state.
 pub fn execute(store: &Store, model: &mut Model, ops: &[Op]) -> BundleState {
     let mut state = State::builder()
         .with_database_ref(store.head_state().unwrap())
@@ -295,7 +306,8 @@ pub fn transactions(
 }
 
 /// A commit of `state` on the head with `count` transactions.
-pub fn commit_of(store: &Store, state: BundleState, count: usize) -> BlockCommit {
+pub fn commit_of(store: &Store, state: impl Into<StateDiff>, count: usize) -> BlockCommit {
+    let state = state.into();
     let (root, tries) = store.state_root(&state).unwrap();
     let head = store.head();
     let number = head.number + 1;
