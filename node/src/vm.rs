@@ -368,10 +368,9 @@ impl ChainVm for Vm {
             tree.settle(&self.context.store.tip()?)?;
             overlay
         };
-        let block = overlay.block().clone();
-        self.context.tell_pool(&block)?;
+        self.context.tell_pool(&overlay)?;
         let new_head = NewHead {
-            block,
+            block: overlay.block().clone(),
             receipts: overlay.receipts().to_vec(),
         };
         // Nobody listening is fine.

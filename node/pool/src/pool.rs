@@ -25,7 +25,8 @@ pub(crate) struct Sender {
 /// A transaction in the pool.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
-    pub(crate) transaction: Recovered<TxEnvelope>,
+    /// Apart, for a sender's map has room for eleven entries even where there is one.
+    pub(crate) transaction: Box<Recovered<TxEnvelope>>,
     pub(crate) hash: B256,
     /// Bytes on the wire.
     pub(crate) size: usize,
@@ -40,9 +41,11 @@ pub(crate) struct Entry {
 /// Ranks do not rise along a sender's nonces, so the first of all is its sender's last.
 type DropOrder = (Rank, Reverse<u64>, Reverse<u64>, Address);
 
-/// What a transaction takes besides its bytes: its places in the three lists, and as many free ones.
-const PLACES: usize =
-    2 * (size_of::<Entry>() + size_of::<DropOrder>() + size_of::<(B256, (Address, u64))>());
+/// What a transaction takes besides its bytes: itself, its places in the other lists, and as many free ones.
+const PLACES: usize = size_of::<Recovered<TxEnvelope>>()
+    + 2 * (size_of::<DropOrder>() + size_of::<(B256, (Address, u64))>());
+/// What a sender takes: its place, and a leaf of the map of its transactions.
+const SENDER: usize = 2 * size_of::<(Address, Sender)>() + 11 * size_of::<(u64, Entry)>();
 
 /// A transaction that was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +92,8 @@ pub struct Pool {
     drop_order: BTreeSet<DropOrder>,
     bytes: usize,
     arrivals: u64,
+    /// Of the next block, as the last one left it.
+    gas_limit: u64,
     /// Transactions that came and went.
     version: u64,
 }
@@ -104,6 +109,7 @@ impl Pool {
             drop_order: BTreeSet::new(),
             bytes: 0,
             arrivals: 0,
+            gas_limit: u64::MAX,
             version: 0,
         }
     }
@@ -201,7 +207,7 @@ impl Pool {
         let sender = self.senders.entry(address).or_default();
         sender.account = account;
         let entry = Entry {
-            transaction,
+            transaction: Box::new(transaction),
             hash,
             size,
             cost,
@@ -261,26 +267,42 @@ impl Pool {
     }
 
     /// Tells the pool that a block was accepted: the transactions in it, the senders'
-    /// accounts after it, and what the next block is like. `accounts` is asked once for each
-    /// sender in the pool. The hashes of other transactions that can no longer be executed
+    /// accounts after it, and what the next block is like. `changed` is asked once for each
+    /// sender in the pool: its account, or `None` where the block left it as it was. The hashes of other transactions that can no longer be executed
     /// and were dropped.
     pub fn on_block(
         &mut self,
         included: &[B256],
-        accounts: impl Fn(&Address) -> AccountState,
+        changed: impl Fn(&Address) -> Option<AccountState>,
         env: &PoolEnv,
     ) -> Vec<B256> {
+        let mut touched = BTreeSet::new();
         for hash in included {
             if let Some((address, nonce)) = self.by_hash.get(hash).copied() {
                 self.take(&address, nonce);
+                touched.insert(address);
             }
         }
-        // Every sender is ranked anew below.
+        let fee_changes = self.base_fee != env.base_fee;
         self.base_fee = env.base_fee;
+        // What was taken because a block had room for it may find none.
+        let less_gas = env.gas_limit < self.gas_limit;
+        self.gas_limit = env.gas_limit;
+        let mut anew = Vec::new();
+        for (address, sender) in &mut self.senders {
+            match changed(address) {
+                Some(account) => anew.push((*address, account)),
+                None if less_gas || touched.contains(address) => {
+                    anew.push((*address, sender.account));
+                }
+                None if fee_changes => {
+                    sender.rank_from(address, 0, self.base_fee, &mut self.drop_order);
+                }
+                None => {}
+            }
+        }
         let mut dropped = Vec::new();
-        let addresses: Vec<_> = self.senders.keys().copied().collect();
-        for address in addresses {
-            let account = accounts(&address);
+        for (address, account) in anew {
             dropped.extend(self.set_account(&address, account, env.gas_limit));
         }
         dropped
@@ -291,7 +313,7 @@ impl Pool {
         let (address, nonce) = self.by_hash.get(hash).copied()?;
         let entry = self.take(&address, nonce)?;
         self.rank_from(&address, nonce);
-        Some(entry.transaction)
+        Some(*entry.transaction)
     }
 
     /// The executable transactions that pay `base_fee`, in the order in which a block builder
@@ -328,7 +350,7 @@ impl Pool {
     /// The transaction with this hash.
     pub fn get(&self, hash: &B256) -> Option<Recovered<TxEnvelope>> {
         let (address, nonce) = self.by_hash.get(hash)?;
-        Some(self.entry(address, *nonce)?.transaction.clone())
+        Some(Recovered::clone(&self.entry(address, *nonce)?.transaction))
     }
 
     /// Whether a transaction with this hash is here.
@@ -357,7 +379,7 @@ impl Pool {
             .senders
             .values()
             .flat_map(|sender| sender.entries.values());
-        entries.map(|entry| &entry.transaction)
+        entries.map(|entry| &*entry.transaction)
     }
 
     /// Everything of one sender.
@@ -377,7 +399,7 @@ impl Pool {
             pending: self.by_hash.len() - queued,
             queued,
             bytes: self.bytes,
-            memory: self.bytes + self.by_hash.len() * PLACES,
+            memory: self.bytes + self.by_hash.len() * PLACES + self.senders.len() * SENDER,
         }
     }
 
@@ -412,31 +434,16 @@ impl Pool {
 
     /// Ranks a sender's transactions anew from `nonce` on.
     fn rank_from(&mut self, address: &Address, nonce: u64) {
-        let Some(sender) = self.senders.get_mut(address) else {
-            return;
-        };
-        let mut previous = sender.before(nonce);
-        let next = sender.account.nonce;
-        for (&nonce, entry) in sender.entries.range_mut(nonce..) {
-            let follows = follows(nonce, next, previous);
-            let last = previous.map(|(_, rank)| rank);
-            let rank = Rank::new(entry.transaction.inner(), self.base_fee, follows, last);
-            if rank != entry.rank {
-                let key = |rank| (rank, Reverse(nonce), Reverse(entry.arrival), *address);
-                self.drop_order.remove(&key(entry.rank));
-                self.drop_order.insert(key(rank));
-                entry.rank = rank;
-            }
-            previous = Some((nonce, rank));
+        if let Some(sender) = self.senders.get_mut(address) {
+            sender.rank_from(address, nonce, self.base_fee, &mut self.drop_order);
         }
     }
 
     fn set_base_fee(&mut self, base_fee: u64) {
         if self.base_fee != base_fee {
             self.base_fee = base_fee;
-            let addresses: Vec<_> = self.senders.keys().copied().collect();
-            for address in addresses {
-                self.rank_from(&address, 0);
+            for (address, sender) in &mut self.senders {
+                sender.rank_from(address, 0, base_fee, &mut self.drop_order);
             }
         }
     }
@@ -475,6 +482,30 @@ impl Sender {
         entries.take_while(|(_, entry)| entry.rank.is_executable())
     }
 
+    /// Ranks the transactions from `nonce` on anew.
+    fn rank_from(
+        &mut self,
+        address: &Address,
+        nonce: u64,
+        base_fee: u64,
+        drop_order: &mut BTreeSet<DropOrder>,
+    ) {
+        let mut previous = self.before(nonce);
+        let next = self.account.nonce;
+        for (&nonce, entry) in self.entries.range_mut(nonce..) {
+            let follows = follows(nonce, next, previous);
+            let last = previous.map(|(_, rank)| rank);
+            let rank = Rank::new(entry.transaction.inner(), base_fee, follows, last);
+            if rank != entry.rank {
+                let key = |rank| (rank, Reverse(nonce), Reverse(entry.arrival), *address);
+                drop_order.remove(&key(entry.rank));
+                drop_order.insert(key(rank));
+                entry.rank = rank;
+            }
+            previous = Some((nonce, rank));
+        }
+    }
+
     /// Nonce and rank of the last transaction before `nonce`.
     fn before(&self, nonce: u64) -> Option<(u64, Rank)> {
         let (nonce, entry) = self.entries.range(..nonce).next_back()?;
@@ -500,7 +531,7 @@ impl Sender {
             } else {
                 &mut content.queued
             };
-            let transaction = entry.transaction.clone();
+            let transaction = Recovered::clone(&entry.transaction);
             part.entry(*address)
                 .or_default()
                 .insert(*nonce, transaction);

@@ -390,7 +390,9 @@ fn run(steps: &[Step]) {
                 env.base_fee = *base_fee;
                 model.base_fee = *base_fee;
                 let hashes: Vec<_> = block.iter().map(|tx| *tx.tx_hash()).collect();
-                let mut dropped = pool.on_block(&hashes, |a| model.accounts[a], &env);
+                let signers: Vec<_> = block.iter().map(|tx| tx.signer()).collect();
+                let changed = |a: &Address| signers.contains(a).then(|| model.accounts[a]);
+                let mut dropped = pool.on_block(&hashes, changed, &env);
                 let left: Vec<_> = model.list.iter().map(|tx| *tx.tx_hash()).collect();
                 let mut wanted: Vec<_> = before.into_iter().filter(|h| !left.contains(h)).collect();
                 dropped.sort();
@@ -401,12 +403,14 @@ fn run(steps: &[Step]) {
                 let account = model.accounts.get_mut(&address(*sender)).unwrap();
                 account.balance = U256::from(60_000 * 10 * times);
                 model.prune();
-                pool.on_block(&[], |a| model.accounts[a], &env);
+                let changed = |a: &Address| (*a == address(*sender)).then(|| model.accounts[a]);
+                pool.on_block(&[], changed, &env);
             }
             Step::Outside(sender) => {
                 model.accounts.get_mut(&address(*sender)).unwrap().nonce += 1;
                 model.prune();
-                pool.on_block(&[], |a| model.accounts[a], &env);
+                let changed = |a: &Address| (*a == address(*sender)).then(|| model.accounts[a]);
+                pool.on_block(&[], changed, &env);
             }
             Step::Remove(index) => {
                 if !model.list.is_empty() {
@@ -476,7 +480,8 @@ fn a_long_queue_of_one_sender_and_a_full_pool_stay_fast() {
     let best = pool.best(7);
     assert_eq!(best.len(), 16_384);
     let included: Vec<_> = best.iter().take(700).map(|tx| *tx.tx_hash()).collect();
-    pool.on_block(&included, |_| account, &PoolEnv { base_fee: 8, ..env });
+    let same = |_: &Address| None;
+    pool.on_block(&included, same, &PoolEnv { base_fee: 8, ..env });
     assert_eq!(pool.len(), 16_384 - 700);
     let took = start.elapsed();
     println!("full pool of 16,384: {took:?}");

@@ -11,7 +11,7 @@ use alloy_eips::eip2718::Eip2718Error;
 use alloy_primitives::{Address, B256, Bytes};
 use pars_engine::Priority;
 use pars_pool::{AccountState, Journal, JournalError, PoolEnv, PoolError};
-use pars_store::{Account, Block, StoreError};
+use pars_store::{Account, Overlay, StoreError};
 
 use crate::candidates::Candidates;
 use crate::context::{ChainEvent, RpcContext, Shared, Weight, store_fault};
@@ -227,20 +227,22 @@ impl RpcContext {
         self.pool.lock().has_best(base_fee)
     }
 
-    /// Tells the pool that `block` was accepted. Blocking: reads the senders' accounts.
+    /// Tells the pool that a block was accepted. Blocking: reads the accounts of senders that the block changed.
     ///
     /// # Errors
     /// If an account could not be read.
-    pub fn tell_pool(&self, block: &Block) -> Result<(), StoreError> {
+    pub fn tell_pool(&self, accepted: &Overlay) -> Result<(), StoreError> {
+        let block = accepted.block();
         let state = self.store.state(block.header.number)?;
         let failure = Cell::new(None);
-        let account = |address: &Address| match state.account(address) {
+        let read = |address: &Address| match state.account(address) {
             Ok(account) => account_state(account),
             Err(error) => {
                 failure.set(Some(error));
                 AccountState::default()
             }
         };
+        let changed = |address: &Address| accepted.wrote(address).then(|| read(address));
         let included: Vec<_> = block
             .transactions
             .iter()
@@ -248,7 +250,7 @@ impl RpcContext {
             .collect();
         self.pool
             .lock()
-            .on_block(&included, account, &self.pool_env(&block.header));
+            .on_block(&included, changed, &self.pool_env(&block.header));
         match failure.take() {
             Some(error) => Err(error),
             None => Ok(()),

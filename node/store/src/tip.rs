@@ -3,7 +3,7 @@
 use crate::{
     Block, BlockCommit, Head, Kept, StateView, StoreError,
     backend::{
-        Snapshot,
+        Snapshot, Table,
         layer::{Layer, Writes},
     },
     commit,
@@ -237,6 +237,13 @@ impl Overlay {
     /// A receipt for each transaction.
     pub fn receipts(&self) -> &[ReceiptEnvelope] {
         &self.block.1
+    }
+
+    /// Whether it wrote the account at `address`, if only as it was.
+    pub fn wrote(&self, address: &Address) -> bool {
+        self.writes
+            .get(Table::Accounts, address.as_slice())
+            .is_some()
     }
 
     /// Bytes of what accepting it writes. The block and its receipts, which are among that, are held once more.

@@ -32,7 +32,7 @@ impl Writes {
     }
 
     /// What is written under a key of a table.
-    fn get(&self, table: Table, key: &[u8]) -> Option<Option<&[u8]>> {
+    pub(crate) fn get(&self, table: Table, key: &[u8]) -> Option<Option<&[u8]>> {
         let batch = &self.0;
         let at = |place: &Place| batch.key(place).cmp(&(table, key));
         let index = batch.writes.binary_search_by(at).ok()?;
