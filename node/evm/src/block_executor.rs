@@ -1,5 +1,7 @@
 //! The block step: Ethereum's transactions between the steps of the chain's own rules.
 
+use std::mem;
+
 use alloy_consensus::{Eip658Value, Header, Receipt, ReceiptEnvelope, TxEnvelope, TxType};
 use alloy_eips::{
     Typed2718, eip2718::EIP4844_TX_TYPE_ID, eip4895::Withdrawal,
@@ -13,12 +15,21 @@ use alloy_evm::{
         ExecutableTx, GasOutput, StateDB,
     },
     eth::{
-        EthBlockExecutionCtx, EthBlockExecutor, EthTxResult, receipt_builder::AlloyReceiptBuilder,
+        EthBlockExecutionCtx, EthBlockExecutor, EthTxResult,
+        dao_fork::{DAO_HARDFORK_ACCOUNTS, DAO_HARDFORK_BENEFICIARY},
+        receipt_builder::AlloyReceiptBuilder,
+        spec::EthExecutorSpec,
     },
 };
-use alloy_hardforks::EthereumHardforks as _;
+use alloy_hardforks::{EthereumHardfork, EthereumHardforks, ForkCondition};
 use alloy_primitives::{Address, B256, Bytes, b256};
-use revm::{context::Block as _, primitives::hardfork::SpecId};
+use revm::{
+    Database as _, DatabaseCommit as _,
+    context::Block as _,
+    database::DatabaseCommitExt as _,
+    primitives::hardfork::SpecId,
+    state::{Account, TransactionId},
+};
 
 use crate::spec::{BlockRules, ChainSpec};
 
@@ -62,7 +73,27 @@ pub struct BlockContext<'a> {
 ///   for deposits.
 #[allow(missing_debug_implementations)]
 pub struct ParsBlockExecutor<'a, E> {
-    inner: EthBlockExecutor<'a, E, &'a ChainSpec, AlloyReceiptBuilder>,
+    inner: EthBlockExecutor<'a, E, WithoutDao<'a>, AlloyReceiptBuilder>,
+}
+
+/// A specification without the DAO's fork, whose change of balances the shared code makes after the
+/// transactions of the block: it comes before them (EIP-779).
+#[derive(Clone)]
+struct WithoutDao<'a>(&'a ChainSpec);
+
+impl EthereumHardforks for WithoutDao<'_> {
+    fn ethereum_fork_activation(&self, fork: EthereumHardfork) -> ForkCondition {
+        match fork {
+            EthereumHardfork::Dao => ForkCondition::Never,
+            other => self.0.ethereum_fork_activation(other),
+        }
+    }
+}
+
+impl EthExecutorSpec for WithoutDao<'_> {
+    fn deposit_contract_address(&self) -> Option<Address> {
+        self.0.deposit_contract_address()
+    }
 }
 
 impl<'a, E: Evm> ParsBlockExecutor<'a, E> {
@@ -78,7 +109,12 @@ impl<'a, E: Evm> ParsBlockExecutor<'a, E> {
             slot_number: None,
         };
         Self {
-            inner: EthBlockExecutor::new(evm, ctx, spec, AlloyReceiptBuilder::default()),
+            inner: EthBlockExecutor::new(
+                evm,
+                ctx,
+                WithoutDao(spec),
+                AlloyReceiptBuilder::default(),
+            ),
         }
     }
 
@@ -114,6 +150,49 @@ impl<'a, E: Evm> ParsBlockExecutor<'a, E> {
         (inner.evm, result)
     }
 
+    fn rules(&self) -> BlockRules {
+        self.inner.spec.0.rules
+    }
+
+    /// At the block of the DAO's fork: moves what the DAO's accounts have to the contract that gives
+    /// it back (EIP-779).
+    fn leave_dao(&mut self) -> Result<(), BlockExecutionError>
+    where
+        E: Evm<DB: StateDB>,
+    {
+        let dao = self
+            .inner
+            .spec
+            .0
+            .ethereum_fork_activation(EthereumHardfork::Dao);
+        let number = self.inner.evm.block().number().saturating_to();
+        if !dao.transitions_at_block(number) {
+            return Ok(());
+        }
+        let state = self.inner.evm.db_mut();
+        let mut moved = 0_u128;
+        let mut left = Vec::with_capacity(DAO_HARDFORK_ACCOUNTS.len());
+        for address in DAO_HARDFORK_ACCOUNTS {
+            let found = state.basic(address).map_err(BlockExecutionError::other)?;
+            let mut account = found.map_or_else(
+                || Account::new_not_existing(TransactionId::ZERO),
+                Account::from,
+            );
+            let balance = mem::take(&mut account.info.balance);
+            moved = moved.saturating_add(balance.saturating_to());
+            account.mark_touch();
+            if account.is_empty() {
+                // It stays: accounts without anything go since EIP-161.
+                account.mark_created();
+            }
+            left.push((address, account));
+        }
+        state.commit_iter(&mut left.into_iter());
+        state
+            .increment_balances([(DAO_HARDFORK_BENEFICIARY, moved)])
+            .map_err(BlockExecutionError::other)
+    }
+
     fn is_prague(&self) -> bool {
         let time = self.inner.evm.block().timestamp().saturating_to();
         self.inner.spec.is_prague_active_at_timestamp(time)
@@ -136,7 +215,7 @@ impl<'a, E: Evm> ParsBlockExecutor<'a, E> {
                 .into());
             }
         }
-        let Some(contract) = self.inner.spec.rules.deposit_contract() else {
+        let Some(contract) = self.rules().deposit_contract() else {
             return Ok(());
         };
         let malformed = self
@@ -194,7 +273,8 @@ where
     type Result = EthTxResult<E::HaltReason, TxType>;
 
     fn apply_pre_execution_changes(&mut self) -> Result<(), BlockExecutionError> {
-        if let BlockRules::Ethereum { .. } = self.inner.spec.rules {
+        if let BlockRules::Ethereum { .. } = self.rules() {
+            self.leave_dao()?;
             return self.inner.apply_pre_execution_changes();
         }
         let parent_hash = self.inner.ctx.parent_hash;
@@ -208,7 +288,7 @@ where
         tx: impl ExecutableTx<Self>,
     ) -> Result<Self::Result, BlockExecutionError> {
         let (tx_env, tx) = tx.into_parts();
-        if self.inner.spec.rules == BlockRules::Pars && tx.tx().ty() == EIP4844_TX_TYPE_ID {
+        if self.rules() == BlockRules::Pars && tx.tx().ty() == EIP4844_TX_TYPE_ID {
             return Err(BlockValidationError::msg(BLOB_TRANSACTION_REFUSED).into());
         }
         self.inner.execute_transaction_without_commit((tx_env, tx))
@@ -219,7 +299,7 @@ where
     }
 
     fn finish(mut self) -> Result<(E, BlockExecutionResult<ReceiptEnvelope>), BlockExecutionError> {
-        if let BlockRules::Ethereum { .. } = self.inner.spec.rules {
+        if let BlockRules::Ethereum { .. } = self.rules() {
             if self.is_prague() {
                 self.check_requests()?;
             }

@@ -4,7 +4,7 @@ use alloy_primitives::{B256, Bloom};
 use pars_store::StoreError;
 use thiserror::Error;
 
-use crate::{header::HeaderError, senders::SenderError};
+use crate::{header::HeaderError, ommers::OmmerError, senders::SenderError};
 
 /// The state or the EVM itself failed: nothing was decided about any block.
 #[derive(Debug, Error)]
@@ -81,6 +81,14 @@ pub enum VerifyError {
         expected: B256,
         /// How many there are; at most 2 are allowed.
         count: usize,
+    },
+    /// One of the block's uncles is none.
+    #[error("uncle {index}: {reason}")]
+    Ommer {
+        /// Position in the block.
+        index: usize,
+        /// Why not.
+        reason: OmmerError,
     },
     /// `withdrawalsRoot` is not that of the block's withdrawals.
     #[error("withdrawals root: header says {got:?}, the withdrawals make {expected:?}")]

@@ -6,7 +6,8 @@ use std::{
 };
 
 use alloy_consensus::{
-    Header, ReceiptEnvelope, TxEnvelope, proofs::calculate_withdrawals_root, transaction::Recovered,
+    Header, ReceiptEnvelope, Transaction as _, TxEnvelope, proofs::calculate_withdrawals_root,
+    transaction::Recovered,
 };
 use alloy_eips::eip4895::Withdrawals;
 use alloy_hardforks::EthereumHardforks as _;
@@ -22,9 +23,10 @@ use crate::{
     execution::{BlockRun, Frame, Policy, RunError, deadline, run_block},
     feeding::{FeedLimits, find_questions, front},
     header::{HeaderChoice, MAX_BLOCK_RLP_BYTES, check_header, next_header},
+    ommers::check_ommers,
     precompiles::Precompiles,
     roots::{block_bloom, block_rlp_length, list_root},
-    senders::{SenderRecovery, Senders},
+    senders::{SenderError, SenderRecovery, Senders, recover_any_s},
     spec::{BlockRules, ChainSpec},
     stats::{Counters, ExecutorStats, add},
     usage::PrecompileUsage,
@@ -159,6 +161,36 @@ impl Executor {
     /// Base fee of the block after `parent`, in wei.
     pub fn next_base_fee(&self, parent: &Header) -> u64 {
         self.spec.next_base_fee(parent)
+    }
+
+    /// The senders of a block's transactions, in order, by the rules that signatures have at its
+    /// fork: an `s` may be high before Homestead (EIP-2), and before Spurious Dragon no chain is
+    /// named (EIP-155). Blocking.
+    ///
+    /// # Errors
+    /// The first transaction in order whose signature names nobody.
+    pub fn senders_of(
+        &self,
+        header: &Header,
+        transactions: &[TxEnvelope],
+    ) -> Result<Vec<Address>, SenderError> {
+        let number = header.number;
+        let named =
+            |transaction: &TxEnvelope| transaction.is_legacy() && transaction.chain_id().is_some();
+        if !self.spec.is_spurious_dragon_active_at_block(number)
+            && let Some(index) = transactions.iter().position(named)
+        {
+            let hash = transactions.get(index).map(|one| *one.tx_hash());
+            return Err(SenderError {
+                index,
+                hash: hash.unwrap_or_default(),
+            });
+        }
+        if self.spec.is_homestead_active_at_block(number) {
+            self.senders.recover_all(transactions)
+        } else {
+            recover_any_s(transactions)
+        }
     }
 
     /// What was done so far.
@@ -345,7 +377,8 @@ impl Executor {
             });
         }
         check_lists(block)?;
-        let senders = self.senders.recover_all(&block.transactions)?;
+        check_ommers(&self.spec, tip, block)?;
+        let senders = self.senders_of(header, &block.transactions)?;
         if !block.senders.is_empty() {
             let differs = senders
                 .iter()

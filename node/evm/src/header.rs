@@ -7,7 +7,7 @@ use alloy_consensus::{
 use alloy_eips::{
     eip1559::GAS_LIMIT_BOUND_DIVISOR, eip4844::DATA_GAS_PER_BLOB, eip7685::EMPTY_REQUESTS_HASH,
 };
-use alloy_hardforks::EthereumHardforks as _;
+use alloy_hardforks::{EthereumHardfork, EthereumHardforks as _};
 use alloy_primitives::{Address, B64, B256, Bytes, U256};
 use thiserror::Error;
 
@@ -24,6 +24,11 @@ const MAXIMUM_GAS_LIMIT: u64 = i64::MAX as u64;
 
 /// Smallest gas limit of a block (yellow paper, section 4.4.4).
 const MINIMUM_GAS_LIMIT: u64 = 5_000;
+
+/// `extraData` of the first blocks after the DAO's fork (EIP-779), ...
+const DAO_MARK: &[u8] = b"dao-hard-fork";
+/// ... and how many they are.
+const DAO_MARKED_BLOCKS: u64 = 10;
 
 /// A header that breaks a rule it can be held to without running the block.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -92,6 +97,20 @@ pub enum HeaderError {
     Difficulty {
         /// In the header.
         got: U256,
+    },
+    /// `difficulty` of a block before the merge is not what time and parent make it.
+    #[error("difficulty: header says {got}, the rules make it {expected}")]
+    Work {
+        /// In the header.
+        got: U256,
+        /// By the rules of its fork.
+        expected: U256,
+    },
+    /// `extraData` of the first ten blocks after the DAO's fork is not the mark of that fork.
+    #[error("extra data: {got}, must be \"dao-hard-fork\" here (EIP-779)")]
+    DaoMark {
+        /// In the header.
+        got: Bytes,
     },
     /// `nonce` is not zero.
     #[error("nonce: {got}, must be 0")]
@@ -195,15 +214,18 @@ pub(crate) fn next_header(
     let shanghai = spec.is_shanghai_active_at_timestamp(timestamp);
     let cancun = spec.is_cancun_active_at_timestamp(timestamp);
     let prague = spec.is_prague_active_at_timestamp(timestamp);
-    let excess_blob_gas = match spec.rules {
-        BlockRules::Pars => Some(0),
-        BlockRules::Ethereum { .. } => spec.excess_blob_gas_after(parent, timestamp),
+    let (excess_blob_gas, difficulty) = match spec.rules {
+        BlockRules::Pars => (Some(0), U256::ZERO),
+        BlockRules::Ethereum { .. } if spec.is_paris_active_at_block(number) => {
+            (spec.excess_blob_gas_after(parent, timestamp), U256::ZERO)
+        }
+        BlockRules::Ethereum { .. } => (None, spec.difficulty_after(parent, timestamp)),
     };
     Ok(Header {
         parent_hash,
         ommers_hash: EMPTY_OMMER_ROOT_HASH,
         beneficiary,
-        difficulty: U256::ZERO,
+        difficulty,
         number,
         gas_limit: spec.next_gas_limit(parent),
         timestamp,
@@ -307,6 +329,8 @@ fn check_fork_fields(
     let time = header.timestamp;
     if spec.is_paris_active_at_block(header.number) {
         check_no_work(header)?;
+    } else {
+        check_work(spec, parent, header)?;
     }
     let cancun = spec.is_cancun_active_at_timestamp(time);
     let fields = [
@@ -360,6 +384,28 @@ fn check_gas_limit(parent: u64, got: u64) -> Result<(), HeaderError> {
         || got.abs_diff(parent) >= step.max(1)
     {
         return Err(HeaderError::GasLimit { got, parent, step });
+    }
+    Ok(())
+}
+
+/// The fields of proof of work while it was done, but for the proof.
+fn check_work(spec: &ChainSpec, parent: &Header, header: &Header) -> Result<(), HeaderError> {
+    let expected = spec.difficulty_after(parent, header.timestamp);
+    if header.difficulty != expected {
+        return Err(HeaderError::Work {
+            got: header.difficulty,
+            expected,
+        });
+    }
+    let dao = spec.ethereum_fork_activation(EthereumHardfork::Dao);
+    let marked = dao
+        .block_number()
+        .and_then(|first| header.number.checked_sub(first))
+        .is_some_and(|after| after < DAO_MARKED_BLOCKS);
+    if marked && header.extra_data.as_ref() != DAO_MARK {
+        return Err(HeaderError::DaoMark {
+            got: header.extra_data.clone(),
+        });
     }
     Ok(())
 }

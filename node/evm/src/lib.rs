@@ -51,6 +51,7 @@ mod execution;
 mod executor;
 mod feeding;
 mod header;
+mod ommers;
 mod precompiles;
 mod revert;
 mod roots;
@@ -68,6 +69,7 @@ pub use decode::{decode_block, decode_block_from, decode_transaction};
 pub use error::{BuildError, ExecutionError, VerifyError};
 pub use executor::{Applied, BlockAttributes, Executed, Executor, ExecutorConfig};
 pub use header::{HeaderError, MAX_BLOCK_RLP_BYTES, MAX_EXTRA_DATA_BYTES};
+pub use ommers::OmmerError;
 pub use revert::{RevertReason, revert_message};
 pub use senders::{Company, SenderError, SenderRecovery, SenderStats, Senders, recover_senders};
 pub use simulate::{

@@ -6,7 +6,7 @@ use crate::{
         Snapshot, Table,
         layer::{Layer, Writes},
     },
-    commit,
+    block, commit,
     head::read_head,
     state::{
         self, AccountProof, BlockState, CodeCache, EmptyAccounts, Nodes, StateDiff, TrieUpdates,
@@ -66,6 +66,19 @@ impl Tip {
     /// The block.
     pub fn head(&self) -> &Head {
         &self.head
+    }
+
+    /// Block `number` of the chain that ends with this one, with its transactions and senders;
+    /// nothing where it comes later or is not kept.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Engine`], [`StoreError::Corrupt`].
+    pub fn block(&self, number: u64) -> Result<Option<Block>, StoreError> {
+        if number > self.head.number {
+            return Ok(None);
+        }
+        block::read_block(&*self.snapshot, number)
     }
 
     pub(crate) fn snapshot(&self) -> &dyn Snapshot {

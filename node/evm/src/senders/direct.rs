@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroUsize, thread};
 
-use alloy_consensus::TxEnvelope;
+use alloy_consensus::{TxEnvelope, transaction::SignerRecoverable as _};
 use alloy_primitives::{Address, B256, Signature};
 use pars_kernels::secp256k1::{RecoverJob, recover_addresses};
 
@@ -49,6 +49,25 @@ pub fn recover_senders(transactions: &[TxEnvelope]) -> Result<Vec<Address>, Send
                 index,
                 hash: *transaction.tx_hash(),
             })
+        })
+        .collect()
+}
+
+/// As [`recover_senders`] by the rules before Homestead: a high `s` is as good as a low one.
+///
+/// # Errors
+/// As [`recover_senders`].
+pub(crate) fn recover_any_s(transactions: &[TxEnvelope]) -> Result<Vec<Address>, SenderError> {
+    transactions
+        .iter()
+        .enumerate()
+        .map(|(index, transaction)| {
+            transaction
+                .recover_signer_unchecked()
+                .map_err(|_| SenderError {
+                    index,
+                    hash: *transaction.tx_hash(),
+                })
         })
         .collect()
 }

@@ -26,6 +26,7 @@ use thiserror::Error;
 
 use crate::stats::add;
 use cache::SenderCache;
+pub(crate) use direct::recover_any_s;
 pub use direct::recover_senders;
 
 /// Transactions whose senders are kept: some hundred blocks, some 10 MB.

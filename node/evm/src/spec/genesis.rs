@@ -375,6 +375,7 @@ fn write_forks(config: &mut ChainConfig, forks: &EthereumChainHardforks) {
             *field(config) = Some(number);
         }
     }
+    config.dao_fork_support = config.dao_fork_block.is_some();
     // EIP-155 came with Spurious Dragon.
     config.eip155_block = config.eip158_block;
     for (fork, field) in FORK_TIMES {
@@ -385,12 +386,13 @@ fn write_forks(config: &mut ChainConfig, forks: &EthereumChainHardforks) {
     if let ForkCondition::TTD {
         total_difficulty,
         activation_block_number,
-        ..
+        fork_block,
     } = forks.ethereum_fork_activation(EthereumHardfork::Paris)
     {
         config.terminal_total_difficulty = Some(total_difficulty);
         config.terminal_total_difficulty_passed = true;
-        config.merge_netsplit_block = Some(activation_block_number);
+        config.merge_netsplit_block =
+            fork_block.or_else(|| (activation_block_number > 0).then_some(activation_block_number));
     }
 }
 
@@ -431,6 +433,9 @@ fn read_forks(
 ) -> Result<EthereumChainHardforks, SpecError> {
     let mut config = config.clone();
     let mut forks = vec![(EthereumHardfork::Frontier, ForkCondition::ZERO_BLOCK)];
+    if !config.dao_fork_support {
+        config.dao_fork_block = None;
+    }
     for (fork, field) in FORK_BLOCKS {
         if let Some(number) = *field(&mut config) {
             forks.push((fork, ForkCondition::Block(number)));
@@ -441,7 +446,12 @@ fn read_forks(
             forks.push((fork, ForkCondition::Timestamp(time)));
         }
     }
-    if let Some(total_difficulty) = config.terminal_total_difficulty {
+    // Forks go by time only since the merge: a file that has one, and no terminal difficulty, is of
+    // a chain that never had work.
+    let terminal = config
+        .terminal_total_difficulty
+        .or_else(|| config.shanghai_time.map(|_| U256::ZERO));
+    if let Some(total_difficulty) = terminal {
         let activation_block_number = match config.merge_netsplit_block {
             Some(number) => number,
             None if genesis_difficulty >= total_difficulty => 0,
@@ -455,7 +465,8 @@ fn read_forks(
             EthereumHardfork::Paris,
             ForkCondition::TTD {
                 activation_block_number,
-                fork_block: None,
+                // In the identity of the fork too, where the file names it (EIP-2124).
+                fork_block: config.merge_netsplit_block,
                 total_difficulty,
             },
         ));

@@ -1,5 +1,6 @@
 //! What a network is, as values: identity, forks, fees, limits, precompiles and first state.
 
+mod difficulty;
 mod genesis;
 mod networks;
 
@@ -61,8 +62,8 @@ pub enum BlockRules {
     /// Pars: several blocks may share a second; no blobs, withdrawals, rewards, uncles or
     /// execution-layer requests, and no call of the beacon-root contract.
     Pars,
-    /// Ethereum's own at each fork. Proof of work is not checked, neither are the headers of
-    /// uncles; their hash and their rewards are.
+    /// Ethereum's own at each fork. Before the merge difficulties and uncles are checked; that
+    /// the work was done is not.
     Ethereum {
         /// Whose logs are deposits (EIP-6110).
         deposit_contract: Option<Address>,

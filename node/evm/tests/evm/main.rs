@@ -11,3 +11,4 @@ mod genesis;
 mod random;
 mod senders;
 mod tracing;
+mod work;

@@ -4,14 +4,14 @@ use alloy_primitives::hex;
 use alloy_rlp::{Encodable, Header};
 use serde_json::Value;
 
-use crate::suite;
+use crate::suite::{self, Files};
 
 #[test]
 fn rlp_tests() {
     let Some(folder) = suite::folder("evm/rlp_tests") else {
         return;
     };
-    suite::run("RLP tests", &suite::files(&folder), check);
+    suite::run("RLP tests", &Files::of(&folder), check);
 }
 
 fn check(test: &Value) -> Result<(), String> {

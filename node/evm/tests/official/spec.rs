@@ -11,95 +11,217 @@ use serde_json::Value;
 
 use crate::json;
 
-/// Ethereum's forks in order, under every name the suites have for them.
-const FORKS: [&[&str]; 19] = [
-    &["Frontier"],
-    &["Homestead"],
-    &["EIP150", "Tangerine"],
-    &["EIP158", "SpuriousDragon"],
-    &["Byzantium"],
-    &["Constantinople"],
-    &["ConstantinopleFix", "Petersburg"],
-    &["Istanbul"],
-    &["Berlin"],
-    &["London"],
-    &["Paris", "Merge"],
-    &["Shanghai"],
-    &["Cancun"],
-    &["Prague"],
-    &["Osaka"],
-    &["BPO1"],
-    &["BPO2"],
-    &["BPO3"],
-    &["BPO4"],
+type Switch = fn(&mut ChainConfig, u64);
+
+/// Ethereum's forks in order, under every name the suites have for them, and how each is switched
+/// on at a block or time.
+const FORKS: [(&[&str], Switch); 23] = [
+    (&["Frontier"], |_, _| {}),
+    (&["Homestead"], |config, at| {
+        config.homestead_block = Some(at);
+    }),
+    (&["Dao"], |config, at| {
+        config.dao_fork_block = Some(at);
+        config.dao_fork_support = true;
+    }),
+    (
+        &["EIP150", "Tangerine", "TangerineWhistle"],
+        |config, at| {
+            config.eip150_block = Some(at);
+        },
+    ),
+    (&["EIP158", "SpuriousDragon"], |config, at| {
+        config.eip155_block = Some(at);
+        config.eip158_block = Some(at);
+    }),
+    (&["Byzantium"], |config, at| {
+        config.byzantium_block = Some(at);
+    }),
+    (&["Constantinople"], |config, at| {
+        config.constantinople_block = Some(at);
+    }),
+    (&["ConstantinopleFix", "Petersburg"], |config, at| {
+        config.petersburg_block = Some(at);
+    }),
+    (&["Istanbul"], |config, at| {
+        config.istanbul_block = Some(at);
+    }),
+    (&["MuirGlacier", "EIP2384"], |config, at| {
+        config.muir_glacier_block = Some(at);
+    }),
+    (&["Berlin"], |config, at| {
+        config.berlin_block = Some(at);
+    }),
+    (&["London"], |config, at| {
+        config.london_block = Some(at);
+    }),
+    (&["ArrowGlacier"], |config, at| {
+        config.arrow_glacier_block = Some(at);
+    }),
+    (&["GrayGlacier"], |config, at| {
+        config.gray_glacier_block = Some(at);
+    }),
+    (&["Paris", "Merge"], |config, at| {
+        config.terminal_total_difficulty = Some(U256::ZERO);
+        config.merge_netsplit_block = Some(at);
+    }),
+    (&["Shanghai"], |config, at| {
+        config.shanghai_time = Some(at);
+    }),
+    (&["Cancun"], |config, at| {
+        config.cancun_time = Some(at);
+    }),
+    (&["Prague"], |config, at| {
+        config.prague_time = Some(at);
+    }),
+    (&["Osaka"], |config, at| {
+        config.osaka_time = Some(at);
+    }),
+    (&["BPO1"], |config, at| {
+        config.bpo1_time = Some(at);
+    }),
+    (&["BPO2"], |config, at| {
+        config.bpo2_time = Some(at);
+    }),
+    (&["BPO3"], |config, at| {
+        config.bpo3_time = Some(at);
+    }),
+    (&["BPO4"], |config, at| {
+        config.bpo4_time = Some(at);
+    }),
 ];
 
-/// Position of a fork in time.
-pub fn position(name: &str) -> Option<usize> {
-    FORKS.iter().position(|names| names.contains(&name))
+/// A fork that some chains went and others did not: no later one implies it.
+const APART: &str = "Dao";
+
+/// Forks whose rules nobody follows for good.
+const NOT_RUN: [(&str, &str); 3] = [
+    ("Amsterdam", "its rules are not final"),
+    ("Bogota", "its rules are not final"),
+    (
+        "Constantinople",
+        "the EVM here has no EIP-1283, which was withdrawn before the main network took it; ConstantinopleFix is run",
+    ),
+];
+
+/// Why nothing of a test is run; `None` where some of it is.
+pub fn not_run(test: &Value) -> Option<&'static str> {
+    if let Some(network) = test["network"].as_str() {
+        return fork_not_run(network);
+    }
+    let forks = ["post", "result"]
+        .iter()
+        .find_map(|key| test[key].as_object())?;
+    let mut reasons = forks.keys().map(|fork| fork_not_run(fork));
+    let first = reasons.next()??;
+    reasons.all(|reason| reason.is_some()).then_some(first)
 }
 
-/// `config` of a genesis file for a network: a fork's name, or `AToBAtTime15k`.
-pub fn config(network: &str, test: &Value) -> ChainConfig {
-    let (first, then) = match network.split_once("To") {
-        Some((first, rest)) => {
-            let (second, time) = rest.split_once("AtTime").expect("a time");
-            let thousands: u64 = time.trim_end_matches('k').parse().expect("thousands");
-            (
-                first,
-                Some((position(second).expect("a fork"), thousands * 1000)),
-            )
-        }
-        None => (network, None),
-    };
-    let first = position(first).unwrap_or_else(|| panic!("unknown network {network}"));
-    let mut config = ChainConfig {
-        chain_id: test["config"]["chainid"]
-            .as_str()
-            .map_or(1, |_| json::small(&test["config"]["chainid"])),
-        deposit_contract_address: Some(MAINNET_DEPOSIT_CONTRACT_ADDRESS),
-        ..ChainConfig::default()
-    };
-    let at = |index: usize| {
-        if index <= first {
-            Some(0)
-        } else {
-            then.filter(|(last, _)| index <= *last)
-                .map(|(_, time)| time)
-        }
-    };
-    config.homestead_block = at(1);
-    config.eip150_block = at(2);
-    config.eip155_block = at(3);
-    config.eip158_block = at(3);
-    config.byzantium_block = at(4);
-    config.constantinople_block = at(5);
-    config.petersburg_block = at(6);
-    config.istanbul_block = at(7);
-    config.berlin_block = at(8);
-    config.london_block = at(9);
-    config.terminal_total_difficulty = at(10).map(|_| U256::ZERO);
-    config.shanghai_time = at(11);
-    config.cancun_time = at(12);
-    config.prague_time = at(13);
-    config.osaka_time = at(14);
-    config.bpo1_time = at(15);
-    config.bpo2_time = at(16);
-    config.bpo3_time = at(17);
-    config.bpo4_time = at(18);
-    if let Some(schedule) = test["config"]["blobSchedule"].as_object() {
-        for (fork, values) in schedule {
-            let params = BlobParams {
-                target_blob_count: json::small(&values["target"]),
-                max_blob_count: json::small(&values["max"]),
-                update_fraction: json::number(&values["baseFeeUpdateFraction"]).to(),
-                max_blobs_per_tx: json::small(&values["max"]),
-                ..BlobParams::cancun()
+/// Why tests of a network are not run; `None` where they are.
+pub fn fork_not_run(network: &str) -> Option<&'static str> {
+    let (start, end) = network.split_once("To").unwrap_or((network, ""));
+    let end = end.split_once("At").map_or(end, |(fork, _)| fork);
+    NOT_RUN
+        .iter()
+        .find(|(fork, _)| [start, end].contains(fork))
+        .map(|(_, reason)| *reason)
+}
+
+/// The forks of a test's chain: those up to one from the start, and perhaps more from a moment on.
+pub struct Network {
+    first: usize,
+    then: Option<(usize, When)>,
+}
+
+#[derive(Clone, Copy)]
+enum When {
+    /// At this block, or time, whichever the forks go by.
+    At(u64),
+    /// After the block whose total difficulty reaches this.
+    Difficulty(U256),
+}
+
+impl Network {
+    /// A fork's name, `AToBAt5`, `AToBAtTime15k` or `AToBAtDiffC0000`.
+    pub fn parse(name: &str) -> Self {
+        let position = |fork: &str| {
+            FORKS
+                .iter()
+                .position(|(names, _)| names.contains(&fork))
+                .unwrap_or_else(|| panic!("unknown network {name}"))
+        };
+        let Some((first, rest)) = name.split_once("To") else {
+            return Self {
+                first: position(name),
+                then: None,
             };
-            config.blob_schedule.insert(fork.to_lowercase(), params);
+        };
+        let (second, when) = rest.split_once("At").expect("a moment");
+        let when = if let Some(difficulty) = when.strip_prefix("Diff") {
+            When::Difficulty(U256::from_str_radix(difficulty, 16).expect("hex digits"))
+        } else {
+            let when = when.trim_start_matches("Time");
+            let thousands = when.strip_suffix('k');
+            let number: u64 = thousands.unwrap_or(when).parse().expect("a number");
+            When::At(number * if thousands.is_some() { 1000 } else { 1 })
+        };
+        Self {
+            first: position(first),
+            then: Some((position(second), when)),
         }
     }
-    config
+
+    /// The total difficulty after which there is no more work.
+    pub fn terminal_difficulty(&self) -> Option<U256> {
+        match self.then {
+            Some((_, When::Difficulty(difficulty))) => Some(difficulty),
+            _ => None,
+        }
+    }
+
+    /// `config` of the genesis file of a chain whose first block without work, where total
+    /// difficulty decides on it, is `merge`.
+    pub fn config(&self, test: &Value, merge: Option<u64>) -> ChainConfig {
+        let mut config = ChainConfig {
+            chain_id: match &test["config"]["chainid"] {
+                Value::Null => 1,
+                id => json::small(id),
+            },
+            deposit_contract_address: Some(MAINNET_DEPOSIT_CONTRACT_ADDRESS),
+            ..ChainConfig::default()
+        };
+        for (index, (names, switch)) in FORKS.iter().enumerate() {
+            let asked = |named: usize| index == named || index < named && !names.contains(&APART);
+            let at = match self.then {
+                _ if asked(self.first) => Some(0),
+                Some((last, When::At(moment))) if asked(last) => Some(moment),
+                Some((last, When::Difficulty(_))) if asked(last) => merge,
+                _ => None,
+            };
+            if let Some(at) = at {
+                switch(&mut config, at);
+            }
+        }
+        if let Some(schedule) = test["config"]["blobSchedule"].as_object() {
+            for (fork, values) in schedule {
+                let max = json::small(&values["max"]);
+                let params = BlobParams {
+                    target_blob_count: json::small(&values["target"]),
+                    max_blob_count: max,
+                    update_fraction: json::number(&values["baseFeeUpdateFraction"]).to(),
+                    max_blobs_per_tx: max,
+                    ..BlobParams::cancun()
+                };
+                config.blob_schedule.insert(fork.to_lowercase(), params);
+            }
+        }
+        config
+    }
+}
+
+/// `config` of a genesis file for a network whose forks do not go by total difficulty.
+pub fn config(network: &str, test: &Value) -> ChainConfig {
+    Network::parse(network).config(test, None)
 }
 
 /// The specification of a genesis file.

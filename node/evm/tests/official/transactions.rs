@@ -1,32 +1,36 @@
 //! Transaction tests: raw bytes that are a transaction, or are not, at each fork.
 
-use alloy_consensus::{Header, Transaction as _, transaction::SignerRecoverable as _};
+use alloy_consensus::{Header, Transaction as _, transaction::Recovered};
 use alloy_genesis::{Genesis, GenesisAccount};
-use alloy_primitives::U256;
+use alloy_primitives::{Address, B256, U256};
 use pars_evm::decode_transaction;
 use pars_store::Store;
 use serde_json::Value;
 
-use crate::{json, spec, suite};
+use crate::{
+    json, spec,
+    suite::{self, Files},
+};
 
 #[test]
 fn transaction_tests() {
     let Some(folder) = suite::folder("evm/transaction_tests") else {
         return;
     };
-    suite::run("transaction tests", &suite::files(&folder), check);
+    suite::run("transaction tests", &Files::of(&folder), check);
 }
 
-/// Only the newest fork counts: this node reads every kind of transaction at any fork and leaves
-/// it to execution to refuse those that come too early.
 fn check(test: &Value) -> Result<(), String> {
-    let results = test["result"].as_object().unwrap();
-    let (network, result) = results
-        .iter()
-        .max_by_key(|(name, _)| spec::position(name).unwrap())
-        .unwrap();
-    let taken = take(network, test);
-    match (taken, result["exception"].as_str()) {
+    for (network, result) in test["result"].as_object().unwrap() {
+        if spec::fork_not_run(network).is_none() {
+            check_fork(test, network, result).map_err(|error| format!("{network}: {error}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn check_fork(test: &Value, network: &str, result: &Value) -> Result<(), String> {
+    match (take(network, test), result["exception"].as_str()) {
         (Ok((hash, sender)), None) => {
             if hash != json::hash(&result["hash"]) || sender != json::address(&result["sender"]) {
                 return Err(format!("hash {hash}, sender {sender}, not {result}"));
@@ -40,21 +44,9 @@ fn check(test: &Value) -> Result<(), String> {
 }
 
 /// Decodes, recovers and executes the transaction for the richest of senders.
-fn take(
-    network: &str,
-    test: &Value,
-) -> Result<(alloy_primitives::B256, alloy_primitives::Address), String> {
-    let transaction = decode_transaction(&json::bytes(&test["txbytes"]))
-        .map_err(|error| error.to_string())?
-        .try_into_recovered()
-        .map_err(|error| error.to_string())?;
-    let rich = GenesisAccount::default()
-        .with_nonce(Some(transaction.nonce()))
-        .with_balance(U256::MAX);
-    let mut genesis = Genesis::default().extend_accounts([(transaction.signer(), rich)]);
-    genesis.config = spec::config(network, test);
-    let spec = spec::spec(&genesis);
-    let store = Store::in_memory(&spec.genesis()).unwrap();
+fn take(network: &str, test: &Value) -> Result<(B256, Address), String> {
+    let transaction =
+        decode_transaction(&json::bytes(&test["txbytes"])).map_err(|error| error.to_string())?;
     let header = Header {
         number: 1,
         gas_limit: u64::MAX,
@@ -62,8 +54,24 @@ fn take(
         excess_blob_gas: Some(0),
         ..Header::default()
     };
-    let taken = (*transaction.tx_hash(), transaction.signer());
-    let applied = spec::executor(&spec).apply(&store.tip().unwrap(), &header, vec![transaction]);
+    let genesis = Genesis {
+        config: spec::config(network, test),
+        ..Genesis::default()
+    };
+    let sender = spec::executor(&spec::spec(&genesis))
+        .senders_of(&header, std::slice::from_ref(&transaction))
+        .map_err(|error| error.to_string())?[0];
+    let rich = GenesisAccount::default()
+        .with_nonce(Some(transaction.nonce()))
+        .with_balance(U256::MAX);
+    let spec = spec::spec(&genesis.extend_accounts([(sender, rich)]));
+    let store = Store::in_memory(&spec.genesis()).unwrap();
+    let taken = (*transaction.tx_hash(), sender);
+    let applied = spec::executor(&spec).apply(
+        &store.tip().unwrap(),
+        &header,
+        vec![Recovered::new_unchecked(transaction, sender)],
+    );
     match applied.map_err(|error| error.to_string()) {
         // Nobody can own as much as some of these send: that says nothing of the bytes.
         Err(error) if !error.contains("insufficient funds") => Err(error),

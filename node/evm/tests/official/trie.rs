@@ -9,17 +9,16 @@ use pars_store::{
 };
 use serde_json::Value;
 
-use crate::suite;
+use crate::suite::{self, Files};
 
 #[test]
 fn trie_tests() {
     let Some(folder) = suite::folder("evm/trie_tests") else {
         return;
     };
-    let (secure, plain): (Vec<_>, Vec<_>) = suite::files(&folder).into_iter().partition(|path| {
-        let name = path.to_string_lossy().to_lowercase();
-        name.contains("securetrie")
-    });
+    let secure = |path: &str| path.to_lowercase().contains("securetrie");
+    let plain = Files::matching(&folder, |path| !secure(path));
+    let secure = Files::matching(&folder, secure);
     suite::run("trie tests", &plain, |test| check(test, |key| key.to_vec()));
     suite::run("secure trie tests", &secure, |test| {
         check(test, |key| keccak256(key).to_vec())
