@@ -59,6 +59,54 @@ fn blocks_follow_each_other_and_nothing_is_kept() {
 }
 
 #[test]
+fn logs_are_numbered_with_those_of_failed_calls() {
+    with_node(config(), |rpc| {
+        let alice = Wallet::development(0).address;
+        let overrides = json!({CONTRACT.to_string(): {"code": "0x5f5ffd"}});
+        let payload = json!({"traceTransfers": true, "blockStateCalls": [
+            {"stateOverrides": overrides, "calls": [
+                {"from": alice, "to": CONTRACT, "value": "0x1"},
+                {"from": alice, "to": FRESH, "value": "0x2"},
+                {"from": alice, "to": FRESH, "value": "0x3"},
+            ]},
+            {"calls": [{"from": alice, "to": FRESH, "value": "0x4"}]},
+        ]});
+        let blocks = rpc.call("eth_simulateV1", json!([payload]));
+        assert_eq!(blocks[0]["calls"][0]["status"], "0x0");
+        assert_eq!(blocks[0]["calls"][0]["logs"], json!([]));
+        for (block, call, index) in [(0, 1, "0x1"), (0, 2, "0x2"), (1, 0, "0x0")] {
+            let logs = &blocks[block]["calls"][call]["logs"];
+            assert_eq!(logs[0]["logIndex"], index, "{block} {call}");
+            assert_eq!(logs.as_array().unwrap().len(), 1);
+        }
+    });
+}
+
+#[test]
+fn a_moved_precompile_is_cold_where_it_goes_and_warm_where_it_was() {
+    with_node(config(), |rpc| {
+        let alice = Wallet::development(0).address;
+        // EXTCODESIZE of an address; POP; STOP.
+        let code = |address: &str| format!("0x73{}3b5000", &address[2..]);
+        let (old, new) = (
+            "0x0000000000000000000000000000000000000001",
+            "0x0000000000000000000000000000000000123456",
+        );
+        let gas = |address: &str| {
+            let overrides = json!({
+                CONTRACT.to_string(): {"code": code(address)},
+                old: {"code": "0x00", "movePrecompileToAddress": new},
+            });
+            let call = json!({"from": alice, "to": CONTRACT});
+            let blocks = json!([{"stateOverrides": overrides, "calls": [call]}]);
+            number(&simulate(rpc, blocks)[0]["calls"][0]["gasUsed"])
+        };
+        // EIP-2929: 100 and 2,600.
+        assert_eq!(gas(new) - gas(old), 2_500);
+    });
+}
+
+#[test]
 fn a_simulated_block_is_the_block_that_is_mined() {
     // With validation and the header's fields given, state and receipts are those of the real
     // block; its transactions differ by their signatures.
@@ -252,7 +300,7 @@ fn every_refusal_has_its_code() {
                 true,
                 -38010,
             ),
-            (with(json!({"maxFeePerGas": "0x1"})), true, -32602),
+            (with(json!({"maxFeePerGas": "0x1"})), true, -38012),
             (
                 with(json!({"maxPriorityFeePerGas": "0x174876e801"})),
                 true,

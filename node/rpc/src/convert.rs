@@ -9,9 +9,11 @@ use alloy_consensus::{
 };
 use alloy_network_primitives::BlockTransactions;
 use alloy_primitives::{Address, B256, U256};
+use alloy_rlp::Encodable;
 use alloy_rpc_types_eth as rpc;
 use pars_evm::ChainSpec;
 use pars_store::Block;
+use serde::Serialize;
 
 /// A transaction's place in a block.
 #[derive(Debug, Clone, Copy)]
@@ -41,9 +43,22 @@ pub(crate) fn mined_transaction(
     rpc::Transaction::from_transaction(Recovered::new_unchecked(transaction.clone(), sender), info)
 }
 
+/// A transaction that is in no block, all whose places say so.
+#[derive(Debug, Serialize)]
+pub(crate) struct PendingTransaction {
+    #[serde(flatten)]
+    transaction: rpc::Transaction,
+    /// Always `null`: the shared type leaves it out instead.
+    #[serde(rename = "blockTimestamp")]
+    block_timestamp: (),
+}
+
 /// A transaction that waits in the pool: no block, no position.
-pub(crate) fn pending_transaction(transaction: Recovered<TxEnvelope>) -> rpc::Transaction {
-    rpc::Transaction::from_transaction(transaction, TransactionInfo::default())
+pub(crate) fn pending_transaction(transaction: Recovered<TxEnvelope>) -> PendingTransaction {
+    PendingTransaction {
+        transaction: rpc::Transaction::from_transaction(transaction, TransactionInfo::default()),
+        block_timestamp: (),
+    }
 }
 
 /// The transaction at `index` of `block`.
@@ -95,6 +110,18 @@ pub(crate) fn block(block: Block, full: bool) -> rpc::Block {
         rpc::Block::new(header, transactions).with_withdrawals(block.body.withdrawals);
     converted.uncles = block.body.ommers.iter().map(Header::hash_slow).collect();
     converted
+}
+
+/// An uncle: a block of which only the header is known.
+pub(crate) fn uncle(header: Header) -> rpc::Block {
+    let size = Encodable::length(&ConsensusBlock::<TxEnvelope>::uncle(header.clone()));
+    let hash = header.hash_slow();
+    let header = rpc::Header::from_consensus(
+        Sealed::new_unchecked(header, hash),
+        None,
+        Some(U256::from(size)),
+    );
+    rpc::Block::new(header, BlockTransactions::Uncle)
 }
 
 /// All receipts of a block, in order. `None` if the receipts do not belong to the block.

@@ -48,6 +48,22 @@ impl<'a> Args<'a> {
         })
     }
 
+    /// As [`Args::required`], for what is written as `0x` and hex digits. The types read digits
+    /// without the prefix too; clients are told of a prefix that they forgot, as by geth.
+    pub(crate) fn hex<T: DeserializeOwned>(&self, position: usize) -> Result<T, Fault> {
+        let text = self.values.get(position).map(|value| value.get());
+        let bare = |text: &str| {
+            let digits = text.strip_prefix('"').unwrap_or("0x");
+            !digits.starts_with("0x") && !digits.starts_with("0X")
+        };
+        if text.is_some_and(bare) {
+            return Err(Fault::invalid_params(format!(
+                "invalid argument {position}: hex string without 0x prefix"
+            )));
+        }
+        self.required(position)
+    }
+
     /// The parameter at `position` if it is there and not `null`.
     pub(crate) fn optional<T: DeserializeOwned>(
         &self,
@@ -91,6 +107,21 @@ mod tests {
             "too many arguments, want at most 2"
         );
         args.at_most(3).unwrap();
+    }
+
+    #[test]
+    fn hex_has_its_prefix() {
+        let digits = "11".repeat(20);
+        let text = format!(r#"["0x{digits}", "{digits}", 5, null, ""]"#);
+        let args = Args::parse(Some(&text)).unwrap();
+        assert_eq!(args.hex::<Address>(0).unwrap(), Address::repeat_byte(0x11));
+        assert_eq!(
+            args.hex::<Address>(1).unwrap_err().message(),
+            "invalid argument 1: hex string without 0x prefix"
+        );
+        for position in 2..6 {
+            assert_eq!(args.hex::<Address>(position).unwrap_err().code(), -32602);
+        }
     }
 
     #[test]

@@ -51,8 +51,7 @@ fn always_warm<V: DatabaseRef>(caller: &Caller<'_, V>) -> Result<HashSet<Address
         TxKind::Call(to) => to,
         TxKind::Create => transaction.caller.create(transaction.nonce),
     };
-    let precompiles = caller.precompiles_map()?;
-    let mut warm: HashSet<Address> = precompiles.addresses().copied().collect();
+    let mut warm: HashSet<Address> = caller.precompiles()?.warm().into_iter().collect();
     warm.extend([transaction.caller, recipient]);
     warm.extend(
         transaction

@@ -26,7 +26,7 @@ use crate::{
 };
 
 pub(crate) use cfg::CallCfg;
-pub(crate) use overrides::PrecompileOverrides;
+pub(crate) use overrides::{CallPrecompiles, PrecompileOverrides};
 pub(crate) use run::{Caller, standard_precompiles};
 pub(crate) use watch::Clock;
 

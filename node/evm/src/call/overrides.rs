@@ -2,8 +2,13 @@
 //! takes it away or moves it elsewhere.
 
 use alloy_evm::precompiles::PrecompilesMap;
-use alloy_primitives::Address;
+use alloy_primitives::{Address, map::AddressSet};
 use alloy_rpc_types_eth::state::StateOverride;
+use revm::{
+    context_interface::{Cfg, ContextTr},
+    handler::PrecompileProvider,
+    interpreter::{CallInputs, InterpreterResult},
+};
 
 /// Accounts that are overridden, each with where a precompile at it is moved.
 #[derive(Clone, Debug, Default)]
@@ -34,7 +39,8 @@ impl PrecompileOverrides {
     ///
     /// # Errors
     /// geth's words where there is no precompile to move.
-    pub(crate) fn apply(&self, map: &mut PrecompilesMap) -> Result<(), String> {
+    pub(crate) fn apply(&self, mut map: PrecompilesMap) -> Result<CallPrecompiles, String> {
+        let warm = (!self.0.is_empty()).then(|| map.addresses().copied().collect());
         for (address, to) in &self.0 {
             match to {
                 Some(to) => map
@@ -44,6 +50,55 @@ impl PrecompileOverrides {
                 None => {}
             }
         }
-        Ok(())
+        Ok(CallPrecompiles { map, warm })
+    }
+}
+
+/// The precompiles of a call, where its overrides put them. Touching one costs what it costs where
+/// the fork has it, as in geth: an address that loses its precompile stays warm (EIP-2929), one that
+/// gets it is cold.
+pub(crate) struct CallPrecompiles {
+    map: PrecompilesMap,
+    /// Addresses before the overrides, where there are any.
+    warm: Option<AddressSet>,
+}
+
+impl CallPrecompiles {
+    /// Addresses that are warm from the start.
+    pub(crate) fn warm(&self) -> Vec<Address> {
+        match &self.warm {
+            Some(warm) => warm.iter().copied().collect(),
+            None => self.map.addresses().copied().collect(),
+        }
+    }
+}
+
+impl<CTX: ContextTr> PrecompileProvider<CTX> for CallPrecompiles
+where
+    PrecompilesMap: PrecompileProvider<CTX, Output = InterpreterResult>,
+{
+    type Output = InterpreterResult;
+
+    fn set_spec(&mut self, spec: <CTX::Cfg as Cfg>::Spec) -> bool {
+        PrecompileProvider::<CTX>::set_spec(&mut self.map, spec)
+    }
+
+    fn run(
+        &mut self,
+        context: &mut CTX,
+        inputs: &CallInputs,
+    ) -> Result<Option<InterpreterResult>, String> {
+        PrecompileProvider::<CTX>::run(&mut self.map, context, inputs)
+    }
+
+    fn warm_addresses(&self) -> &AddressSet {
+        match &self.warm {
+            Some(warm) => warm,
+            None => PrecompileProvider::<CTX>::warm_addresses(&self.map),
+        }
+    }
+
+    fn contains(&self, address: &Address) -> bool {
+        PrecompileProvider::<CTX>::contains(&self.map, address)
     }
 }

@@ -24,7 +24,10 @@ use revm::{
 };
 
 use super::{
-    CallError, CallOptions, cfg::CallCfg, gas_allowance, overrides::PrecompileOverrides,
+    CallError, CallOptions,
+    cfg::CallCfg,
+    gas_allowance,
+    overrides::{CallPrecompiles, PrecompileOverrides},
     watch::Watch,
 };
 use crate::{
@@ -56,7 +59,7 @@ pub(crate) struct Caller<'a, V: DatabaseRef> {
     off_chain: bool,
     moved: PrecompileOverrides,
     /// Made when the request was read, for the first run.
-    prepared: Option<PrecompilesMap>,
+    prepared: Option<CallPrecompiles>,
 }
 
 impl<'a, V: DatabaseRef> Caller<'a, V> {
@@ -138,7 +141,7 @@ impl<'a, V: DatabaseRef> Caller<'a, V> {
             prepared: None,
         };
         // What is the request's fault is told now.
-        caller.prepared = Some(caller.precompiles_map()?);
+        caller.prepared = Some(caller.precompiles()?);
         Ok(caller)
     }
 
@@ -179,7 +182,7 @@ impl<'a, V: DatabaseRef> Caller<'a, V> {
         let sender = transaction.caller;
         let precompiles = match self.prepared.take() {
             Some(prepared) => prepared,
-            None => self.precompiles_map()?,
+            None => self.precompiles()?,
         };
         let result = Context::mainnet()
             .with_block::<BlockEnv>(self.env.block_env.clone())
@@ -206,7 +209,7 @@ impl<'a, V: DatabaseRef> Caller<'a, V> {
     }
 
     /// The standard precompiles of the fork and this network's own, where the overrides put them.
-    pub(crate) fn precompiles_map(&self) -> Result<PrecompilesMap, CallError> {
+    pub(crate) fn precompiles(&self) -> Result<CallPrecompiles, CallError> {
         let mut map = standard_precompiles(&self.env.cfg_env);
         let run = if self.off_chain {
             Run::OffChainCall
@@ -216,8 +219,7 @@ impl<'a, V: DatabaseRef> Caller<'a, V> {
         self.executor
             .precompiles
             .install(&mut map, self.parent_hash, &run);
-        self.moved.apply(&mut map).map_err(CallError::Overrides)?;
-        Ok(map)
+        self.moved.apply(map).map_err(CallError::Overrides)
     }
 
     /// Most gas the sender can pay for.

@@ -4,7 +4,10 @@ mod observer;
 mod plan;
 mod transaction;
 
-use std::time::{Duration, Instant};
+use std::{
+    cmp::Ordering,
+    time::{Duration, Instant},
+};
 
 use alloy_consensus::{
     Eip658Value, Header, Receipt, ReceiptEnvelope, Transaction as _, TxEnvelope, TxReceipt as _,
@@ -15,7 +18,6 @@ use alloy_evm::{
     EthEvmFactory, EvmEnv, EvmFactory as _, FromRecoveredTx as _,
     block::{BlockExecutionResult, BlockExecutor as _},
     overrides::{OverrideBlockHashes as _, StateOverrideError, apply_state_overrides},
-    precompiles::PrecompilesMap,
 };
 use alloy_hardforks::EthereumHardforks as _;
 use alloy_primitives::{Address, Log};
@@ -38,14 +40,14 @@ use thiserror::Error;
 
 pub use self::transaction::{TransactionDefaults, unsigned_transaction};
 use self::{
-    observer::Observer,
+    observer::{Observer, SeenLogs},
     plan::{Planned, header, plan},
     transaction::sender,
 };
 use crate::{
     CallOutcome, Executor,
     block_executor::{BLOB_TRANSACTION_REFUSED, BlockContext, ParsBlockExecutor},
-    call::{CallCfg, PrecompileOverrides, standard_precompiles},
+    call::{CallCfg, CallPrecompiles, PrecompileOverrides, standard_precompiles},
     env::block_env,
     error::ExecutionError,
     execution::{View, deadline},
@@ -97,8 +99,9 @@ pub struct SimulatedCall {
     pub outcome: CallOutcome,
     /// Gas it needed before refunds.
     pub max_used_gas: u64,
-    /// Its logs, with transfers where they were asked for.
-    pub logs: Vec<Log>,
+    /// Its logs, with transfers where they were asked for, each with its number in the block.
+    /// What a failed frame logged is not among them, but has its numbers, as in geth.
+    pub logs: Vec<(u64, Log)>,
 }
 
 /// Why a simulation has no result. The texts are geth's.
@@ -239,6 +242,8 @@ struct Made {
     calls: Vec<SimulatedCall>,
     gas_used: u64,
     blob_gas_used: u64,
+    /// Number of the next log.
+    next_log: u64,
 }
 
 impl Simulation<'_> {
@@ -367,12 +372,16 @@ impl Simulation<'_> {
             has_base_fee: header.base_fee_per_gas.is_some(),
         };
         let transaction = unsigned_transaction(request, &defaults)?;
+        if self.options.validation {
+            check_nonce(transaction.nonce(), account.nonce, sender)?;
+        }
         let runs_over = account.nonce == u64::MAX && !self.options.validation;
         if runs_over {
             self.set_nonce(sender, u64::MAX - 1)?;
         }
         let (ResultAndState { result, mut state }, seen) =
-            self.run(&transaction, sender, env, header, moved)?;
+            self.run(&transaction, sender, env, header, moved, made.next_log)?;
+        made.next_log = seen.next;
         if runs_over && let Some(account) = state.get_mut(&sender) {
             // Where nonces are not looked at, geth lets the greatest run over to 0.
             account.info.nonce = 0;
@@ -401,14 +410,9 @@ impl Simulation<'_> {
         });
         made.transactions.push(transaction);
         made.senders.push(sender);
-        let logs = if self.options.trace_transfers {
-            seen
-        } else {
-            result.logs().to_vec()
-        };
         made.calls.push(SimulatedCall {
             max_used_gas: gas.total_gas_spent().max(gas.floor_gas()),
-            logs,
+            logs: seen.logs,
             outcome: CallOutcome::from(result),
         });
         Ok(())
@@ -420,7 +424,8 @@ impl Simulation<'_> {
             .map_err(|error| SimulateError::State(error.to_string()))
     }
 
-    /// Runs one call; gives back its result and the logs and transfers seen.
+    /// Runs one call; gives back its result and the logs and transfers seen, numbered from
+    /// `next_log`.
     fn run(
         &mut self,
         transaction: &TxEnvelope,
@@ -428,7 +433,8 @@ impl Simulation<'_> {
         env: &EvmEnv,
         header: &Header,
         moved: &PrecompileOverrides,
-    ) -> Result<(ResultAndState, Vec<Log>), SimulateError> {
+        next_log: u64,
+    ) -> Result<(ResultAndState, SeenLogs), SimulateError> {
         let precompiles = self.precompiles(env, header, moved)?;
         let pays_nothing =
             transaction.max_fee_per_gas() == 0 && transaction.priority_fee_or_price() == 0;
@@ -443,7 +449,7 @@ impl Simulation<'_> {
             // The greatest nonce is refused even where nonces are not looked at.
             tx_env.nonce = tx_env.nonce.min(u64::MAX - 1);
         }
-        let mut observer = Observer::new(self.deadline, self.options.trace_transfers);
+        let mut observer = Observer::new(self.deadline, self.options.trace_transfers, next_log);
         let result = Context::mainnet()
             .with_block::<BlockEnv>(env.block_env.clone())
             .with_cfg(cfg)
@@ -469,12 +475,26 @@ impl Simulation<'_> {
         env: &EvmEnv,
         header: &Header,
         moved: &PrecompileOverrides,
-    ) -> Result<PrecompilesMap, SimulateError> {
+    ) -> Result<CallPrecompiles, SimulateError> {
         let mut map = standard_precompiles(&env.cfg_env);
         self.executor
             .precompiles
             .install(&mut map, header.parent_hash, &Run::Call);
-        moved.apply(&mut map).map_err(SimulateError::Overrides)?;
-        Ok(map)
+        moved.apply(map).map_err(SimulateError::Overrides)
     }
+}
+
+/// Checks the nonce of a call before anything else of it, as geth does.
+fn check_nonce(nonce: u64, expected: u64, sender: Address) -> Result<(), SimulateError> {
+    let (tx, state) = (nonce, expected);
+    let error = match tx.cmp(&state) {
+        Ordering::Greater => InvalidTransaction::NonceTooHigh { tx, state },
+        Ordering::Less => InvalidTransaction::NonceTooLow { tx, state },
+        Ordering::Equal if tx == u64::MAX => InvalidTransaction::NonceOverflowInTransaction,
+        Ordering::Equal => return Ok(()),
+    };
+    Err(SimulateError::Transaction {
+        text: invalid_transaction_message(&error, sender),
+        error,
+    })
 }

@@ -21,19 +21,36 @@ const TRANSFER_TOPIC: B256 =
 pub(super) struct Observer {
     clock: Clock,
     transfers: bool,
-    /// Logs of each frame that is open, the outermost first.
-    open: Vec<Vec<Log>>,
-    /// Logs of the call.
-    logs: Vec<Log>,
+    /// The frames that are open, the outermost first.
+    open: Vec<Open>,
+    seen: SeenLogs,
+}
+
+/// A frame that is open.
+#[derive(Default)]
+struct Open {
+    logs: Vec<(u64, Log)>,
+    /// Number kept for the transfer to a contract whose address is known in the end.
+    transfer: Option<u64>,
+}
+
+/// Logs and transfers of a call in order, each with its number in the block.
+pub(super) struct SeenLogs {
+    pub(super) logs: Vec<(u64, Log)>,
+    /// Number of the next one: those of frames that failed have theirs too.
+    pub(super) next: u64,
 }
 
 impl Observer {
-    pub(super) fn new(deadline: Instant, transfers: bool) -> Self {
+    pub(super) fn new(deadline: Instant, transfers: bool, next: u64) -> Self {
         Self {
             clock: Clock::until(deadline),
             transfers,
             open: Vec::new(),
-            logs: Vec::new(),
+            seen: SeenLogs {
+                logs: Vec::new(),
+                next,
+            },
         }
     }
 
@@ -41,14 +58,20 @@ impl Observer {
         self.clock.expired()
     }
 
-    /// Logs and transfers in order.
-    pub(super) fn into_logs(self) -> Vec<Log> {
-        self.logs
+    pub(super) fn into_logs(self) -> SeenLogs {
+        self.seen
+    }
+
+    fn number(&mut self) -> u64 {
+        let number = self.seen.next;
+        self.seen.next = number.saturating_add(1);
+        number
     }
 
     fn push(&mut self, log: Log) {
+        let number = self.number();
         if let Some(frame) = self.open.last_mut() {
-            frame.push(log);
+            frame.logs.push((number, log));
         }
     }
 
@@ -59,9 +82,10 @@ impl Observer {
     }
 
     fn close(&mut self, succeeded: bool) {
-        let logs = self.open.pop().unwrap_or_default();
+        let Open { logs, .. } = self.open.pop().unwrap_or_default();
         if succeeded {
-            self.open.last_mut().unwrap_or(&mut self.logs).extend(logs);
+            let below = self.open.last_mut().map(|frame| &mut frame.logs);
+            below.unwrap_or(&mut self.seen.logs).extend(logs);
         }
     }
 }
@@ -88,7 +112,7 @@ impl<CTX> Inspector<CTX> for Observer {
     }
 
     fn call(&mut self, _: &mut CTX, inputs: &mut CallInputs) -> Option<CallOutcome> {
-        self.open.push(Vec::new());
+        self.open.push(Open::default());
         if let Some(value) = inputs.transfer_value() {
             let to = if inputs.scheme == CallScheme::CallCode {
                 inputs.bytecode_address
@@ -104,19 +128,24 @@ impl<CTX> Inspector<CTX> for Observer {
         self.close(outcome.result.result.is_ok());
     }
 
-    fn create(&mut self, _: &mut CTX, _: &mut CreateInputs) -> Option<CreateOutcome> {
-        self.open.push(Vec::new());
+    fn create(&mut self, _: &mut CTX, inputs: &mut CreateInputs) -> Option<CreateOutcome> {
+        let transfers = self.transfers && !inputs.value().is_zero();
+        let transfer = transfers.then(|| self.number());
+        self.open.push(Open {
+            transfer,
+            ..Open::default()
+        });
         None
     }
 
     fn create_end(&mut self, _: &mut CTX, inputs: &CreateInputs, outcome: &mut CreateOutcome) {
-        if self.transfers
-            && let Some(address) = outcome.address
+        if let Some(address) = outcome.address
             && let Some(frame) = self.open.last_mut()
-            && !inputs.value().is_zero()
+            && let Some(number) = frame.transfer
         {
             // It came before everything the new contract did.
-            frame.insert(0, transfer_log(inputs.caller(), address, inputs.value()));
+            let log = transfer_log(inputs.caller(), address, inputs.value());
+            frame.logs.insert(0, (number, log));
         }
         self.close(outcome.result.result.is_ok());
     }

@@ -25,7 +25,7 @@ fn by_tag(args: &Args<'_>, position: usize) -> Result<BlockId, Fault> {
 
 /// The block hash at `position`, which must be there.
 fn by_digest(args: &Args<'_>, position: usize) -> Result<BlockId, Fault> {
-    Ok(BlockId::from(args.required::<B256>(position)?))
+    Ok(BlockId::from(args.hex::<B256>(position)?))
 }
 
 /// `eth_getBlockByNumber`
@@ -116,34 +116,39 @@ pub(super) fn receipts(shared: &Shared, args: &Args<'_>) -> Answer {
     answer(&receipts.ok_or_else(|| mismatched(&block))?)
 }
 
-/// `eth_getUncleCountByBlockNumber`: there are no uncles; `null` for an unknown block.
+/// `eth_getUncleCountByBlockNumber`: `null` for an unknown block. Blocks of this network have none;
+/// an imported chain's may.
 pub(super) fn uncle_count_by_number(shared: &Shared, args: &Args<'_>) -> Answer {
     args.at_most(1)?;
     uncle_count(shared, by_tag(args, 0)?)
 }
 
-/// `eth_getUncleCountByBlockHash`: there are no uncles; `null` for an unknown block.
+/// `eth_getUncleCountByBlockHash`, likewise.
 pub(super) fn uncle_count_by_hash(shared: &Shared, args: &Args<'_>) -> Answer {
     args.at_most(1)?;
     uncle_count(shared, by_digest(args, 0)?)
 }
 
 fn uncle_count(shared: &Shared, id: BlockId) -> Answer {
-    answer(&shared.number_of(id)?.map(|_| U64::ZERO))
+    answer(&shared.block(id)?.map(|block| U64::from(block.ommers.len())))
 }
 
-/// `eth_getUncleByBlockNumberAndIndex`: always `null`.
-pub(super) fn uncle_by_number(_: &Shared, args: &Args<'_>) -> Answer {
+/// `eth_getUncleByBlockNumberAndIndex`: a block without its transactions; `null` where there is none.
+pub(super) fn uncle_by_number(shared: &Shared, args: &Args<'_>) -> Answer {
     args.at_most(2)?;
-    by_tag(args, 0)?;
-    args.required::<Index>(1)?;
-    answer(&Value::Null)
+    uncle(shared, by_tag(args, 0)?, args.required(1)?)
 }
 
-/// `eth_getUncleByBlockHashAndIndex`: always `null`.
-pub(super) fn uncle_by_hash(_: &Shared, args: &Args<'_>) -> Answer {
+/// `eth_getUncleByBlockHashAndIndex`, likewise.
+pub(super) fn uncle_by_hash(shared: &Shared, args: &Args<'_>) -> Answer {
     args.at_most(2)?;
-    by_digest(args, 0)?;
-    args.required::<Index>(1)?;
-    answer(&Value::Null)
+    uncle(shared, by_digest(args, 0)?, args.required(1)?)
+}
+
+fn uncle(shared: &Shared, id: BlockId, Index(index): Index) -> Answer {
+    let block = shared.block(id)?;
+    let uncle = block.and_then(|mut block| {
+        (index < block.ommers.len()).then(|| convert::uncle(block.ommers.swap_remove(index)))
+    });
+    answer(&uncle)
 }

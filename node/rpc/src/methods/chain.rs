@@ -16,7 +16,7 @@ pub(super) fn client_version(shared: &Shared, args: &Args<'_>) -> Answer {
 /// `web3_sha3`: Keccak-256 of the bytes.
 pub(super) fn sha3(_: &Shared, args: &Args<'_>) -> Answer {
     args.at_most(1)?;
-    answer(&keccak256(args.required::<Bytes>(0)?))
+    answer(&keccak256(args.hex::<Bytes>(0)?))
 }
 
 /// `net_version`: the chain id in decimal.

@@ -141,7 +141,7 @@ pub(super) fn capabilities(shared: &Shared, args: &Args<'_>) -> Answer {
 fn kept_from(oldest: u64, window: Option<u64>) -> Value {
     let mut kept = json!({ "disabled": false, "oldestBlock": U64::from(oldest) });
     if let Some(blocks) = window {
-        kept["deleteStrategy"] = json!({ "type": "window", "retentionBlocks": blocks });
+        kept["deleteStrategy"] = json!({ "type": "window", "retentionBlocks": U64::from(blocks) });
     }
     kept
 }

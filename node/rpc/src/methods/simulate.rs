@@ -22,6 +22,7 @@ use crate::params::Args;
 mod own {
     pub(super) const NONCE_TOO_LOW: i32 = -38010;
     pub(super) const NONCE_TOO_HIGH: i32 = -38011;
+    pub(super) const FEE_TOO_LOW: i32 = -38012;
     pub(super) const INTRINSIC_GAS: i32 = -38013;
     pub(super) const INSUFFICIENT_FUNDS: i32 = -38014;
     pub(super) const BLOCK_GAS: i32 = -38015;
@@ -123,22 +124,17 @@ fn tip(shared: &Shared, id: BlockId) -> Result<Tip, Fault> {
 
 fn as_json(simulated: SimulatedBlock, full: bool) -> Result<Value, Fault> {
     let SimulatedBlock { block, calls } = simulated;
-    let mut log_index = 0;
     let mut results = Vec::with_capacity(calls.len());
     for (index, (call, transaction)) in calls.into_iter().zip(&block.transactions).enumerate() {
-        let logs = call.logs.into_iter().map(|inner| {
-            let log = Log {
-                inner,
-                block_hash: Some(block.hash),
-                block_number: Some(block.header.number),
-                block_timestamp: Some(block.header.timestamp),
-                transaction_hash: Some(*transaction.tx_hash()),
-                transaction_index: Some(index as u64),
-                log_index: Some(log_index),
-                removed: false,
-            };
-            log_index += 1;
-            log
+        let logs = call.logs.into_iter().map(|(log_index, inner)| Log {
+            inner,
+            block_hash: Some(block.hash),
+            block_number: Some(block.header.number),
+            block_timestamp: Some(block.header.timestamp),
+            transaction_hash: Some(*transaction.tx_hash()),
+            transaction_index: Some(index as u64),
+            log_index: Some(log_index),
+            removed: false,
         });
         let logs = logs.collect();
         let gas_used = call.outcome.gas_used();
@@ -199,7 +195,8 @@ fn refusal(error: &InvalidTransaction) -> i32 {
         E::LackOfFundForMaxFee { .. } | E::OverflowPaymentInTransaction => own::INSUFFICIENT_FUNDS,
         E::RejectCallerWithCode => own::SENDER_HAS_CODE,
         E::CreateInitCodeSizeLimit => own::INIT_CODE_SIZE,
-        E::PriorityFeeGreaterThanMaxFee | E::GasPriceLessThanBasefee => code::INVALID_PARAMS,
+        E::GasPriceLessThanBasefee => own::FEE_TOO_LOW,
+        E::PriorityFeeGreaterThanMaxFee => code::INVALID_PARAMS,
         _ => code::INTERNAL,
     }
 }

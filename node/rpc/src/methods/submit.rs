@@ -26,7 +26,7 @@ pub(super) fn send_raw(shared: Arc<Shared>, params: Params<'static>) -> BoxFutur
         let raw: Bytes = {
             let args = Args::parse(params.as_str())?;
             args.at_most(1)?;
-            args.required(0)?
+            args.hex(0)?
         };
         answer(&shared.submit(&raw).await?)
     }
@@ -46,7 +46,7 @@ pub(super) fn send_raw_sync(
                 .optional::<U64>(1)?
                 .map(|millis| Duration::from_millis(millis.saturating_to()));
             (
-                args.required::<Bytes>(0)?,
+                args.hex::<Bytes>(0)?,
                 timeout.unwrap_or(SYNC_DEFAULT).min(SYNC_MOST),
             )
         };

@@ -15,7 +15,7 @@ use crate::params::Args;
 /// `debug_traceTransaction`
 pub(super) fn transaction(shared: &Shared, args: &Args<'_>) -> Answer {
     args.at_most(2)?;
-    let hash = args.required::<B256>(0)?;
+    let hash = args.hex::<B256>(0)?;
     let options = options(args)?;
     let store = &shared.node.store;
     let (number, index) = store
@@ -44,7 +44,7 @@ pub(super) fn block_by_number(shared: &Shared, args: &Args<'_>) -> Answer {
 /// `debug_traceBlockByHash`
 pub(super) fn block_by_hash(shared: &Shared, args: &Args<'_>) -> Answer {
     args.at_most(2)?;
-    let hash = args.required::<B256>(0)?;
+    let hash = args.hex::<B256>(0)?;
     whole_block(shared, args, hash.into())
 }
 

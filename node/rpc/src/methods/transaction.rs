@@ -25,7 +25,7 @@ fn find(shared: &Shared, hash: &B256) -> Result<Option<(Block, usize)>, Fault> {
 /// `eth_getTransactionByHash`: from a block, else from the pool, else `null`.
 pub(super) fn by_hash(shared: &Shared, args: &Args<'_>) -> Answer {
     args.at_most(1)?;
-    let hash = args.required(0)?;
+    let hash = args.hex(0)?;
     // The pool first: between the two looks a transaction can only move from the pool to a block.
     let waiting = shared.node.pool.lock().get(&hash);
     if let Some((block, index)) = find(shared, &hash)? {
@@ -37,7 +37,7 @@ pub(super) fn by_hash(shared: &Shared, args: &Args<'_>) -> Answer {
 /// `eth_getRawTransactionByHash`
 pub(super) fn raw_by_hash(shared: &Shared, args: &Args<'_>) -> Answer {
     args.at_most(1)?;
-    let hash = args.required(0)?;
+    let hash = args.hex(0)?;
     let waiting = shared.node.pool.lock().get(&hash);
     if let Some((block, index)) = find(shared, &hash)? {
         return answer(
@@ -65,7 +65,7 @@ pub(super) fn by_block_hash(shared: &Shared, args: &Args<'_>) -> Answer {
     args.at_most(2)?;
     at(
         shared,
-        BlockId::from(args.required::<B256>(0)?),
+        BlockId::from(args.hex::<B256>(0)?),
         args.required(1)?,
     )
 }
@@ -83,7 +83,7 @@ fn at(shared: &Shared, id: BlockId, index: Index) -> Answer {
 /// `eth_getTransactionReceipt`
 pub(super) fn receipt(shared: &Shared, args: &Args<'_>) -> Answer {
     args.at_most(1)?;
-    match receipt_of(shared, &args.required(0)?)? {
+    match receipt_of(shared, &args.hex(0)?)? {
         Some(receipt) => answer(&receipt),
         None => answer(&Value::Null),
     }

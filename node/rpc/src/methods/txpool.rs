@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use alloy_consensus::transaction::Recovered;
 use alloy_consensus::{Transaction as _, TxEnvelope};
 use alloy_primitives::{Address, U64};
-use alloy_rpc_types_eth::Transaction;
 use serde_json::json;
 
 use crate::context::{Answer, Shared, answer};
-use crate::convert;
+use crate::convert::{self, PendingTransaction};
 use crate::params::Args;
 
 /// Transactions by sender and nonce.
@@ -32,7 +31,7 @@ pub(super) fn content(shared: &Shared, args: &Args<'_>) -> Answer {
 /// `txpool_contentFrom`: the transactions of one sender.
 pub(super) fn content_from(shared: &Shared, args: &Args<'_>) -> Answer {
     args.at_most(1)?;
-    let sender = args.required::<Address>(0)?;
+    let sender = args.hex::<Address>(0)?;
     let mut content = shared.node.pool.lock().content_from(&sender);
     let of = |all: &mut BySender| by_nonce(all.remove(&sender).unwrap_or_default());
     answer(&json!({ "pending": of(&mut content.pending), "queued": of(&mut content.queued) }))
@@ -59,13 +58,15 @@ pub(super) fn inspect(shared: &Shared, args: &Args<'_>) -> Answer {
 }
 
 /// Addresses with their checksum and nonces in decimal as keys, as geth has them.
-fn by_sender(all: BySender) -> BTreeMap<String, BTreeMap<String, Transaction>> {
+fn by_sender(all: BySender) -> BTreeMap<String, BTreeMap<String, PendingTransaction>> {
     all.into_iter()
         .map(|(sender, transactions)| (sender.to_string(), by_nonce(transactions)))
         .collect()
 }
 
-fn by_nonce(transactions: BTreeMap<u64, Recovered<TxEnvelope>>) -> BTreeMap<String, Transaction> {
+fn by_nonce(
+    transactions: BTreeMap<u64, Recovered<TxEnvelope>>,
+) -> BTreeMap<String, PendingTransaction> {
     transactions
         .into_iter()
         .map(|(nonce, transaction)| (nonce.to_string(), convert::pending_transaction(transaction)))
