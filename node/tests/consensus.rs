@@ -173,6 +173,50 @@ fn a_block_is_built_of_what_no_undecided_one_holds() {
     });
 }
 
+/// The pool hears of every account that a block changed, be it by transactions that the pool never saw.
+#[test]
+fn the_pool_knows_accounts_as_the_last_block_left_them() {
+    let mut config = config();
+    config.spec.gas_limit = 2 * 21_000;
+    with_vm_of(config, |vm, node| {
+        let context = node.context();
+        let transfer = |sender: usize, nonce, value: U256| {
+            let mut transfer = support::call(nonce, Address::repeat_byte(0xaa), Bytes::new());
+            (transfer.gas_limit, transfer.value) = (21_000, value);
+            Wallet::development(sender).sign(transfer)
+        };
+        let accept = |bytes: &[u8]| {
+            let id = vm.parse(bytes).unwrap().id;
+            vm.verify(bytes).unwrap();
+            vm.accept(id).unwrap();
+        };
+        for nonce in 0..5 {
+            let raw = transfer(0, nonce, U256::from(1));
+            context.submit_raw(&raw).unwrap();
+        }
+        for left in [5, 3, 1] {
+            let head = context.store.head().header;
+            let best = context.best_transactions(&head, HashSet::new());
+            assert_eq!(best.count(), left);
+            accept(&vm.build().unwrap().1);
+        }
+        assert!(context.pool.lock().is_empty());
+
+        let rich = Wallet::development(1).address;
+        let account = context.store.head_state().unwrap().account(&rich).unwrap();
+        let most = account.unwrap().balance / U256::from(3) * U256::from(2);
+        let hash = context.submit_raw(&transfer(1, 0, most)).unwrap();
+        let (_, elsewhere) = vm.build().unwrap();
+        context.pool.lock().remove(&hash).unwrap();
+        for (nonce, value) in [(0, U256::from(1)), (1, most)] {
+            context.submit_raw(&transfer(1, nonce, value)).unwrap();
+        }
+        accept(&elsewhere);
+        let pool = context.pool.lock().status();
+        assert_eq!((pool.pending, pool.queued), (0, 0));
+    });
+}
+
 /// Whoever pays most and asks for the gas of a whole block, which it does not use, keeps nobody else out of the block.
 #[test]
 fn transactions_that_ask_for_all_gas_leave_room_for_others() {

@@ -487,3 +487,40 @@ fn a_long_queue_of_one_sender_and_a_full_pool_stay_fast() {
     println!("full pool of 16,384: {took:?}");
     assert!(took < std::time::Duration::from_secs(60), "{took:?}");
 }
+
+/// Blocks may shrink: what was taken when there was room is dropped where there is none, whoever sent it.
+#[test]
+fn a_smaller_block_has_no_room_for_the_largest() {
+    let mut pool = Pool::new(config());
+    let mut env = PoolEnv {
+        base_fee: 7,
+        gas_limit: 30_000_000,
+        chain_id: 6133,
+    };
+    let account = AccountState {
+        nonce: 0,
+        balance: U256::MAX,
+    };
+    let tx = |sender: u8, gas_limit: u64| {
+        let tx = TxEip1559 {
+            chain_id: 6133,
+            gas_limit,
+            max_fee_per_gas: 1_000,
+            to: TxKind::Call(address(sender)),
+            ..Default::default()
+        };
+        let tx = tx.into_signed(Signature::test_signature());
+        Recovered::new_unchecked(TxEnvelope::from(tx), address(sender))
+    };
+    let (large, small) = (tx(0, 16_000_000), tx(1, 14_000_000));
+    for tx in [&large, &small] {
+        pool.add(tx.clone(), account, &env).unwrap();
+    }
+    let same = |_: &Address| None;
+    for _ in 0..2 {
+        assert!(pool.on_block(&[], same, &env).is_empty());
+    }
+    env.gas_limit = 15_000_000;
+    assert_eq!(pool.on_block(&[], same, &env), [*large.tx_hash()]);
+    assert_eq!(pool.best(7), [small]);
+}
