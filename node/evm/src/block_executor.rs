@@ -31,7 +31,10 @@ use revm::{
     state::{Account, TransactionId},
 };
 
-use crate::spec::{BlockRules, ChainSpec};
+use crate::{
+    spec::{BlockRules, ChainSpec},
+    system_calls::SystemCalls,
+};
 
 /// Why a blob transaction (type 3) has no place in a block.
 pub const BLOB_TRANSACTION_REFUSED: &str =
@@ -73,7 +76,7 @@ pub struct BlockContext<'a> {
 ///   for deposits.
 #[allow(missing_debug_implementations)]
 pub struct ParsBlockExecutor<'a, E> {
-    inner: EthBlockExecutor<'a, E, WithoutDao<'a>, AlloyReceiptBuilder>,
+    inner: EthBlockExecutor<'a, SystemCalls<E>, WithoutDao<'a>, AlloyReceiptBuilder>,
 }
 
 /// A specification without the DAO's fork, whose change of balances the shared code makes after the
@@ -110,7 +113,7 @@ impl<'a, E: Evm> ParsBlockExecutor<'a, E> {
         };
         Self {
             inner: EthBlockExecutor::new(
-                evm,
+                SystemCalls(evm),
                 ctx,
                 WithoutDao(spec),
                 AlloyReceiptBuilder::default(),
@@ -147,7 +150,7 @@ impl<'a, E: Evm> ParsBlockExecutor<'a, E> {
             gas_used: inner.cumulative_tx_gas_used,
             blob_gas_used: inner.blob_gas_used,
         };
-        (inner.evm, result)
+        (inner.evm.0, result)
     }
 
     fn rules(&self) -> BlockRules {
@@ -303,17 +306,18 @@ where
             if self.is_prague() {
                 self.check_requests()?;
             }
-            return self.inner.finish();
+            let (evm, result) = self.inner.finish()?;
+            return Ok((evm.0, result));
         }
         Ok(self.finish_transactions())
     }
 
     fn evm_mut(&mut self) -> &mut E {
-        &mut self.inner.evm
+        &mut self.inner.evm.0
     }
 
     fn evm(&self) -> &E {
-        &self.inner.evm
+        &self.inner.evm.0
     }
 
     fn receipts(&self) -> &[ReceiptEnvelope] {

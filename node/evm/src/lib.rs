@@ -59,6 +59,7 @@ mod senders;
 mod simulate;
 mod spec;
 mod stats;
+mod system_calls;
 mod trace;
 mod usage;
 mod wording;

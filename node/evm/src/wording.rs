@@ -3,8 +3,6 @@
 use alloy_primitives::Address;
 use revm::context_interface::result::{HaltReason, InvalidTransaction, OutOfGasError};
 
-use crate::BLOB_TRANSACTION_REFUSED;
-
 /// What geth says of a transaction from `sender` that cannot be executed for this reason.
 pub fn invalid_transaction_message(error: &InvalidTransaction, sender: Address) -> String {
     use InvalidTransaction as E;
@@ -48,15 +46,19 @@ pub fn invalid_transaction_message(error: &InvalidTransaction, sender: Address) 
             format!("transaction gas limit too high (cap: {cap}, tx: {gas_limit})")
         }
         E::EmptyAuthorizationList => "EIP-7702 transaction with empty auth list".to_owned(),
+        E::BlobCreateTransaction => "blob transaction of type create".to_owned(),
+        E::EmptyBlobs => "blob transaction missing blob hashes".to_owned(),
+        E::TooManyBlobs { max, have } => {
+            format!("blob transaction has too many blobs: {have}, at most {max} are allowed")
+        }
+        E::BlobVersionNotSupported => "blob has invalid hash version".to_owned(),
+        E::BlobGasPriceGreaterThanMax { .. } => {
+            format!("max fee per blob gas less than block blob gas fee: address {sender}")
+        }
         E::Eip4844NotSupported
-        | E::BlobCreateTransaction
-        | E::EmptyBlobs
-        | E::TooManyBlobs { .. }
-        | E::BlobVersionNotSupported
         | E::BlobVersionedHashesNotSupported
         | E::MaxFeePerBlobGasNotSupported
-        | E::BlobGasPriceGreaterThanMax { .. } => BLOB_TRANSACTION_REFUSED.to_owned(),
-        E::Eip2930NotSupported
+        | E::Eip2930NotSupported
         | E::Eip1559NotSupported
         | E::Eip7702NotSupported
         | E::Eip7873NotSupported

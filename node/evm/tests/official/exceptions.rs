@@ -35,6 +35,28 @@ const EIP_7610: &[&str] = &[
 const EIP_7610_SUITE: &str = "state tests of EIP-7610";
 const EIP_7610_REASON: &str = "revm leaves out the collision with storage alone (EIP-7610) on purpose: no chain has such an account";
 
+/// Tests of which some need the collision with storage alone, by a part of their names.
+const EIP_7610_FAMILIES: &[&str] = &[
+    "::test_init_collision_create_opcode[",
+    "::test_init_collision_create_tx[",
+    "::create2collisionStorageParis[",
+    "::dynamicAccountOverwriteEmpty_Paris[",
+    "::RevertInCreateInInitCreate2Paris[",
+    "::RevertInCreateInInit_Paris[",
+    "InitCollision",
+    "create2collisionStorage",
+    "dynamicAccountOverwriteEmpty",
+    "RevertInCreateInInit",
+];
+
+/// Why a test may fail, or pass.
+pub fn leave(test: &str) -> Option<&'static str> {
+    EIP_7610_FAMILIES
+        .iter()
+        .any(|part| test.contains(part))
+        .then_some(EIP_7610_REASON)
+}
+
 /// Why a test, named by its file and its name in it, does not pass.
 pub fn reason(suite: &str, test: &str) -> Option<&'static str> {
     if suite == EIP_7610_SUITE && EIP_7610.contains(&test) {

@@ -28,7 +28,7 @@ const REASONS: &[(&str, &[&str])] = &[
     // Prices have 128 bits here; a larger one is refused as soon as it is read.
     (
         "GASLIMIT_PRICE_PRODUCT_OVERFLOW",
-        &["insufficient funds", "transaction: "],
+        &["insufficient funds", "transaction: ", "RLP"],
     ),
     ("NONCE_MISMATCH_TOO_LOW", &["nonce too low"]),
     ("NONCE_MISMATCH_TOO_HIGH", &["nonce too high"]),
@@ -37,8 +37,21 @@ const REASONS: &[(&str, &[&str])] = &[
     ("TYPE_3_TX_BLOB_COUNT_EXCEEDED", &["blob"]),
     (
         "TYPE_3_TX_MAX_BLOB_GAS_ALLOWANCE_EXCEEDED",
-        &["blob gas used"],
+        &["blob gas used", "too many blobs"],
     ),
+    ("TYPE_1_TX_PRE_FORK", &["type not supported"]),
+    ("TYPE_2_TX_PRE_FORK", &["type not supported"]),
+    ("TYPE_3_TX_PRE_FORK", &["type not supported"]),
+    ("TYPE_4_TX_PRE_FORK", &["type not supported"]),
+    ("NONCE_IS_MAX", &["nonce has max value"]),
+    ("INITCODE_SIZE_EXCEEDED", &["max initcode size exceeded"]),
+    (
+        "INSUFFICIENT_MAX_FEE_PER_BLOB_GAS",
+        &["max fee per blob gas"],
+    ),
+    ("EXTRA_DATA_INVALID_DAO", &["extra data"]),
+    ("INVALID_DIFFICULTY", &["difficulty"]),
+    ("INVALID_BLOCK_NUMBER", &["number", "parent"]),
     ("IMPORT_IMPOSSIBLE_UNCLES_OVER_PARIS", &["uncles hash"]),
     ("INVALID_BLOCK_TIMESTAMP_OLDER_THAN_PARENT", &["timestamp"]),
     (
