@@ -20,7 +20,8 @@ pub(super) enum Form {
 pub(super) struct Ethereum {
     derivation: Derivation,
     iv: [u8; 16],
-    ciphertext: [u8; 32],
+    /// Of at most 32 bytes: old programs left zeros before the key out.
+    ciphertext: Vec<u8>,
     mac: [u8; 32],
     /// Lower case hex without 0x.
     address: Option<String>,
@@ -52,6 +53,18 @@ fn array<const N: usize>(name: &str, text: &str) -> Result<[u8; N], KeystoreErro
             bytes.len()
         ))
     })
+}
+
+/// An encrypted secret of 1 to 32 bytes.
+fn secret_of(name: &str, text: &str) -> Result<Vec<u8>, KeystoreError> {
+    let bytes = bytes(name, text)?;
+    if !(1..=32).contains(&bytes.len()) {
+        return Err(KeystoreError::Form(format!(
+            "`{name}` has {} bytes, a key has at most 32",
+            bytes.len()
+        )));
+    }
+    Ok(bytes)
 }
 
 fn random<const N: usize>() -> Result<[u8; N], KeystoreError> {
@@ -255,7 +268,7 @@ impl Ethereum {
         Ok(Self {
             derivation,
             iv: array("iv", &crypto.cipherparams.iv)?,
-            ciphertext: array("ciphertext", &crypto.ciphertext)?,
+            ciphertext: secret_of("ciphertext", &crypto.ciphertext)?,
             mac: array("mac", &crypto.mac)?,
             address: address.map(hex::encode),
             id: raw.id,
@@ -280,7 +293,7 @@ impl Ethereum {
             mac: cipher::keccak_mac(&derived, &ciphertext),
             derivation,
             iv,
-            ciphertext,
+            ciphertext: ciphertext.to_vec(),
             address: Some(address),
             id: uuid(random()?),
         })
@@ -291,8 +304,12 @@ impl Ethereum {
         if !cipher::equal(&cipher::keccak_mac(&derived, &self.ciphertext), &self.mac) {
             return Err(KeystoreError::Password);
         }
-        let mut secret = Zeroizing::new(self.ciphertext);
-        cipher::aes_128_ctr(&derived, &self.iv, secret.as_mut_slice());
+        let mut short = Zeroizing::new(self.ciphertext.clone());
+        cipher::aes_128_ctr(&derived, &self.iv, short.as_mut_slice());
+        let mut secret = Zeroizing::new([0; 32]);
+        for (place, byte) in secret.iter_mut().rev().zip(short.iter().rev()) {
+            *place = *byte;
+        }
         SecretKey::new(Algorithm::Secp256k1, secret)
     }
 
@@ -327,7 +344,7 @@ impl Ethereum {
             address: self.address.clone(),
             crypto: Crypto {
                 cipher: "aes-128-ctr".to_owned(),
-                ciphertext: hex::encode(self.ciphertext),
+                ciphertext: hex::encode(&self.ciphertext),
                 cipherparams: CipherParams {
                     iv: hex::encode(self.iv),
                 },

@@ -39,6 +39,58 @@ fn the_definition_s_own_vectors_open() {
     assert!(matches!(wrong, Err(KeystoreError::Password)));
 }
 
+/// From ethereum/tests (`KeyStoreTests`, "evilnonce") and go-ethereum (`v3_test_vector.json`,
+/// "31_byte_key" and "30_byte_key"): a counter that runs over, keys without their first zeros.
+const ODD: [(&str, &[u8], &str); 3] = [
+    (
+        r#"{"version": 3, "crypto": {"ciphertext": "d69313b6470ac1942f75d72ebf8818a0d484ac78478a132ee081cd954d6bd7a9",
+        "cipherparams": {"iv": "ffffffffffffffffffffffffffffffff"}, "kdf": "pbkdf2", "kdfparams": {"dklen": 32,
+        "c": 262144, "prf": "hmac-sha256", "salt": "c82ef14476014cbf438081a42709e2ed"},
+        "mac": "cf6bfbcc77142a22c4a908784b4a16f1023a1d0e2aff404c20158fa4f1587177", "cipher": "aes-128-ctr",
+        "version": 1}, "id": "abb67040-8dbe-0dad-fc39-2b082ef0ee5f"}"#,
+        b"bar",
+        "0202020202020202020202020202020202020202020202020202020202020202",
+    ),
+    (
+        r#"{"crypto": {"cipher": "aes-128-ctr", "cipherparams": {"iv": "e0c41130a323adc1446fc82f724bca2f"},
+        "ciphertext": "9517cd5bdbe69076f9bf5057248c6c050141e970efa36ce53692d5d59a3984", "kdf": "scrypt",
+        "kdfparams": {"dklen": 32, "n": 2, "r": 8, "p": 1,
+        "salt": "711f816911c92d649fb4c84b047915679933555030b3552c1212609b38208c63"},
+        "mac": "d5e116151c6aa71470e67a7d42c9620c75c4d23229847dcc127794f0732b0db5"},
+        "id": "fecfc4ce-e956-48fd-953b-30f8b52ed66c", "version": 3}"#,
+        b"foo",
+        "00fa7b3db73dc7dfdf8c5fbdb796d741e4488628c41fc4febd9160a866ba0f35",
+    ),
+    (
+        r#"{"crypto": {"cipher": "aes-128-ctr", "cipherparams": {"iv": "3ca92af36ad7c2cd92454c59cea5ef00"},
+        "ciphertext": "108b7d34f3442fc26ab1ab90ca91476ba6bfa8c00975a49ef9051dc675aa", "kdf": "scrypt",
+        "kdfparams": {"dklen": 32, "n": 2, "r": 8, "p": 1,
+        "salt": "d0769e608fb86cda848065642a9c6fa046845c928175662b8e356c77f914cd3b"},
+        "mac": "75d0e6759f7b3cefa319c3be41680ab6beea7d8328653474bd06706d4cc67420"},
+        "id": "a37e1559-5955-450d-8075-7b8931b392b2", "version": 3}"#,
+        b"foo",
+        "000081c29e8142bb6a81bef5a92bda7a8328a5c85bb2f9542e76f9b0f94fc018",
+    ),
+];
+
+#[test]
+fn files_of_other_programs_open() {
+    for (text, password, secret) in ODD {
+        let keystore = Keystore::parse(text).unwrap();
+        assert_eq!(
+            hex::encode(keystore.decrypt(password).unwrap().bytes()),
+            secret
+        );
+        let again = Keystore::parse(&keystore.to_json()).unwrap();
+        assert_eq!(again.to_json(), keystore.to_json());
+    }
+    let long = ODD[1].0.replace("9517cd5b", "95959517cd5b");
+    assert!(matches!(
+        Keystore::parse(&long),
+        Err(KeystoreError::Form(_))
+    ));
+}
+
 #[test]
 fn a_key_comes_back_and_only_with_its_password() {
     for algorithm in KINDS {
