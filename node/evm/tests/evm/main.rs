@@ -10,5 +10,6 @@ mod feeding;
 mod genesis;
 mod random;
 mod senders;
+mod system_calls;
 mod tracing;
 mod work;
