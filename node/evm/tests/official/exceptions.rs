@@ -37,6 +37,7 @@ const EIP_7610_REASON: &str = "revm leaves out the collision with storage alone 
 
 /// Tests of which some need the collision with storage alone, by a part of their names.
 const EIP_7610_FAMILIES: &[&str] = &[
+    "/eip7610_create_collision/",
     "::test_init_collision_create_opcode[",
     "::test_init_collision_create_tx[",
     "::create2collisionStorageParis[",
