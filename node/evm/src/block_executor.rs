@@ -17,7 +17,6 @@ use alloy_evm::{
     eth::{
         EthBlockExecutionCtx, EthBlockExecutor, EthTxResult,
         dao_fork::{DAO_HARDFORK_ACCOUNTS, DAO_HARDFORK_BENEFICIARY},
-        receipt_builder::AlloyReceiptBuilder,
         spec::EthExecutorSpec,
     },
 };
@@ -32,6 +31,7 @@ use revm::{
 };
 
 use crate::{
+    receipts::{ReceiptsWithoutBloom, fill_blooms},
     spec::{BlockRules, ChainSpec},
     system_calls::SystemCalls,
 };
@@ -76,7 +76,7 @@ pub struct BlockContext<'a> {
 ///   for deposits.
 #[allow(missing_debug_implementations)]
 pub struct ParsBlockExecutor<'a, E> {
-    inner: EthBlockExecutor<'a, SystemCalls<E>, WithoutDao<'a>, AlloyReceiptBuilder>,
+    inner: EthBlockExecutor<'a, SystemCalls<E>, WithoutDao<'a>, ReceiptsWithoutBloom>,
 }
 
 /// A specification without the DAO's fork, whose change of balances the shared code makes after the
@@ -116,9 +116,14 @@ impl<'a, E: Evm> ParsBlockExecutor<'a, E> {
                 SystemCalls(evm),
                 ctx,
                 WithoutDao(spec),
-                AlloyReceiptBuilder::default(),
+                ReceiptsWithoutBloom,
             ),
         }
+    }
+
+    /// Makes room for the receipts of so many more transactions.
+    pub fn reserve(&mut self, transactions: usize) {
+        self.inner.reserve(transactions);
     }
 
     /// Gas used by the transactions run so far.
@@ -143,7 +148,8 @@ impl<'a, E: Evm> ParsBlockExecutor<'a, E> {
 
     /// Ends after the transactions, without the steps that close a block.
     pub(crate) fn finish_transactions(self) -> (E, BlockExecutionResult<ReceiptEnvelope>) {
-        let inner = self.inner;
+        let mut inner = self.inner;
+        fill_blooms(&mut inner.receipts);
         let result = BlockExecutionResult {
             receipts: inner.receipts,
             requests: Requests::default(),
@@ -306,7 +312,8 @@ where
             if self.is_prague() {
                 self.check_requests()?;
             }
-            let (evm, result) = self.inner.finish()?;
+            let (evm, mut result) = self.inner.finish()?;
+            fill_blooms(&mut result.receipts);
             return Ok((evm.0, result));
         }
         Ok(self.finish_transactions())
@@ -320,6 +327,7 @@ where
         &self.inner.evm.0
     }
 
+    /// Their blooms are empty until the block is finished.
     fn receipts(&self) -> &[ReceiptEnvelope] {
         &self.inner.receipts
     }

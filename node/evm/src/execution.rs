@@ -173,6 +173,7 @@ pub(crate) fn run_block(
         withdrawals: frame.withdrawals,
     };
     let mut executor = ParsBlockExecutor::new(evm, spec, context);
+    executor.reserve(expected);
     if frame.steps {
         executor.apply_pre_execution_changes()?;
     }

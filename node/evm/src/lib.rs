@@ -53,6 +53,7 @@ mod feeding;
 mod header;
 mod ommers;
 mod precompiles;
+mod receipts;
 mod revert;
 mod roots;
 mod senders;
