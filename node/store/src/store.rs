@@ -24,9 +24,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Bytes of accounts and slots that a store keeps in memory where nothing else is said: some 100,000 accounts
-/// and 150,000 slots.
-const STATE_CACHE_BYTES: usize = 48 << 20;
+/// Bytes of accounts and slots that a store keeps in memory where nothing else is said: some 250,000 accounts
+/// without code and 350,000 slots.
+const STATE_CACHE_BYTES: usize = 72 << 20;
 
 /// Bytes of trie nodes that a store keeps in memory where nothing else is said: the upper levels of a
 /// trie of millions of accounts, and the paths that the last blocks took through the lower ones.

@@ -131,9 +131,11 @@ impl Change {
         }
     }
 
-    fn address(&self) -> &Address {
+    /// Which part of the cache it is for.
+    fn part(&self) -> usize {
         match self {
-            Self::Account(address, _) | Self::Slot((address, _), _) => address,
+            Self::Account(address, _) => Cache::part(address),
+            Self::Slot((address, slot), _) => Cache::slot_part(address, slot),
         }
     }
 }
@@ -150,14 +152,18 @@ impl Shard {
 }
 
 impl Cache {
-    /// All of one account is in one part.
-    fn shard(&self, address: &Address) -> &Mutex<Shard> {
+    fn shard(&self, part: usize) -> &Mutex<Shard> {
         // There are as many as that.
-        &self.shards[Self::part(address)]
+        &self.shards[part % SHARDS]
     }
 
     fn part(address: &Address) -> usize {
         usize::from(address.0[19]) % SHARDS
+    }
+
+    /// The slots of one account are in all parts: some contracts have more than a part can hold.
+    fn slot_part(address: &Address, slot: &U256) -> usize {
+        usize::from(address.0[19] ^ slot.byte(0)) % SHARDS
     }
 
     fn version(&self) -> u64 {
@@ -166,13 +172,13 @@ impl Cache {
 }
 
 impl<B: Backend> Cached<B> {
-    /// `engine` behind a cache of about so many bytes, half of them for slots.
+    /// `engine` behind a cache of about so many bytes, two thirds of them for slots, of which there are more.
     pub fn new(engine: B, bytes: usize) -> Self {
-        let each = bytes / SHARDS / 2;
+        let third = bytes / SHARDS / 3;
         let shard = || {
             Mutex::new(Shard {
-                accounts: Generations::new(each, Kept::bytes),
-                slots: Generations::new(each, |_| SLOT_BYTES),
+                accounts: Generations::new(third, Kept::bytes),
+                slots: Generations::new(2 * third, |_| SLOT_BYTES),
             })
         };
         Self {
@@ -213,7 +219,7 @@ impl<B: Backend> Backend for Cached<B> {
             // In the order they were made: the last write to a key stays.
             Ok(()) => {
                 for change in changes {
-                    self.cache.shard(change.address()).lock().apply(change);
+                    self.cache.shard(change.part()).lock().apply(change);
                 }
             }
             // Whether the engine has it is not known.
@@ -267,7 +273,7 @@ impl View {
     /// What `found` finds in the cache, or else what `read` reads, which `put` then puts there.
     fn look_up<T: Copy>(
         &self,
-        address: &Address,
+        part: usize,
         found: impl Fn(&mut Shard) -> Option<T>,
         read: impl Fn() -> Result<T, StoreError>,
         put: impl Fn(&mut Shard, T),
@@ -275,7 +281,7 @@ impl View {
         if self.cache.version() != self.version {
             return read();
         }
-        let shard = self.cache.shard(address);
+        let shard = self.cache.shard(part);
         {
             let mut shard = shard.lock();
             // Looked at under the lock that a batch needs to change this shard.
@@ -301,7 +307,7 @@ impl Snapshot for View {
 
     fn account(&self, address: &Address) -> Result<Option<TrieAccount>, StoreError> {
         self.look_up(
-            address,
+            Cache::part(address),
             |shard| shard.accounts.get(address).map(|kept| kept.account()),
             || self.snapshot.account(address),
             |shard, account| shard.accounts.put(*address, account.into()),
@@ -310,38 +316,42 @@ impl Snapshot for View {
 
     /// One part of the cache after the other, so that the processor waits for several accounts at once.
     fn accounts(&self, addresses: &[Address]) -> Result<Vec<Option<TrieAccount>>, StoreError> {
-        let mut found: Vec<Option<Option<TrieAccount>>> = vec![None; addresses.len()];
-        let mut parts: [Vec<usize>; SHARDS] = Default::default();
-        for (index, address) in addresses.iter().enumerate() {
-            if let Some(part) = parts.get_mut(Cache::part(address)) {
-                part.push(index);
-            }
-        }
-        for (part, shard) in parts.iter().zip(&self.cache.shards) {
-            let mut shard = shard.lock();
-            if self.cache.version() != self.version {
-                break;
-            }
-            for index in part {
-                if let (Some(address), Some(place)) = (addresses.get(*index), found.get_mut(*index))
-                {
-                    *place = shard.accounts.get(address).map(|kept| kept.account());
+        let mut order: Vec<_> = addresses.iter().map(Cache::part).zip(0_usize..).collect();
+        order.sort_unstable();
+        let mut accounts = vec![None; addresses.len()];
+        let mut missing = Vec::new();
+        for part in order.chunk_by(|(a, _), (b, _)| a == b) {
+            let mut shard = part.first().map(|(part, _)| self.cache.shard(*part).lock());
+            // Looked at under the lock that a batch needs to change this shard.
+            let current = self.cache.version() == self.version;
+            for (_, index) in part {
+                let (Some(address), Some(place)) =
+                    (addresses.get(*index), accounts.get_mut(*index))
+                else {
+                    continue;
+                };
+                let found = shard
+                    .as_mut()
+                    .filter(|_| current)
+                    .and_then(|shard| shard.accounts.get(address));
+                match found {
+                    Some(kept) => *place = kept.account(),
+                    None => missing.push(*index),
                 }
             }
         }
-        let accounts = addresses.iter().zip(found);
-        accounts
-            .map(|(address, found)| match found {
-                Some(account) => Ok(account),
-                None => self.account(address),
-            })
-            .collect()
+        for index in missing {
+            if let (Some(address), Some(place)) = (addresses.get(index), accounts.get_mut(index)) {
+                *place = self.account(address)?;
+            }
+        }
+        Ok(accounts)
     }
 
     fn slot(&self, address: &Address, slot: &U256) -> Result<U256, StoreError> {
         let key = (*address, *slot);
         self.look_up(
-            address,
+            Cache::slot_part(address, slot),
             |shard| shard.slots.get(&key),
             || self.snapshot.slot(address, slot),
             |shard, value| shard.slots.put(key, value),
@@ -496,7 +506,7 @@ mod tests {
         // These accounts have storage.
         let full = ACCOUNT_BYTES + FULL_BYTES;
         let per_shard = 8;
-        let store = Cached::new(Memory::new(), SHARDS * 2 * per_shard * full);
+        let store = Cached::new(Memory::new(), SHARDS * 3 * per_shard * full);
         let address = |n: u64| Address::left_padding_from(&n.to_be_bytes());
         for n in 1..2_000 {
             store.commit(batch(&[(address(n), n)])).unwrap();
@@ -509,7 +519,7 @@ mod tests {
             let shard = shard.lock();
             let (accounts, slots) = (shard.accounts.len(), shard.slots.len());
             assert!(accounts <= per_shard, "{accounts}");
-            assert!(slots <= per_shard * full / SLOT_BYTES, "{slots}");
+            assert!(slots <= 2 * per_shard * full / SLOT_BYTES, "{slots}");
         }
         let held = store.memory()[0];
         let count = |shard: &Mutex<Shard>| {
@@ -522,6 +532,60 @@ mod tests {
         let bytes = accounts * full + slots * SLOT_BYTES;
         assert_eq!(held.bytes, figure(bytes));
         assert!(held.bytes > 0 && Some(held.bytes) <= held.bound, "{held:?}");
+    }
+
+    /// Some contracts have more slots than a part of the cache can hold.
+    #[test]
+    fn what_was_written_or_read_is_not_read_again() {
+        /// Counts what is read.
+        struct Counted(Arc<dyn Snapshot>, Arc<AtomicU64>);
+
+        impl Snapshot for Counted {
+            fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+                self.1.fetch_add(1, Ordering::Relaxed);
+                self.0.get(table, key)
+            }
+
+            fn range<'a>(&'a self, table: Table, start: &[u8], end: Option<&[u8]>) -> Records<'a> {
+                self.0.range(table, start, end)
+            }
+        }
+
+        #[derive(Debug)]
+        struct Counting(Memory, Arc<AtomicU64>);
+
+        impl Backend for Counting {
+            fn snapshot(&self) -> Arc<dyn Snapshot> {
+                Arc::new(Counted(self.0.snapshot(), Arc::clone(&self.1)))
+            }
+
+            fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+                self.0.commit(batch)
+            }
+        }
+
+        let slots = 1_000;
+        let reads = Arc::new(AtomicU64::new(0));
+        let engine = Counting(Memory::new(), Arc::clone(&reads));
+        // Room for all of them, but not in one part.
+        let store = Cached::new(engine, 4 * slots * SLOT_BYTES);
+        let slot = |number: usize| {
+            U256::from_be_bytes(alloy_primitives::keccak256(number.to_be_bytes()).0)
+        };
+        let read_all = || {
+            let view = store.snapshot();
+            let values = (0..slots).map(|number| view.slot(&A, &slot(number)).unwrap());
+            let values: Vec<_> = values.collect();
+            (values, reads.swap(0, Ordering::Relaxed))
+        };
+        assert_eq!(read_all().1, slots as u64);
+        assert_eq!(read_all(), (vec![U256::ZERO; slots], 0));
+        let mut batch = Batch::new();
+        for number in 0..slots {
+            batch.put(Table::Storage, codec::slot_key(&A, &slot(number)), [7]);
+        }
+        store.commit(batch).unwrap();
+        assert_eq!(read_all(), (vec![U256::from(7); slots], 0));
     }
 
     #[test]
