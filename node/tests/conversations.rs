@@ -20,12 +20,18 @@ use serde_json::{Value, json};
 use support::{Rpc, number, with_node};
 
 /// Conversations that do not come out as recorded: (folder or file, reason).
-const EXCEPTIONS: &[(&str, &str)] = &[(
-    "testing_buildBlockV1",
-    "a test hook of one client's engine port: the block recorded has the gas limit of that \
+const EXCEPTIONS: &[(&str, &str)] = &[
+    (
+        "testing_buildBlockV1",
+        "a test hook of one client's engine port: the block recorded has the gas limit of that \
          client's miner setting, not one that a rule of the chain gives; blocks are built by \
          consensus here, and eth_simulateV1 shows what a block would do",
-)];
+    ),
+    (
+        "eth_sendRawTransaction/send-blob-tx.io",
+        "blob transactions (type 3) are refused: there is no layer that would keep the blobs",
+    ),
+];
 
 fn folder() -> Option<PathBuf> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
