@@ -316,25 +316,28 @@ impl Snapshot for View {
 
     /// One part of the cache after the other, so that the processor waits for several accounts at once.
     fn accounts(&self, addresses: &[Address]) -> Result<Vec<Option<TrieAccount>>, StoreError> {
-        let mut order: Vec<_> = addresses.iter().map(Cache::part).zip(0_usize..).collect();
-        order.sort_unstable();
+        let mut parts: [Vec<usize>; SHARDS] = Default::default();
+        for (address, index) in addresses.iter().zip(0..) {
+            // There are as many as that.
+            parts[Cache::part(address)].push(index);
+        }
         let mut accounts = vec![None; addresses.len()];
         let mut missing = Vec::new();
-        for part in order.chunk_by(|(a, _), (b, _)| a == b) {
-            let mut shard = part.first().map(|(part, _)| self.cache.shard(*part).lock());
+        for (part, indices) in parts
+            .iter()
+            .enumerate()
+            .filter(|(_, part)| !part.is_empty())
+        {
+            let mut shard = self.cache.shard(part).lock();
             // Looked at under the lock that a batch needs to change this shard.
             let current = self.cache.version() == self.version;
-            for (_, index) in part {
+            for index in indices {
                 let (Some(address), Some(place)) =
                     (addresses.get(*index), accounts.get_mut(*index))
                 else {
                     continue;
                 };
-                let found = shard
-                    .as_mut()
-                    .filter(|_| current)
-                    .and_then(|shard| shard.accounts.get(address));
-                match found {
+                match shard.accounts.get(address).filter(|_| current) {
                     Some(kept) => *place = kept.account(),
                     None => missing.push(*index),
                 }

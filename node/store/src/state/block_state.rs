@@ -209,12 +209,15 @@ impl BlockState {
 
     /// What was changed so far.
     pub fn diff(&self) -> StateDiff {
+        // First by their first bytes as a number, which is next to each: that leaves hardly any to compare whole.
         let touched = self.entries.iter().filter(|entry| entry.touched);
-        // Whole numbers are compared quicker than bytes somewhere else.
         let mut touched: Vec<_> = touched
-            .map(|entry| (order(&entry.address), entry))
+            .map(|entry| (first_bytes(&entry.address), entry))
             .collect();
-        touched.sort_unstable_by_key(|(order, _)| *order);
+        touched.sort_unstable_by_key(|(first, _)| *first);
+        for equal in touched.chunk_by_mut(|(a, _), (b, _)| a == b) {
+            equal.sort_unstable_by_key(|(_, entry)| entry.address);
+        }
         let accounts = touched.into_iter().map(|(_, entry)| {
             let slots = entry.slots.iter();
             let mut slots: Vec<_> = slots
@@ -238,10 +241,9 @@ impl BlockState {
     }
 }
 
-/// An address as a number, in two parts.
-fn order(address: &Address) -> (u128, u32) {
-    let [high @ .., a, b, c, d] = address.0.0;
-    (u128::from_be_bytes(high), u32::from_be_bytes([a, b, c, d]))
+fn first_bytes(address: &Address) -> u64 {
+    let [first @ .., _, _, _, _, _, _, _, _, _, _, _, _] = address.0.0;
+    u64::from_be_bytes(first)
 }
 
 impl Database for BlockState {
