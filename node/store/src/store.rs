@@ -10,7 +10,7 @@ use crate::{
     lock::FolderLock,
     opening::{CHAIN_FOLDER, io, make_chain, open_engine, write_genesis},
     retention,
-    state::{self, AccountProof, CodeCache, EmptyAccounts, StateDiff, TrieUpdates},
+    state::{self, Account, AccountProof, CodeCache, EmptyAccounts, StateDiff, TrieUpdates},
     tip::{Overlay, Tip},
     trie::cache::NodeCache,
 };
@@ -413,6 +413,17 @@ impl Store {
             head,
             Arc::clone(&self.codes),
         ))
+    }
+
+    /// The account at `address` after the last accepted block, where that is in memory: it is told at once. `None`
+    /// where it must be read.
+    pub fn known_account(&self, address: &Address) -> Option<Option<Account>> {
+        self.backend.known_account(address)
+    }
+
+    /// The same for a slot.
+    pub fn known_slot(&self, address: &Address, slot: &U256) -> Option<U256> {
+        self.backend.known_slot(address, slot)
     }
 
     /// The state root when `state` is applied on top of the head, and the changes that lead

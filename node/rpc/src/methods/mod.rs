@@ -39,13 +39,19 @@ pub(crate) enum Handler {
     Quick(fn(&Shared, &Args<'_>) -> Answer),
     /// Reads the store: on a blocking thread.
     Read(fn(&Shared, &Args<'_>) -> Answer),
+    /// The first answers from memory, on the async worker itself, where it can; where it cannot, the second reads
+    /// the store.
+    Known(
+        fn(&Shared, &Args<'_>) -> Option<Answer>,
+        fn(&Shared, &Args<'_>) -> Answer,
+    ),
     /// Runs the EVM or looks through many blocks: on a blocking thread, with fewer at a time.
     Run(fn(&Shared, &Args<'_>) -> Answer),
     /// Waits for something to happen.
     Waiting(fn(Arc<Shared>, Params<'static>) -> BoxFuture<'static, Answer>),
 }
 
-use Handler::{Quick, Read, Run, Waiting};
+use Handler::{Known, Quick, Read, Run, Waiting};
 
 /// Every method but those of subscriptions, which [`crate::subscribe`] adds.
 pub(crate) const METHODS: &[(&str, Handler)] = &[
@@ -61,10 +67,19 @@ pub(crate) const METHODS: &[(&str, Handler)] = &[
     ("eth_syncing", Quick(chain::syncing)),
     ("eth_accounts", Quick(chain::accounts)),
     ("eth_blockNumber", Quick(chain::block_number)),
-    ("eth_getBalance", Read(state::balance)),
-    ("eth_getTransactionCount", Read(state::transaction_count)),
+    (
+        "eth_getBalance",
+        Known(state::known_balance, state::balance),
+    ),
+    (
+        "eth_getTransactionCount",
+        Known(state::known_transaction_count, state::transaction_count),
+    ),
     ("eth_getCode", Read(state::code)),
-    ("eth_getStorageAt", Read(state::storage_at)),
+    (
+        "eth_getStorageAt",
+        Known(state::known_storage_at, state::storage_at),
+    ),
     ("eth_getStorageValues", Read(state::storage_values)),
     ("eth_getProof", Read(state::proof)),
     ("eth_call", Run(call::call)),
@@ -158,8 +173,9 @@ pub(crate) fn register(module: &mut RpcModule<Shared>) -> Result<(), RpcError> {
                 let args = Args::parse(params.as_str())?;
                 answer(shared, &args)
             }),
-            Read(answer) => blocking(module, name, Weight::Read, answer),
-            Run(answer) => blocking(module, name, Weight::Run, answer),
+            Read(answer) => blocking(module, name, Weight::Read, None, answer),
+            Known(known, answer) => blocking(module, name, Weight::Read, Some(known), answer),
+            Run(answer) => blocking(module, name, Weight::Run, None, answer),
             Waiting(answer) => {
                 module.register_async_method(name, move |params, shared, _| answer(shared, params))
             }
@@ -175,9 +191,15 @@ fn blocking<'a>(
     module: &'a mut RpcModule<Shared>,
     name: &'static str,
     weight: Weight,
+    known: Option<fn(&Shared, &Args<'_>) -> Option<Answer>>,
     answer: fn(&Shared, &Args<'_>) -> Answer,
 ) -> Result<&'a mut MethodCallback, RegisterMethodError> {
     module.register_async_method(name, move |params, shared, _| async move {
+        if let Some(known) = known
+            && let Some(answer) = known(&shared, &Args::parse(params.as_str())?)
+        {
+            return answer;
+        }
         let work = move |shared: &Shared| answer(shared, &Args::parse(params.as_str())?);
         shared.blocking(weight, work).await
     })

@@ -8,6 +8,8 @@ use alloy_trie::EMPTY_ROOT_HASH;
 
 use std::collections::BTreeMap;
 
+use pars_store::Account;
+
 use super::block::block_id;
 use crate::context::{Answer, Shared, answer, store_fault};
 use crate::error::Fault;
@@ -20,6 +22,30 @@ pub(super) fn balance(shared: &Shared, args: &Args<'_>) -> Answer {
     let (_, state) = shared.state(block_id(args, 1)?)?;
     let account = state.account(&address).map_err(store_fault)?;
     answer(&account.map_or(U256::ZERO, |account| account.balance))
+}
+
+/// The account of a question about the latest block, where it is in memory and nothing is wrong with the question.
+fn known_account(shared: &Shared, args: &Args<'_>) -> Option<Option<Account>> {
+    args.at_most(2).ok()?;
+    let address = args.hex::<Address>(0).ok()?;
+    let latest = block_id(args, 1).ok()?.is_latest();
+    latest.then(|| shared.node.store.known_account(&address))?
+}
+
+/// `eth_getBalance` from memory.
+pub(super) fn known_balance(shared: &Shared, args: &Args<'_>) -> Option<Answer> {
+    let account = known_account(shared, args)?;
+    Some(answer(
+        &account.map_or(U256::ZERO, |account| account.balance),
+    ))
+}
+
+/// `eth_getTransactionCount` from memory.
+pub(super) fn known_transaction_count(shared: &Shared, args: &Args<'_>) -> Option<Answer> {
+    let account = known_account(shared, args)?;
+    Some(answer(&U64::from(
+        account.map_or(0, |account| account.nonce),
+    )))
 }
 
 /// `eth_getTransactionCount`; with `pending` the transactions in the pool count too.
@@ -166,6 +192,17 @@ pub(super) fn code(shared: &Shared, args: &Args<'_>) -> Answer {
     let address = args.hex::<Address>(0)?;
     let (_, state) = shared.state(block_id(args, 1)?)?;
     answer(&state.code_of(&address).map_err(store_fault)?)
+}
+
+/// `eth_getStorageAt` from memory.
+pub(super) fn known_storage_at(shared: &Shared, args: &Args<'_>) -> Option<Answer> {
+    args.at_most(3).ok()?;
+    let address = args.hex::<Address>(0).ok()?;
+    let key = storage_key(&args.required::<String>(1).ok()?).ok()?;
+    let latest = block_id(args, 2).ok()?.is_latest();
+    let slot = slot_of(&key);
+    let value = latest.then(|| shared.node.store.known_slot(&address, &slot))??;
+    Some(answer(&B256::from(value)))
 }
 
 /// `eth_getStorageAt`

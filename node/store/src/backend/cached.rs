@@ -192,6 +192,15 @@ impl<B: Backend> Cached<B> {
     }
 }
 
+impl<B> Cached<B> {
+    fn known<T>(&self, part: usize, found: impl FnOnce(&mut Shard) -> Option<T>) -> Option<T> {
+        let mut shard = self.cache.shard(part).lock();
+        // Looked at under the lock that a batch needs to change this shard: even where every batch is finished.
+        let finished = self.cache.version().is_multiple_of(2);
+        finished.then(|| found(&mut shard))?
+    }
+}
+
 impl<B: Backend> Backend for Cached<B> {
     fn snapshot(&self) -> Arc<dyn Snapshot> {
         let before = self.cache.version();
@@ -233,6 +242,19 @@ impl<B: Backend> Backend for Cached<B> {
         }
         self.cache.version.fetch_add(1, Ordering::SeqCst);
         result
+    }
+
+    fn known_account(&self, address: &Address) -> Option<Option<TrieAccount>> {
+        self.known(Cache::part(address), |shard| {
+            shard.accounts.get(address).map(|kept| kept.account())
+        })
+    }
+
+    fn known_slot(&self, address: &Address, slot: &U256) -> Option<U256> {
+        let key = (*address, *slot);
+        self.known(Cache::slot_part(address, slot), |shard| {
+            shard.slots.get(&key)
+        })
     }
 
     fn disk_bytes(&self) -> Vec<(String, u64)> {
@@ -589,6 +611,42 @@ mod tests {
         }
         store.commit(batch).unwrap();
         assert_eq!(read_all(), (vec![U256::from(7); slots], 0));
+    }
+
+    #[test]
+    fn what_is_known_is_what_the_last_batch_left() {
+        /// Looks, while it writes, at what is known meanwhile.
+        #[derive(Debug, Default)]
+        struct Curious(Memory, Mutex<Option<Cached<Arc<Curious>>>>);
+
+        impl Backend for Curious {
+            fn snapshot(&self) -> Arc<dyn Snapshot> {
+                self.0.snapshot()
+            }
+
+            fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+                if let Some(store) = &*self.1.lock() {
+                    assert_eq!(store.known_account(&A), None, "while a batch is written");
+                    assert_eq!(store.known_slot(&A, &U256::MAX), None);
+                }
+                self.0.commit(batch)
+            }
+        }
+
+        let engine = Arc::new(Curious::default());
+        let store = Cached::new(Arc::clone(&engine), 1 << 20);
+        assert_eq!(store.known_account(&A), None);
+        store.commit(batch(&[(A, 1)])).unwrap();
+        *engine.1.lock() = Some(store.clone());
+        assert_eq!(store.known_account(&A), Some(Some(account(1))));
+        assert_eq!(store.known_slot(&A, &U256::MAX), Some(U256::ONE));
+        assert_eq!(store.known_account(&B), None, "nobody has read it");
+        assert_eq!(read(&store.snapshot(), B), 0);
+        assert_eq!(store.known_account(&B), Some(None));
+        store.commit(batch(&[(A, 2), (B, 3)])).unwrap();
+        assert_eq!(store.known_account(&A), Some(Some(account(2))));
+        assert_eq!(store.known_slot(&B, &U256::MAX), Some(U256::from(3)));
+        *engine.1.lock() = None;
     }
 
     #[test]

@@ -289,6 +289,19 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// further batches until it is opened anew.
     fn commit(&self, batch: Batch) -> Result<(), StoreError>;
 
+    /// The account at `address` as the last finished batch left it, where that is in memory; `None` where it must be
+    /// read, and while a batch is written.
+    fn known_account(&self, address: &Address) -> Option<Option<TrieAccount>> {
+        let _ = address;
+        None
+    }
+
+    /// The same for a slot.
+    fn known_slot(&self, address: &Address, slot: &U256) -> Option<U256> {
+        let _ = (address, slot);
+        None
+    }
+
     /// Bytes of the engine's files, by the names of its parts; nothing for an engine without files.
     fn disk_bytes(&self) -> Vec<(String, u64)> {
         Vec::new()
@@ -317,6 +330,14 @@ impl<B: Backend + ?Sized> Backend for Arc<B> {
 
     fn commit(&self, batch: Batch) -> Result<(), StoreError> {
         (**self).commit(batch)
+    }
+
+    fn known_account(&self, address: &Address) -> Option<Option<TrieAccount>> {
+        (**self).known_account(address)
+    }
+
+    fn known_slot(&self, address: &Address, slot: &U256) -> Option<U256> {
+        (**self).known_slot(address, slot)
     }
 
     fn disk_bytes(&self) -> Vec<(String, u64)> {
