@@ -51,7 +51,8 @@ fn old_states_and_proofs_are_refused_in_geths_words() {
         let kept = rpc.call("eth_capabilities", json!([]));
         for (what, window) in [("state", STATES), ("stateproofs", PROOFS)] {
             let oldest = format!("{:#x}", BLOCKS - window);
-            let strategy = json!({"type": "window", "retentionBlocks": window});
+            let blocks = format!("{window:#x}");
+            let strategy = json!({"type": "window", "retentionBlocks": blocks});
             let wanted =
                 json!({"disabled": false, "oldestBlock": oldest, "deleteStrategy": strategy});
             assert_eq!(kept[what], wanted);

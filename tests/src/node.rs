@@ -61,7 +61,8 @@ pub fn command(port: u16, data: &Path) -> Command {
 impl DevNode {
     /// Starts a node on a free port with its data in `data`, and waits until it answers.
     pub fn start(data: &Path) -> Self {
-        Self::start_with(data, &[])
+        // Its blocks are those of the test's transactions and no others.
+        Self::start_with(data, &["--heartbeat", "0"])
     }
 
     /// The same with further arguments.

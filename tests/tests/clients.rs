@@ -70,7 +70,7 @@ fn web3py_over_http_websocket_and_ipc() {
             .arg(&contract),
     );
     let folder = data.path().join("node");
-    let mut node = DevNode::start(&folder);
+    let mut node = DevNode::start_with(&folder, &[]);
     succeed(
         with_node(Command::new(python).current_dir(clients()), &node)
             .env("PARS_IPC_PATH", folder.join("parsd.ipc"))
@@ -96,7 +96,7 @@ fn the_wallet_example_of_the_readme() {
         .expect("an example in JavaScript")
         .0;
     let data = data_dir();
-    let node = DevNode::start(&data.path().join("node"));
+    let node = DevNode::start_with(&data.path().join("node"), &[]);
     assert!(example.contains("http://127.0.0.1:8545"), "{example}");
     let example = example.replace("http://127.0.0.1:8545", &node.http_url());
     // ethers keeps polling; a reader ends it with Ctrl-C.
@@ -118,7 +118,7 @@ fn run_node_script(script: &str, transport: &str) {
     }
     install_npm_packages();
     let data = data_dir();
-    let mut node = DevNode::start(&data.path().join("node"));
+    let mut node = DevNode::start_with(&data.path().join("node"), &[]);
     succeed(
         with_node(Command::new("node").current_dir(clients()), &node).args([script, transport]),
     );

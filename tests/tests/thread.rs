@@ -118,11 +118,17 @@ fn wait_for_adapters(rpc: &mut Rpc) -> Value {
 #[test]
 fn a_block_is_the_same_on_the_cpu_and_on_any_adapter() {
     let data = data_dir();
-    let mut cpu = DevNode::start_with(&data.path().join("cpu"), &["--gpu", "off"]);
+    let mut cpu = DevNode::start_with(
+        &data.path().join("cpu"),
+        &["--gpu", "off", "--heartbeat", "0"],
+    );
     let on_cpu = one_block(&mut cpu);
     cpu.assert_healthy();
 
-    let mut any = DevNode::start_with(&data.path().join("any"), &["--gpu", "any"]);
+    let mut any = DevNode::start_with(
+        &data.path().join("any"),
+        &["--gpu", "any", "--heartbeat", "0"],
+    );
     let devices = wait_for_adapters(&mut any.rpc());
     println!("{devices:#}");
     let found = devices["adapters"]
