@@ -8,7 +8,7 @@ use alloy_consensus::{
     Block as ConsensusBlock, Header, ReceiptEnvelope, Sealed, Transaction as _, TxEnvelope,
 };
 use alloy_network_primitives::BlockTransactions;
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256, Log, U256};
 use alloy_rlp::Encodable;
 use alloy_rpc_types_eth as rpc;
 use pars_evm::ChainSpec;
@@ -224,6 +224,26 @@ fn numbered(
     })
 }
 
+/// A log of the transaction at `index` of a block.
+pub(crate) fn log_of(
+    block: &Block,
+    index: usize,
+    transaction: &TxEnvelope,
+    log_index: u64,
+    inner: Log,
+) -> rpc::Log {
+    rpc::Log {
+        inner,
+        block_hash: Some(block.hash),
+        block_number: Some(block.header.number),
+        block_timestamp: Some(block.header.timestamp),
+        transaction_hash: Some(*transaction.tx_hash()),
+        transaction_index: Some(index as u64),
+        log_index: Some(log_index),
+        removed: false,
+    }
+}
+
 /// The logs of a block that `filter` asks for by address and topic, in order.
 pub(crate) fn matching_logs(
     block: &Block,
@@ -235,16 +255,7 @@ pub(crate) fn matching_logs(
     for (index, (receipt, transaction)) in receipts.iter().zip(&block.transactions).enumerate() {
         for log in receipt.logs() {
             if filter.matches(log) {
-                logs.push(rpc::Log {
-                    inner: log.clone(),
-                    block_hash: Some(block.hash),
-                    block_number: Some(block.header.number),
-                    block_timestamp: Some(block.header.timestamp),
-                    transaction_hash: Some(*transaction.tx_hash()),
-                    transaction_index: Some(index as u64),
-                    log_index: Some(log_index),
-                    removed: false,
-                });
+                logs.push(log_of(block, index, transaction, log_index, log.clone()));
             }
             log_index += 1;
         }

@@ -3,7 +3,7 @@
 use alloy_eips::{BlockId, eip4895::Withdrawals};
 use alloy_rpc_types_eth::simulate::{SimCallResult, SimulateError as CallFault};
 use alloy_rpc_types_eth::state::StateOverride;
-use alloy_rpc_types_eth::{BlockOverrides, Log, TransactionRequest};
+use alloy_rpc_types_eth::{BlockOverrides, TransactionRequest};
 use pars_evm::{
     BlockCalls, CallOptions, CallOutcome, SimulateError, SimulateOptions, SimulatedBlock,
 };
@@ -126,16 +126,8 @@ fn as_json(simulated: SimulatedBlock, full: bool) -> Result<Value, Fault> {
     let SimulatedBlock { block, calls } = simulated;
     let mut results = Vec::with_capacity(calls.len());
     for (index, (call, transaction)) in calls.into_iter().zip(&block.transactions).enumerate() {
-        let logs = call.logs.into_iter().map(|(log_index, inner)| Log {
-            inner,
-            block_hash: Some(block.hash),
-            block_number: Some(block.header.number),
-            block_timestamp: Some(block.header.timestamp),
-            transaction_hash: Some(*transaction.tx_hash()),
-            transaction_index: Some(index as u64),
-            log_index: Some(log_index),
-            removed: false,
-        });
+        let logs = call.logs.into_iter();
+        let logs = logs.map(|(at, inner)| convert::log_of(&block, index, transaction, at, inner));
         let logs = logs.collect();
         let gas_used = call.outcome.gas_used();
         let message = call.outcome.failure();
