@@ -11,7 +11,7 @@ use alloy_consensus::{
 };
 use alloy_eips::{eip4895::Withdrawal, eip7685::Requests};
 use alloy_evm::{
-    EthEvmFactory, Evm as _, EvmFactory as _,
+    Evm as _,
     block::{BlockExecutionError, BlockExecutor as _, BlockValidationError},
 };
 use alloy_hardforks::EthereumHardforks as _;
@@ -24,6 +24,7 @@ use revm::{
 };
 
 use crate::{
+    block_evm::BlockEvm,
     block_executor::{BlockContext, ParsBlockExecutor},
     env::block_env,
     error::ExecutionError,
@@ -164,7 +165,7 @@ pub(crate) fn run_block(
     // A transfer touches two accounts; maps that grow copy everything they hold.
     let expected = transactions.size_hint().0;
     state.reserve(expected.saturating_mul(2));
-    let mut evm = EthEvmFactory::default().create_evm(state, block_env(spec, header));
+    let mut evm = BlockEvm::new(state, block_env(spec, header));
     precompiles.install(evm.precompiles_mut(), header.parent_hash, &Run::Block);
     let context = BlockContext {
         parent_hash: header.parent_hash,

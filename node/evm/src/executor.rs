@@ -15,7 +15,6 @@ use alloy_primitives::{Address, B256, Bytes};
 use pars_engine::Engine;
 use pars_precompiles::{MemoStats, Registry};
 use pars_store::{Block, BlockCommit, StateDiff, Store, Tip};
-use revm::DatabaseRef;
 
 use crate::{
     checks::{check_lists, check_outcome},
@@ -28,6 +27,7 @@ use crate::{
     roots::{block_bloom, block_rlp_length, list_root},
     senders::{SenderError, SenderRecovery, Senders, recover_any_s},
     spec::{BlockRules, ChainSpec},
+    state::StateRef,
     stats::{Counters, ExecutorStats, add},
     usage::PrecompileUsage,
 };
@@ -474,7 +474,7 @@ impl Executor {
     }
 
     /// Finds the questions of a block and has them answered as one batch.
-    fn feed<V: DatabaseRef>(
+    fn feed<V: StateRef>(
         &self,
         header: &Header,
         state: &V,

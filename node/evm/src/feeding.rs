@@ -7,16 +7,18 @@ use alloy_consensus::{
     Header, Transaction as _, TxEnvelope, constants::KECCAK_EMPTY, transaction::Recovered,
 };
 use alloy_eips::Typed2718 as _;
-use alloy_evm::{EthEvmFactory, Evm as _, EvmFactory as _, block::SystemCaller};
+use alloy_evm::{Evm as _, block::SystemCaller};
 use alloy_primitives::TxKind;
-use revm::{Database as _, DatabaseRef, database::State};
+use revm::{Database as _, database::State};
 
 use crate::{
+    block_evm::BlockEvm,
     env::block_env,
     execution::{MIN_TRANSACTION_GAS, View, deadline},
     precompiles::{Precompiles, Question, Run},
     senders::Senders,
     spec::ChainSpec,
+    state::StateRef,
 };
 
 /// Bounds of the search for questions. They bound work, never results: a question not found is
@@ -46,7 +48,7 @@ pub(crate) struct Findings {
 /// code is run on throw-away state, where each yes/no check records its question and answers
 /// "yes" at once. Plain transfers ask nothing. Failures of the search are no failures of the
 /// block: a transaction that cannot be run here is passed over.
-pub(crate) fn find_questions<V: DatabaseRef>(
+pub(crate) fn find_questions<V: StateRef>(
     spec: &ChainSpec,
     precompiles: &Precompiles,
     senders: &Senders,
@@ -65,7 +67,7 @@ pub(crate) fn find_questions<V: DatabaseRef>(
     let mut env = block_env(spec, header);
     // A plain transfer is passed over, so its sender's next nonce would be wrong.
     env.cfg_env.disable_nonce_check = true;
-    let mut evm = EthEvmFactory::default().create_evm(state, env);
+    let mut evm = BlockEvm::new(state, env);
     precompiles.install(
         evm.precompiles_mut(),
         header.parent_hash,

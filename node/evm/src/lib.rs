@@ -41,10 +41,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod block_evm;
 mod block_executor;
 mod call;
 mod checks;
 mod decode;
+mod eip7610;
 mod env;
 mod error;
 mod execution;
@@ -59,6 +61,7 @@ mod roots;
 mod senders;
 mod simulate;
 mod spec;
+mod state;
 mod stats;
 mod system_calls;
 mod trace;
@@ -82,6 +85,7 @@ pub use spec::{
     BlockRules, ChainSpec, DEV_NETWORK, FeeRules, GenesisBlock, PARS_NETWORK, PARS_TESTNET_NETWORK,
     PrecompileSet, SpecError,
 };
+pub use state::StateRef;
 pub use stats::ExecutorStats;
 pub use trace::{TraceError, TraceLimits, Traced};
 pub use usage::PrecompileUsage;

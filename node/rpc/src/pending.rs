@@ -9,6 +9,7 @@ use std::sync::Arc;
 use alloy_consensus::Header;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use parking_lot::Mutex;
+use pars_evm::StateRef;
 use pars_store::{BlockCommit, StateView, StoreError};
 use revm::DatabaseRef;
 use revm::bytecode::Bytecode;
@@ -180,5 +181,18 @@ impl DatabaseRef for StateAt {
 
     fn block_hash_ref(&self, number: u64) -> Result<B256, StoreError> {
         self.stored.block_hash_ref(number)
+    }
+}
+
+impl StateRef for StateAt {
+    fn has_storage_ref(&self, address: Address) -> Result<bool, StoreError> {
+        let changed = self
+            .built
+            .as_ref()
+            .and_then(|built| built.state.has_storage(&address));
+        match changed {
+            Some(changed) => Ok(changed),
+            None => self.stored.has_storage(&address),
+        }
     }
 }

@@ -4,18 +4,17 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use alloy_eips::eip2930::{AccessList, AccessListItem};
 use alloy_primitives::{Address, B256, TxKind};
-use revm::{
-    DatabaseRef, context::TransactionType, context_interface::transaction::AuthorizationTr,
-};
+use revm::{context::TransactionType, context_interface::transaction::AuthorizationTr};
 
 use super::{AccessListOutcome, CallError, CallOutcome, run::Caller};
+use crate::state::StateRef;
 
 /// A list changes gas, and gas may change what a contract does; after this many rounds without
 /// agreement the last list is as good as any.
 const MAX_ROUNDS: usize = 8;
 
 /// Runs the call with the list of what it touched before, until it touches nothing else.
-pub(crate) fn create<V: DatabaseRef>(
+pub(crate) fn create<V: StateRef>(
     mut caller: Caller<'_, V>,
 ) -> Result<AccessListOutcome, CallError> {
     let excluded = always_warm(&caller)?;
@@ -45,7 +44,7 @@ pub(crate) fn create<V: DatabaseRef>(
 
 /// Accounts that no list needs to name: they are warm from the start or paid for anyway. As in
 /// geth: the sender, the recipient or created contract, precompiles, and EIP-7702 authorities.
-fn always_warm<V: DatabaseRef>(caller: &Caller<'_, V>) -> Result<HashSet<Address>, CallError> {
+fn always_warm<V: StateRef>(caller: &Caller<'_, V>) -> Result<HashSet<Address>, CallError> {
     let transaction = &caller.transaction;
     let recipient = match transaction.kind {
         TxKind::Call(to) => to,

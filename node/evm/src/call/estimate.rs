@@ -2,18 +2,17 @@
 
 use alloy_primitives::TxKind;
 use revm::{
-    DatabaseRef,
     context::TxEnv,
     context_interface::result::{ExecutionResult, HaltReason},
 };
 
 use super::{CallError, run::Caller};
-use crate::{execution::MIN_TRANSACTION_GAS, wording::halt_message};
+use crate::{execution::MIN_TRANSACTION_GAS, state::StateRef, wording::halt_message};
 
 /// Gas a call with value hands to the callee for free, which the caller must have at hand.
 const CALL_STIPEND: u64 = 2_300;
 
-pub(crate) fn estimate<V: DatabaseRef>(
+pub(crate) fn estimate<V: StateRef>(
     mut caller: Caller<'_, V>,
     requested: Option<u64>,
 ) -> Result<u64, CallError> {
@@ -73,7 +72,7 @@ enum Trial {
     Fails(CallError),
 }
 
-fn enough<V: DatabaseRef>(
+fn enough<V: StateRef>(
     caller: &mut Caller<'_, V>,
     transaction: &mut TxEnv,
     gas: u64,
@@ -87,7 +86,7 @@ fn enough<V: DatabaseRef>(
     ))
 }
 
-fn attempt<V: DatabaseRef>(
+fn attempt<V: StateRef>(
     caller: &mut Caller<'_, V>,
     transaction: &TxEnv,
 ) -> Result<Trial, CallError> {
@@ -115,7 +114,7 @@ fn is_lack_of_gas(text: &str) -> bool {
         || text.starts_with("insufficient gas for floor data gas cost")
 }
 
-fn is_plain_transfer<V: DatabaseRef>(
+fn is_plain_transfer<V: StateRef>(
     caller: &mut Caller<'_, V>,
     transaction: &TxEnv,
 ) -> Result<bool, CallError> {

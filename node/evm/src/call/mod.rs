@@ -13,15 +13,13 @@ use alloy_consensus::Header;
 use alloy_eips::eip2930::AccessList;
 use alloy_primitives::{Address, Bytes, Log, U256};
 use alloy_rpc_types_eth::{BlockOverrides, TransactionRequest, state::StateOverride};
-use revm::{
-    DatabaseRef,
-    context_interface::result::{ExecutionResult, InvalidTransaction, Output},
-};
+use revm::context_interface::result::{ExecutionResult, InvalidTransaction, Output};
 use thiserror::Error;
 
 use crate::{
     Executor,
     revert::revert_message,
+    state::StateRef,
     wording::{halt_message, invalid_transaction_message},
 };
 
@@ -193,7 +191,7 @@ impl Executor {
     /// # Errors
     /// [`CallError`] where there is nothing to run or nobody who could send it. A call that
     /// reverts or halts is an outcome.
-    pub fn call<V: DatabaseRef>(
+    pub fn call<V: StateRef>(
         &self,
         header: &Header,
         state: V,
@@ -211,7 +209,7 @@ impl Executor {
     /// # Errors
     /// [`CallError::Reverted`] with the revert data, [`CallError::GasAllowance`] where the
     /// sender's balance or the limits do not allow enough, and as [`Executor::call`].
-    pub fn estimate_gas<V: DatabaseRef>(
+    pub fn estimate_gas<V: StateRef>(
         &self,
         header: &Header,
         state: V,
@@ -232,7 +230,7 @@ impl Executor {
     ///
     /// # Errors
     /// As [`Executor::call`].
-    pub fn create_access_list<V: DatabaseRef>(
+    pub fn create_access_list<V: StateRef>(
         &self,
         header: &Header,
         state: V,

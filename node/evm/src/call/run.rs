@@ -15,8 +15,7 @@ use alloy_evm::{
 use alloy_primitives::{Address, B256, TxKind};
 use alloy_rpc_types_eth::TransactionRequest;
 use revm::{
-    Context, Database as _, DatabaseRef, InspectEvm as _, Inspector, MainBuilder as _,
-    MainContext as _,
+    Context, Database as _, Inspector, MainBuilder as _, MainContext as _,
     context::{BlockEnv, CfgEnv, TxEnv},
     context_interface::result::{EVMError, ExecutionResult, ResultAndState},
     database::{State, WrapDatabaseRef},
@@ -32,10 +31,12 @@ use super::{
 };
 use crate::{
     Executor,
+    eip7610::Eip7610,
     env::block_env,
     execution::{View, deadline},
     precompiles::Run,
     spec::BlockRules,
+    state::StateRef,
 };
 
 /// Where a call runs.
@@ -43,7 +44,7 @@ pub(crate) type CallContext<'s, V> =
     Context<BlockEnv, TxEnv, CallCfg, &'s mut State<WrapDatabaseRef<View<V>>>>;
 
 /// A call with its state, block and limits.
-pub(crate) struct Caller<'a, V: DatabaseRef> {
+pub(crate) struct Caller<'a, V: StateRef> {
     executor: &'a Executor,
     env: EvmEnv,
     parent_hash: B256,
@@ -62,7 +63,7 @@ pub(crate) struct Caller<'a, V: DatabaseRef> {
     prepared: Option<CallPrecompiles>,
 }
 
-impl<'a, V: DatabaseRef> Caller<'a, V> {
+impl<'a, V: StateRef> Caller<'a, V> {
     /// Reads the request, applies the overrides and settles the gas.
     pub(crate) fn prepare(
         executor: &'a Executor,
@@ -184,14 +185,13 @@ impl<'a, V: DatabaseRef> Caller<'a, V> {
             Some(prepared) => prepared,
             None => self.precompiles()?,
         };
-        let result = Context::mainnet()
+        let evm = Context::mainnet()
             .with_block::<BlockEnv>(self.env.block_env.clone())
             .with_cfg(CallCfg::new(self.env.cfg_env.clone()))
             .with_db(&mut self.state)
             .build_mainnet_with_inspector(inspector)
-            .with_precompiles(precompiles)
-            .inspect_tx(transaction);
-        match result {
+            .with_precompiles(precompiles);
+        match Eip7610(evm).inspect(transaction) {
             Ok(outcome) => Ok(outcome),
             Err(EVMError::Transaction(error)) => Err(CallError::invalid(&error, sender)),
             Err(error) => Err(CallError::State(error.to_string())),

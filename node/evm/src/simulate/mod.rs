@@ -15,7 +15,7 @@ use alloy_consensus::{
 };
 use alloy_eips::eip4895::Withdrawals;
 use alloy_evm::{
-    EthEvmFactory, EvmEnv, EvmFactory as _, FromRecoveredTx as _,
+    EvmEnv, FromRecoveredTx as _,
     block::{BlockExecutionResult, BlockExecutor as _},
     overrides::{OverrideBlockHashes as _, StateOverrideError, apply_state_overrides},
 };
@@ -27,8 +27,7 @@ use alloy_rpc_types_eth::{
 };
 use pars_store::{Block, StateView, StoreError, Tip};
 use revm::{
-    Context, Database as _, DatabaseCommit as _, InspectEvm as _, MainBuilder as _,
-    MainContext as _,
+    Context, Database as _, DatabaseCommit as _, MainBuilder as _, MainContext as _,
     context::{BlockEnv, TxEnv},
     context_interface::{
         block::BlobExcessGasAndPrice,
@@ -46,8 +45,10 @@ use self::{
 };
 use crate::{
     CallOutcome, Executor,
+    block_evm::BlockEvm,
     block_executor::{BLOB_TRANSACTION_REFUSED, BlockContext, ParsBlockExecutor},
     call::{CallCfg, CallPrecompiles, PrecompileOverrides, standard_precompiles},
+    eip7610::Eip7610,
     env::block_env,
     error::ExecutionError,
     execution::{View, deadline},
@@ -287,7 +288,7 @@ impl Simulation<'_> {
         };
         let step =
             |error: alloy_evm::block::BlockExecutionError| SimulateError::Step(error.to_string());
-        let evm = EthEvmFactory::default().create_evm(&mut self.state, env.clone());
+        let evm = BlockEvm::new(&mut self.state, env.clone());
         ParsBlockExecutor::new(evm, spec, context)
             .apply_pre_execution_changes()
             .map_err(step)?;
@@ -297,7 +298,7 @@ impl Simulation<'_> {
             self.call(request, &env, &header, &moved, &mut made)?;
         }
 
-        let evm = EthEvmFactory::default().create_evm(&mut self.state, env);
+        let evm = BlockEvm::new(&mut self.state, env);
         let closing = ParsBlockExecutor::new(evm, spec, context).with_receipts(made.receipts);
         let (
             _,
@@ -450,13 +451,13 @@ impl Simulation<'_> {
             tx_env.nonce = tx_env.nonce.min(u64::MAX - 1);
         }
         let mut observer = Observer::new(self.deadline, self.options.trace_transfers, next_log);
-        let result = Context::mainnet()
+        let evm = Context::mainnet()
             .with_block::<BlockEnv>(env.block_env.clone())
             .with_cfg(cfg)
             .with_db(&mut self.state)
             .build_mainnet_with_inspector(&mut observer)
-            .with_precompiles(precompiles)
-            .inspect_tx(tx_env);
+            .with_precompiles(precompiles);
+        let result = Eip7610(evm).inspect(tx_env);
         if observer.expired() {
             return Err(SimulateError::Timeout(self.options.time_limit));
         }

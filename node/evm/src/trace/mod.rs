@@ -9,15 +9,13 @@ use std::{
 };
 
 use alloy_consensus::{Header, transaction::Recovered};
-use alloy_evm::{
-    EthEvmFactory, Evm as _, EvmFactory as _, FromRecoveredTx as _, block::BlockExecutor as _,
-};
+use alloy_evm::{Evm as _, FromRecoveredTx as _, block::BlockExecutor as _};
 use alloy_primitives::B256;
 use alloy_rpc_types_eth::TransactionRequest;
 use alloy_rpc_types_trace::geth::{GethDebugTracingOptions, GethTrace};
 use pars_store::Block;
 use revm::{
-    DatabaseCommit as _, DatabaseRef,
+    DatabaseCommit as _,
     context::TxEnv,
     context_interface::result::EVMError,
     database::{State, WrapDatabaseRef},
@@ -30,11 +28,13 @@ pub use self::settings::TraceLimits;
 use self::settings::{Kept, inspector, time};
 use crate::{
     CallError, CallOptions, Executor,
+    block_evm::BlockEvm,
     block_executor::{BlockContext, ParsBlockExecutor},
     call::Caller,
     env::block_env,
     execution::{View, deadline},
     precompiles::Run,
+    state::StateRef,
     wording::invalid_transaction_message,
 };
 
@@ -153,7 +153,7 @@ impl Executor {
     /// # Errors
     /// [`TraceError`] for a tracer that is not there, settings it does not take and limits it
     /// breaks; the others only where `parent` is not the state before the block or cannot be read.
-    pub fn trace_block<V: DatabaseRef>(
+    pub fn trace_block<V: StateRef>(
         &self,
         parent: V,
         block: &Block,
@@ -174,7 +174,7 @@ impl Executor {
     ///
     /// # Errors
     /// As [`Executor::trace_block`], and [`TraceError::Call`] where there is nothing to run.
-    pub fn trace_call<V: DatabaseRef>(
+    pub fn trace_call<V: StateRef>(
         &self,
         header: &Header,
         state: V,
@@ -212,7 +212,7 @@ impl Executor {
     /// # Errors
     /// As [`Executor::trace_call`].
     #[allow(clippy::too_many_arguments)]
-    pub fn trace_call_within<V: DatabaseRef>(
+    pub fn trace_call_within<V: StateRef>(
         &self,
         parent: V,
         block: &Block,
@@ -228,7 +228,7 @@ impl Executor {
     }
 
     /// Runs the transactions of `block` before `wanted.end` again and traces those in `wanted`.
-    fn replay<V: DatabaseRef>(
+    fn replay<V: StateRef>(
         &self,
         parent: V,
         block: &Block,
@@ -238,8 +238,7 @@ impl Executor {
         let header = &block.header;
         let state = State::builder().with_database_ref(View(parent)).build();
         let env = block_env(&self.spec, header);
-        let mut evm =
-            EthEvmFactory::default().create_evm_with_inspector(state, env, tracing.inspector()?);
+        let mut evm = BlockEvm::with_inspector(state, env, tracing.inspector()?);
         self.precompiles
             .install(evm.precompiles_mut(), header.parent_hash, &Run::Call);
         evm.disable_inspector();

@@ -217,13 +217,6 @@ impl Chain {
         config: ExecutorConfig,
         contracts: impl IntoIterator<Item = (Address, Bytes)>,
     ) -> Self {
-        let accounts: Vec<_> = (1..=8).map(Account::new).collect();
-        let funded = accounts.iter().map(|account| {
-            (
-                account.address,
-                GenesisAccount::default().with_balance(U256::from(1_000 * ETHER)),
-            )
-        });
         let contracts = contracts.into_iter().map(|(address, code)| {
             (
                 address,
@@ -232,7 +225,23 @@ impl Chain {
                     .with_code(Some(code)),
             )
         });
-        let spec = Arc::new(ChainSpec::dev().with_alloc(funded.chain(contracts)));
+        Self::with_alloc(engine, config, contracts)
+    }
+
+    /// A chain whose genesis also has these accounts.
+    pub fn with_alloc(
+        engine: Engine,
+        config: ExecutorConfig,
+        alloc: impl IntoIterator<Item = (Address, GenesisAccount)>,
+    ) -> Self {
+        let accounts: Vec<_> = (1..=8).map(Account::new).collect();
+        let funded = accounts.iter().map(|account| {
+            (
+                account.address,
+                GenesisAccount::default().with_balance(U256::from(1_000 * ETHER)),
+            )
+        });
+        let spec = Arc::new(ChainSpec::dev().with_alloc(funded.chain(alloc)));
         let store = Store::in_memory(&spec.genesis()).unwrap();
         let executor = Executor::with_config(spec.clone(), engine, config);
         Self {

@@ -5,6 +5,7 @@ mod blocks;
 mod byzantine;
 mod calls;
 mod chain;
+mod collisions;
 mod contracts;
 mod feeding;
 mod genesis;

@@ -139,6 +139,29 @@ impl BlockState {
         }
     }
 
+    /// Whether any slot of the account at `address` has a value. Where the store has its storage, an
+    /// account has some until it is gone or made anew: slots that were set to zero since are not counted.
+    ///
+    /// # Errors
+    /// As [`StateView::account`].
+    pub fn has_storage(&mut self, address: Address) -> Result<bool, StoreError> {
+        let place = self.place(address)?;
+        let Some(entry) = self.entries.get(place) else {
+            return Ok(false);
+        };
+        if entry.info.is_none() {
+            return Ok(false);
+        }
+        if entry.slots.values().any(|(_, now)| !now.is_zero()) {
+            return Ok(true);
+        }
+        match &entry.before {
+            _ if entry.wiped => Ok(false),
+            Some(before) => Ok(before.is_some_and(|before| before.storage_root != EMPTY_ROOT_HASH)),
+            None => self.view.has_storage(&address),
+        }
+    }
+
     fn slot(&mut self, place: usize, slot: StorageKey) -> Result<StorageValue, StoreError> {
         // Places are those of entries.
         let Some(entry) = self.entries.get_mut(place) else {

@@ -99,6 +99,16 @@ impl StateDiff {
         }
     }
 
+    /// Whether any slot of the account at `address` has a value now; `None` where that is as it was before.
+    pub fn has_storage(&self, address: &Address) -> Option<bool> {
+        let account = self.touched(address)?;
+        if account.after.is_none() {
+            return Some(false);
+        }
+        let set = account.slots.iter().any(|(_, _, now)| !now.is_zero());
+        (set || account.wiped).then_some(set)
+    }
+
     /// New code by its hash; `None` where it was there before.
     pub fn code(&self, code_hash: &B256) -> Option<&Bytecode> {
         self.codes.get(code_hash)

@@ -7,7 +7,7 @@ use crate::{
     block, codec,
 };
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256};
-use alloy_trie::TrieAccount;
+use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount};
 use revm::{
     DatabaseRef,
     bytecode::Bytecode,
@@ -99,6 +99,16 @@ impl StateView {
             Some((key, before)) => codec::decode_slot(Table::StorageHistory, &key, &before),
             None => self.snapshot.slot(address, slot),
         }
+    }
+
+    /// Whether any slot of the account at `address` has a value.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::account`].
+    pub fn has_storage(&self, address: &Address) -> Result<bool, StoreError> {
+        let account = self.account(address)?;
+        Ok(account.is_some_and(|account| account.storage_root != EMPTY_ROOT_HASH))
     }
 
     /// The code with this hash; empty for the hash of no code.

@@ -1,0 +1,129 @@
+//! The EVM that transactions of blocks run in.
+
+use alloy_evm::{
+    Database, EthEvmFactory, Evm, EvmEnv, EvmFactory as _, eth::EthEvmContext,
+    precompiles::PrecompilesMap,
+};
+use alloy_primitives::{Address, Bytes};
+use revm::{
+    Inspector,
+    context::{BlockEnv, CfgEnv, Evm as RevmEvm, TxEnv},
+    context_interface::result::{EVMError, HaltReason, ResultAndState},
+    handler::{EthFrame, instructions::EthInstructions},
+    inspector::NoOpInspector,
+    interpreter::interpreter::EthInterpreter,
+    primitives::hardfork::SpecId,
+};
+
+use crate::{eip7610::Eip7610, state::StateDb};
+
+type Inner<DB, I> = RevmEvm<
+    EthEvmContext<DB>,
+    I,
+    EthInstructions<EthInterpreter, EthEvmContext<DB>>,
+    PrecompilesMap,
+    EthFrame,
+>;
+
+/// Ethereum's EVM with the standard precompiles of the fork and the one rule that revm leaves out
+/// ([`Eip7610`]).
+pub(crate) struct BlockEvm<DB: Database, I = NoOpInspector> {
+    evm: Eip7610<Inner<DB, I>>,
+    inspect: bool,
+}
+
+impl<DB: Database> BlockEvm<DB> {
+    pub(crate) fn new(state: DB, env: EvmEnv) -> Self {
+        let evm = EthEvmFactory::default().create_evm(state, env);
+        Self {
+            evm: Eip7610(evm.into_inner()),
+            inspect: false,
+        }
+    }
+}
+
+impl<DB: Database, I: Inspector<EthEvmContext<DB>>> BlockEvm<DB, I> {
+    /// The same, with `inspector` looking on.
+    pub(crate) fn with_inspector(state: DB, env: EvmEnv, inspector: I) -> Self {
+        let evm = EthEvmFactory::default().create_evm_with_inspector(state, env, inspector);
+        Self {
+            evm: Eip7610(evm.into_inner()),
+            inspect: true,
+        }
+    }
+}
+
+impl<DB, I> Evm for BlockEvm<DB, I>
+where
+    DB: Database + StateDb,
+    I: Inspector<EthEvmContext<DB>>,
+{
+    type DB = DB;
+    type Tx = TxEnv;
+    type Error = EVMError<DB::Error>;
+    type HaltReason = HaltReason;
+    type Spec = SpecId;
+    type BlockEnv = BlockEnv;
+    type Precompiles = PrecompilesMap;
+    type Inspector = I;
+
+    fn block(&self) -> &BlockEnv {
+        &self.evm.0.ctx.block
+    }
+
+    fn cfg_env(&self) -> &CfgEnv {
+        &self.evm.0.ctx.cfg
+    }
+
+    fn chain_id(&self) -> u64 {
+        self.evm.0.ctx.cfg.chain_id
+    }
+
+    fn transact_raw(&mut self, transaction: TxEnv) -> Result<ResultAndState, Self::Error> {
+        if self.inspect {
+            self.evm.inspect(transaction)
+        } else {
+            self.evm.transact(transaction)
+        }
+    }
+
+    fn transact_system_call(
+        &mut self,
+        caller: Address,
+        contract: Address,
+        data: Bytes,
+    ) -> Result<ResultAndState, Self::Error> {
+        self.evm.system_call(caller, contract, data)
+    }
+
+    fn finish(self) -> (DB, EvmEnv) {
+        let context = self.evm.0.ctx;
+        let env = EvmEnv {
+            block_env: context.block,
+            cfg_env: context.cfg,
+        };
+        (context.journaled_state.database, env)
+    }
+
+    fn set_inspector_enabled(&mut self, enabled: bool) {
+        self.inspect = enabled;
+    }
+
+    fn components(&self) -> (&DB, &I, &PrecompilesMap) {
+        let evm = &self.evm.0;
+        (
+            &evm.ctx.journaled_state.database,
+            &evm.inspector,
+            &evm.precompiles,
+        )
+    }
+
+    fn components_mut(&mut self) -> (&mut DB, &mut I, &mut PrecompilesMap) {
+        let evm = &mut self.evm.0;
+        (
+            &mut evm.ctx.journaled_state.database,
+            &mut evm.inspector,
+            &mut evm.precompiles,
+        )
+    }
+}
