@@ -9,7 +9,7 @@ use alloy_consensus::{
     Header, ReceiptEnvelope, Transaction as _, TxEnvelope, proofs::calculate_withdrawals_root,
     transaction::Recovered,
 };
-use alloy_eips::eip4895::Withdrawals;
+use alloy_eips::{eip4895::Withdrawals, eip7685::Requests};
 use alloy_hardforks::EthereumHardforks as _;
 use alloy_primitives::{Address, B256, Bytes};
 use pars_engine::Engine;
@@ -66,6 +66,8 @@ pub struct Executed {
     /// Batches handed to the engine for them: 1, or 0 where there was no question or each had its
     /// answer from before.
     pub batches: usize,
+    /// What the block asks of the consensus layer (EIP-7685); nothing on Pars.
+    pub requests: Requests,
 }
 
 /// Settings of an [`Executor`].
@@ -317,6 +319,7 @@ impl Executor {
             skipped: run.skipped,
             questions: fed.questions,
             batches: fed.batches,
+            requests: run.requests,
         })
     }
 
@@ -441,6 +444,7 @@ impl Executor {
             skipped: Vec::new(),
             questions: fed.questions,
             batches: fed.batches,
+            requests: run.requests,
         })
     }
 

@@ -65,6 +65,9 @@ pub struct RpcConfig {
     pub max_filters: usize,
     /// A filter that nobody asks for this long is dropped.
     pub filter_timeout: Duration,
+    /// Whether `testing_buildBlockV1` is there, with which test fixtures are made. Not for a node that
+    /// others can reach.
+    pub testing: bool,
 }
 
 impl Default for RpcConfig {
@@ -97,6 +100,7 @@ impl Default for RpcConfig {
             max_logs: 10_000,
             max_filters: 4096,
             filter_timeout: Duration::from_secs(300),
+            testing: false,
         }
     }
 }

@@ -119,12 +119,12 @@ pub async fn serve(config: RpcConfig, context: RpcContext) -> Result<RpcHandle, 
     let socket = config.ipc.as_deref().map(ipc::Socket::bind).transpose()?;
     let ipc = socket.as_ref().map(|socket| socket.path().to_owned());
 
-    let mut names: Vec<_> = methods::METHODS.iter().map(|(name, _)| *name).collect();
+    let mut names: Vec<_> = methods::table(&config).map(|(name, _)| name).collect();
     names.extend(subscribe::method_names());
     let events = context.events.subscribe();
     let shared = Arc::new(Shared::new(context, config.clone(), names));
     let mut module = RpcModule::from_arc(Arc::clone(&shared));
-    methods::register(&mut module)?;
+    methods::register(&mut module, &config)?;
     subscribe::register(&mut module)?;
     let methods = Methods::from(module);
 

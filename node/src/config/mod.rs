@@ -131,6 +131,7 @@ pub struct Rpc {
     pub max_log_blocks: u64,
     pub max_logs: usize,
     pub max_filters: usize,
+    pub testing: bool,
     pub allow_secret_calls: bool,
 }
 

@@ -129,6 +129,7 @@ fn rpc(keys: &Rpc) -> RpcConfig {
         max_log_blocks: keys.max_log_blocks,
         max_logs: keys.max_logs,
         max_filters: keys.max_filters,
+        testing: keys.testing,
         ..RpcConfig::default()
     }
 }

@@ -21,6 +21,9 @@ use thiserror::Error;
 
 pub use networks::{DEV_NETWORK, PARS_NETWORK, PARS_TESTNET_NETWORK};
 
+/// What builders of Ethereum aim at since Osaka (EIP-7935).
+const OSAKA_GAS_LIMIT: u64 = 60_000_000;
+
 /// A specification that cannot be used.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
@@ -105,7 +108,8 @@ pub struct ChainSpec {
     pub forks: EthereumChainHardforks,
     /// Base fee rules.
     pub fees: FeeRules,
-    /// Gas limit of the genesis block and the one builders move towards.
+    /// Gas limit of the genesis block and the one builders move towards; see
+    /// [`ChainSpec::next_gas_limit`].
     pub gas_limit: u64,
     /// Pars's own precompiles.
     pub precompiles: PrecompileSet,
@@ -152,9 +156,16 @@ impl ChainSpec {
     }
 
     /// Gas limit a builder gives the block after `parent`: as near to [`ChainSpec::gas_limit`] as
-    /// the step of 1/1024 allows.
+    /// the step of 1/1024 allows. On Ethereum's rules, once its parent is of Osaka, as near to what
+    /// that fork has builders aim at (EIP-7935).
     pub fn next_gas_limit(&self, parent: &Header) -> u64 {
-        calculate_block_gas_limit(parent.gas_limit(), self.gas_limit)
+        let aim = match self.rules {
+            BlockRules::Ethereum { .. } if self.is_osaka_active_at_timestamp(parent.timestamp) => {
+                OSAKA_GAS_LIMIT
+            }
+            BlockRules::Ethereum { .. } | BlockRules::Pars => self.gas_limit,
+        };
+        calculate_block_gas_limit(parent.gas_limit(), aim)
     }
 
     /// Blob parameters of a block at `timestamp`, where blobs exist. Pars accepts no blob

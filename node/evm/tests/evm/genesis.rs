@@ -1,5 +1,6 @@
 //! The networks' first blocks, pinned: a change here is another chain.
 
+use alloy_consensus::Header;
 use alloy_eips::eip2935::HISTORY_STORAGE_ADDRESS;
 use alloy_genesis::GenesisAccount;
 use alloy_primitives::{Address, U256, address, b256};
@@ -171,4 +172,27 @@ fn the_base_fee_moves_at_the_networks_pace_and_stops_at_its_floor() {
         header.base_fee_per_gas = Some(spec.next_base_fee(&header));
     }
     assert!(header.base_fee_per_gas.unwrap() < 240);
+}
+
+/// Since Osaka builders of Ethereum aim at 60 million gas, whatever the chain began with (EIP-7935).
+#[test]
+fn builders_move_the_gas_limit_by_the_rules_of_the_fork() {
+    let limit_after = |spec: &ChainSpec, gas_limit: u64, timestamp: u64| {
+        let parent = Header {
+            gas_limit,
+            timestamp,
+            ..Header::default()
+        };
+        spec.next_gas_limit(&parent)
+    };
+    let file = r#"{"gasLimit": "0xbebc200", "difficulty": "0x0", "alloc": {}, "config": {
+        "chainId": 1, "londonBlock": 0, "terminalTotalDifficulty": 0,
+        "shanghaiTime": 0, "cancunTime": 0, "pragueTime": 0, "osakaTime": 100}}"#;
+    let ethereum = ChainSpec::from_genesis(&serde_json::from_str(file).unwrap()).unwrap();
+    assert_eq!(limit_after(&ethereum, 200_000_000, 99), 200_000_000);
+    assert_eq!(limit_after(&ethereum, 200_000_000, 100), 199_804_689);
+    assert_eq!(limit_after(&ethereum, 60_000_000, 100), 60_000_000);
+    assert_eq!(limit_after(&ethereum, 30_000_000, 100), 30_029_295);
+    let pars = ChainSpec::pars();
+    assert_eq!(limit_after(&pars, pars.gas_limit, 100), pars.gas_limit);
 }

@@ -16,6 +16,7 @@ mod raw;
 mod simulate;
 mod state;
 mod submit;
+mod testing;
 mod trace;
 mod transaction;
 mod txpool;
@@ -28,6 +29,7 @@ use jsonrpsee::core::RegisterMethodError;
 use jsonrpsee::core::server::MethodCallback;
 use jsonrpsee::types::Params;
 
+use crate::config::RpcConfig;
 use crate::context::{Answer, Shared, Weight};
 use crate::error::RpcError;
 use crate::params::Args;
@@ -53,8 +55,8 @@ pub(crate) enum Handler {
 
 use Handler::{Known, Quick, Read, Run, Waiting};
 
-/// Every method but those of subscriptions, which [`crate::subscribe`] adds.
-pub(crate) const METHODS: &[(&str, Handler)] = &[
+/// Every method but those of [`TESTING`] and of subscriptions, which [`crate::subscribe`] adds.
+const METHODS: &[(&str, Handler)] = &[
     ("web3_clientVersion", Quick(chain::client_version)),
     ("web3_sha3", Quick(chain::sha3)),
     ("net_version", Quick(chain::net_version)),
@@ -165,10 +167,19 @@ pub(crate) const METHODS: &[(&str, Handler)] = &[
     ("pars_finality", Quick(pars::finality)),
 ];
 
+/// Methods that are there where the configuration says so.
+const TESTING: &[(&str, Handler)] = &[("testing_buildBlockV1", Run(testing::build_block))];
+
+/// The methods of a server with this configuration, less those of subscriptions.
+pub(crate) fn table(config: &RpcConfig) -> impl Iterator<Item = (&'static str, Handler)> {
+    let testing: &[_] = if config.testing { TESTING } else { &[] };
+    METHODS.iter().chain(testing).copied()
+}
+
 /// Adds the table to `module`.
-pub(crate) fn register(module: &mut RpcModule<Shared>) -> Result<(), RpcError> {
-    for (name, handler) in METHODS {
-        let added = match *handler {
+pub(crate) fn register(module: &mut RpcModule<Shared>, config: &RpcConfig) -> Result<(), RpcError> {
+    for (name, handler) in table(config) {
+        let added = match handler {
             Quick(answer) => module.register_method(name, move |params, shared, _| {
                 let args = Args::parse(params.as_str())?;
                 answer(shared, &args)
@@ -207,7 +218,8 @@ fn blocking<'a>(
 
 #[cfg(test)]
 mod tests {
-    use super::METHODS;
+    use super::table;
+    use crate::config::RpcConfig;
     use std::collections::BTreeSet;
 
     /// The table in the README is this table.
@@ -225,11 +237,15 @@ mod tests {
                         .all(|char| char.is_ascii_alphanumeric() || char == '_')
             })
             .collect();
-        let mut known: BTreeSet<_> = METHODS.iter().map(|(name, _)| *name).collect();
+        let all = RpcConfig {
+            testing: true,
+            ..RpcConfig::default()
+        };
+        let mut known: BTreeSet<_> = table(&all).map(|(name, _)| name).collect();
         known.extend(crate::subscribe::method_names());
         assert_eq!(told, known);
         assert_eq!(
-            METHODS.len() + crate::subscribe::method_names().count(),
+            table(&all).count() + crate::subscribe::method_names().count(),
             known.len(),
             "a method is in the table twice"
         );
