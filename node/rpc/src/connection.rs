@@ -50,6 +50,9 @@ impl Closer {
 /// `stall`.
 #[derive(Debug)]
 pub(crate) struct Patient<S> {
+    /// The connection's place among all connections, freed when this is dropped: before the stream ends, so that a
+    /// client that sees the end finds the place free.
+    place: Option<OwnedSemaphorePermit>,
     stream: S,
     closer: Closer,
     idle: Duration,
@@ -57,14 +60,15 @@ pub(crate) struct Patient<S> {
     last_moved: Instant,
     idle_timer: Pin<Box<Sleep>>,
     write_timer: Option<Pin<Box<Sleep>>>,
-    /// The connection's place among all connections, freed when the stream is dropped.
-    place: Option<OwnedSemaphorePermit>,
+    /// Bytes that were read and are to be read again.
+    again: Vec<u8>,
 }
 
 impl<S> Patient<S> {
     pub(crate) fn new(stream: S, closer: Closer, idle: Duration, stall: Duration) -> Self {
         let now = Instant::now();
         Self {
+            place: None,
             stream,
             closer,
             idle,
@@ -72,8 +76,13 @@ impl<S> Patient<S> {
             last_moved: now,
             idle_timer: Box::pin(sleep_until(now + idle)),
             write_timer: None,
-            place: None,
+            again: Vec::new(),
         }
+    }
+
+    /// Makes the stream begin again with bytes that were read from it.
+    pub(crate) fn unread(&mut self, bytes: Vec<u8>) {
+        self.again = bytes;
     }
 
     /// Holds `place` for as long as the stream lives.
@@ -114,6 +123,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
         let this = self.get_mut();
         this.closer.0.reader.register(context.waker());
         this.closer.check()?;
+        if !this.again.is_empty() {
+            let count = this.again.len().min(buffer.remaining());
+            let rest = this.again.split_off(count);
+            buffer.put_slice(&this.again);
+            this.again = rest;
+            return Poll::Ready(Ok(()));
+        }
         if let Poll::Ready(result) = Pin::new(&mut this.stream).poll_read(context, buffer) {
             this.last_moved = Instant::now();
             return Poll::Ready(result);
@@ -219,6 +235,19 @@ mod tests {
             reading.await.unwrap().unwrap_err().kind(),
             io::ErrorKind::ConnectionAborted
         );
+    }
+
+    #[tokio::test]
+    async fn what_was_read_is_read_again() {
+        let (mut client, server) = duplex(64);
+        let mut server = Patient::new(server, Closer::default(), IDLE, STALL);
+        client.write_all(b"behind").await.unwrap();
+        server.unread(b"before".to_vec());
+        let mut read = [0; 4];
+        for expected in [b"befo", b"rebe", b"hind"] {
+            server.read_exact(&mut read).await.unwrap();
+            assert_eq!(&read, expected);
+        }
     }
 
     #[tokio::test]

@@ -17,10 +17,9 @@ use http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, header};
 use jsonrpsee::core::http_helpers::{HttpError, read_body};
 use jsonrpsee::core::middleware::RpcServiceT as _;
 use jsonrpsee::core::{BoxError, JsonRawValue};
-use jsonrpsee::server::{HttpBody, HttpRequest, HttpResponse};
+use jsonrpsee::server::{HttpRequest, HttpResponse};
 use jsonrpsee::types::Request;
 use serde::Deserialize;
-use serde_json::Value;
 use tower::{Layer, Service};
 
 use crate::config::Cors;
@@ -28,6 +27,7 @@ use crate::connection::Closer;
 use crate::dispatch::{self, Direct};
 use crate::error::code;
 use crate::polite::Polite;
+use crate::reply::Reply;
 
 /// How a request came; methods find it in the request's extensions.
 #[derive(Debug, Clone)]
@@ -46,12 +46,14 @@ pub(crate) struct Rules {
     pub(crate) timeout: Duration,
     pub(crate) max_request_bytes: u32,
     pub(crate) max_batch: usize,
+    /// What [`crate::plain`] adds to every answer, as whole lines: what the layer for origins adds for the others.
+    pub(crate) plain_headers: &'static str,
 }
 
 impl Rules {
     /// Whether the `Host` header names this node: an IP address, an allowed name, or nothing at
     /// all (no browser leaves it out). Against pages that let their own name point to this node.
-    fn admits_host(&self, host: Option<&str>) -> bool {
+    pub(crate) fn admits_host(&self, host: Option<&str>) -> bool {
         let Some(host) = host else { return true };
         let name = host_name(host);
         if name.parse::<IpAddr>().is_ok() {
@@ -149,12 +151,11 @@ where
         {
             return refuse(StatusCode::FORBIDDEN, "origin not allowed\n");
         }
-        let origin = Origin {
-            notifies: websocket,
-            closer: parts.closer.clone(),
-        };
         if request.method() != Method::POST {
-            request.extensions_mut().insert(origin);
+            request.extensions_mut().insert(Origin {
+                notifies: websocket,
+                closer: parts.closer.clone(),
+            });
             let mut inner = parts.inner.clone();
             return async move {
                 let answer = async {
@@ -163,71 +164,66 @@ where
                 };
                 tokio::time::timeout(parts.rules.timeout, answer)
                     .await
-                    .unwrap_or_else(|_| Ok(timed_out()))
+                    .unwrap_or_else(|_| Ok(Reply::timed_out().into()))
             }
             .boxed();
         }
         async move {
             let rules = &*parts.rules;
-            let answer = posted(request, origin, rules, &parts.service);
+            let answer = posted(request, rules, &parts.service);
             let answer = tokio::time::timeout(rules.timeout, answer).await;
-            Ok(answer.unwrap_or_else(|_| timed_out()))
+            Ok(answer.unwrap_or_else(|_| Reply::timed_out()).into())
         }
         .boxed()
     }
 }
 
 /// The answer to a POST.
-async fn posted<B>(
-    request: HttpRequest<B>,
-    origin: Origin,
-    rules: &Rules,
-    service: &Polite<Direct>,
-) -> HttpResponse
+async fn posted<B>(request: HttpRequest<B>, rules: &Rules, service: &Polite<Direct>) -> Reply
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
     let (parts, body) = request.into_parts();
-    if !is_json(parts.headers.get(header::CONTENT_TYPE)) {
-        return text(
+    let kind = parts.headers.get(header::CONTENT_TYPE);
+    if !kind.is_some_and(|kind| is_json(kind.as_bytes())) {
+        return Reply::text(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "the content type of a request is application/json\n",
         );
     }
-    let body = match whole_body(&parts.headers, body, rules.max_request_bytes).await {
-        Ok(body) => body,
-        Err(response) => return *response,
-    };
-    let mut extensions = Extensions::new();
-    extensions.insert(origin);
-    let answer = match whole_request(&body) {
-        Some(mut request) => {
-            request.extensions = extensions;
-            service.call(request).await
-        }
-        None => match check_shape(&body) {
-            Shape::Request => dispatch::answer(service, &body, rules.max_batch, extensions).await,
-            Shape::Notification => return HttpResponse::new(HttpBody::empty()),
-            Shape::NoJson => return parse_error(),
+    match whole_body(&parts.headers, body, rules.max_request_bytes).await {
+        Ok(body) => answer(&body, rules, service).await,
+        Err(reply) => reply,
+    }
+}
+
+/// The answer to a body. What comes this way has no [`Origin`]: nothing can be told later.
+pub(crate) async fn answer(body: &[u8], rules: &Rules, service: &Polite<Direct>) -> Reply {
+    let answer = match whole_request(body) {
+        Some(request) => service.call(request).await,
+        None => match check_shape(body) {
+            Shape::Request => {
+                dispatch::answer(service, body, rules.max_batch, Extensions::new()).await
+            }
+            Shape::Notification => return Reply::empty(),
+            Shape::NoJson => return Reply::parse_error(),
             Shape::NoRequest => {
                 let words = "invalid request";
-                return rpc_error(StatusCode::OK, code::INVALID_REQUEST, words);
+                return Reply::error(StatusCode::OK, code::INVALID_REQUEST, words);
             }
         },
     };
     if answer.is_notification() {
-        return HttpResponse::new(HttpBody::empty());
+        return Reply::empty();
     }
-    json(
-        StatusCode::OK,
-        String::from(Box::<str>::from(answer.into_json())),
-    )
+    let body = String::from(Box::<str>::from(answer.into_json()));
+    Reply::json(StatusCode::OK, body)
 }
 
 /// Whether a content type is one of those JSON-RPC has over HTTP.
-fn is_json(kind: Option<&HeaderValue>) -> bool {
-    let Some(kind) = kind.and_then(|kind| kind.to_str().ok()) else {
+pub(crate) fn is_json(kind: &[u8]) -> bool {
+    let Ok(kind) = std::str::from_utf8(kind) else {
         return false;
     };
     let (kind, parameter) = kind.split_once(';').unwrap_or((kind, ""));
@@ -239,14 +235,6 @@ fn is_json(kind: Option<&HeaderValue>) -> bool {
             .any(|known| parameter.trim().eq_ignore_ascii_case(known))
 }
 
-fn timed_out() -> HttpResponse {
-    closing(rpc_error(
-        StatusCode::REQUEST_TIMEOUT,
-        code::TIMEOUT,
-        "request timed out",
-    ))
-}
-
 /// The request that a body is, as almost every body is one.
 fn whole_request(body: &[u8]) -> Option<Request<'_>> {
     // JSON is text, beside the members that are looked at too.
@@ -255,22 +243,14 @@ fn whole_request(body: &[u8]) -> Option<Request<'_>> {
 }
 
 /// The body of a request, else the answer to it.
-async fn whole_body<B>(
-    headers: &HeaderMap,
-    body: B,
-    most: u32,
-) -> Result<Vec<u8>, Box<HttpResponse>>
+async fn whole_body<B>(headers: &HeaderMap, body: B, most: u32) -> Result<Vec<u8>, Reply>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
     let too_large = || {
         let text = format!("request body is larger than {most} bytes");
-        Box::new(closing(rpc_error(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            code::INVALID_REQUEST,
-            &text,
-        )))
+        Reply::error(StatusCode::PAYLOAD_TOO_LARGE, code::INVALID_REQUEST, &text).closing()
     };
     let announced = headers
         .get(header::CONTENT_LENGTH)
@@ -281,14 +261,14 @@ where
     match read_body(headers, body, most).await {
         Ok((body, _)) => Ok(body),
         Err(HttpError::TooLarge) => Err(too_large()),
-        Err(HttpError::Malformed) => Err(Box::new(parse_error())),
+        Err(HttpError::Malformed) => Err(Reply::parse_error()),
         // The limit in a body without a length shows as an error of the stream.
         Err(HttpError::Stream(error)) if error.to_string().contains("length limit") => {
             Err(too_large())
         }
         Err(HttpError::Stream(error)) => {
             tracing::debug!(error, "a request broke off");
-            Err(Box::new(closing(parse_error())))
+            Err(Reply::parse_error().closing())
         }
     }
 }
@@ -323,6 +303,9 @@ fn present<'de, D: serde::Deserializer<'de>>(
 }
 
 fn check_shape(body: &[u8]) -> Shape {
+    if !matches!(body.trim_ascii_start().first(), Some(b'{' | b'[')) {
+        return Shape::NoJson;
+    }
     let Ok(value) = serde_json::from_slice::<&JsonRawValue>(body) else {
         return Shape::NoJson;
     };
@@ -339,53 +322,12 @@ fn check_shape(body: &[u8]) -> Shape {
     }
 }
 
-fn parse_error() -> HttpResponse {
-    rpc_error(StatusCode::BAD_REQUEST, code::PARSE_ERROR, "parse error")
-}
-
-/// An error that belongs to no request in particular.
-fn rpc_error(status: StatusCode, code: i32, message: &str) -> HttpResponse {
-    let body = serde_json::json!({
-        "jsonrpc": "2.0",
-        "error": { "code": code, "message": message },
-        "id": Value::Null,
-    });
-    json(status, body.to_string())
-}
-
-fn json(status: StatusCode, body: String) -> HttpResponse {
-    let mut response = HttpResponse::new(HttpBody::from(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    response
-}
-
-/// The same answer, and the end of the connection: the rest of the request is not wanted.
-fn closing(mut response: HttpResponse) -> HttpResponse {
-    response
-        .headers_mut()
-        .insert(header::CONNECTION, HeaderValue::from_static("close"));
-    response
-}
-
 fn refuse(
     status: StatusCode,
     words: &'static str,
 ) -> BoxFuture<'static, Result<HttpResponse, BoxError>> {
-    let response = text(status, words);
+    let response = Reply::text(status, words).into();
     async move { Ok(response) }.boxed()
-}
-
-fn text(status: StatusCode, words: &'static str) -> HttpResponse {
-    let mut response = HttpResponse::new(HttpBody::from(words));
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-    response
 }
 
 #[cfg(test)]
@@ -399,6 +341,7 @@ mod tests {
             timeout: Duration::from_secs(1),
             max_request_bytes: 1000,
             max_batch: 100,
+            plain_headers: "",
         }
     }
 
@@ -429,7 +372,7 @@ mod tests {
 
     #[test]
     fn content_types_of_json_rpc() {
-        let is = |kind: &str| is_json(Some(&HeaderValue::from_str(kind).unwrap()));
+        let is = |kind: &str| is_json(kind.as_bytes());
         for kind in [
             "application/json",
             "Application/JSON; charset=UTF-8",
@@ -446,7 +389,7 @@ mod tests {
         ] {
             assert!(!is(kind), "{kind}");
         }
-        assert!(!is_json(None));
+        assert!(!is_json(b"application/json\xff"));
     }
 
     #[test]

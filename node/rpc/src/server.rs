@@ -28,6 +28,7 @@ use crate::error::RpcError;
 use crate::gate::{GateLayer, Rules};
 use crate::ipc;
 use crate::methods;
+use crate::plain;
 use crate::polite::Polite;
 use crate::subscribe::{self, HexIds};
 
@@ -136,6 +137,7 @@ pub async fn serve(config: RpcConfig, context: RpcContext) -> Result<RpcHandle, 
             timeout: config.request_timeout,
             max_request_bytes: config.max_request_bytes,
             max_batch: config.max_batch as usize,
+            plain_headers: plain_headers(&config.cors),
         }),
         clients: Clients::new(ClientLimits {
             connections: config.client_connections,
@@ -215,6 +217,16 @@ fn cors_layer(cors: &Cors) -> Result<Option<CorsLayer>, RpcError> {
             Some(layer.allow_origin(values?))
         }
     })
+}
+
+/// What [`cors_layer`] adds to the answers of plain requests.
+fn plain_headers(cors: &Cors) -> &'static str {
+    match cors {
+        Cors::Off => "",
+        Cors::Any => "access-control-allow-origin: *\r\n",
+        // None that names its origin is plain.
+        Cors::Origins(_) => "vary: origin\r\n",
+    }
 }
 
 /// Answers a connection beyond the limit, as far as its buffer takes the words, and drops it.
@@ -314,7 +326,7 @@ impl Acceptor {
             shared: Arc::clone(&self.shared),
             guest,
         };
-        let service = Arc::new(polite.clone());
+        let plain_service = Arc::new(polite.clone());
         let rpc = RpcServiceBuilder::new().layer_fn(move |inner| polite.around(inner));
         let websocket = ServerBuilder::with_config(settings)
             .set_rpc_middleware(rpc)
@@ -326,21 +338,30 @@ impl Acceptor {
             .layer(GateLayer {
                 rules: Arc::clone(&self.rules),
                 closer: closer.clone(),
-                service,
+                service: Arc::clone(&plain_service),
             })
             .service(websocket);
         let stream_of = {
             let (idle, write) = (config.idle_timeout, config.write_timeout);
             move |stream| Patient::new(stream, closer, idle, write).holding(place)
         };
-        let stop = self.stop.clone();
+        let (rules, stop) = (Arc::clone(&self.rules), self.stop.clone());
         async move {
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "a connection was gone before it began");
                 return;
             }
-            let outcome =
-                serve_with_graceful_shutdown(stream_of(stream), service, stop.shutdown()).await;
+            let mut stream = stream_of(stream);
+            let stopped = stop.clone().shutdown();
+            match plain::serve(&mut stream, &rules, &plain_service, stopped).await {
+                Ok(Some(read)) => stream.unread(read),
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::debug!(%error, "a connection ended with an error");
+                    return;
+                }
+            }
+            let outcome = serve_with_graceful_shutdown(stream, service, stop.shutdown()).await;
             if let Err(error) = outcome {
                 tracing::debug!(error, "a connection ended with an error");
             }

@@ -172,7 +172,11 @@ pub struct WebSocket(pub TcpStream);
 
 impl WebSocket {
     pub fn connect(rpc: Rpc) -> Self {
-        let mut stream = rpc.connect();
+        Self::upgrade(rpc.connect())
+    }
+
+    /// Makes a connection one.
+    pub fn upgrade(mut stream: TcpStream) -> Self {
         stream
             .write_all(
                 b"GET / HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\r\n",
