@@ -27,9 +27,7 @@ use crate::state::StateDb;
 /// An EVM in which a creation also collides with an account that has storage but neither nonce nor
 /// code (EIP-7610). The EVM inside looks at nonce and code alone, and would begin the contract with
 /// that storage dropped.
-///
-/// Whatever a network is that has such accounts, the rule holds from its first block: no contract
-/// can come to be where one is.
+/// The rule holds at every fork, from a network's first block on.
 pub(crate) struct Eip7610<E>(pub(crate) E);
 
 /// How a transaction ended, or why it could not be run.
@@ -199,8 +197,8 @@ fn collision<C: ContextTr<Db: StateDb>>(
     }
     drop(caller);
     let address = inputs.created_address(nonce);
-    // Nothing can write to the storage of an account without code, so that it has now what it had
-    // before the transaction.
+    // The state before the transaction decides. Storage that the transaction itself has written is where it
+    // runs code, and there is a nonce or code, or the creator's nonce has moved on from that address.
     if !context.db_mut().has_storage(address)? {
         return Ok(None);
     }
