@@ -9,8 +9,7 @@ use std::{
 ///
 /// There are two generations. What is used goes to the young one; when that has half of all bytes it becomes
 /// the old one, and what was old until then is forgotten. So a look-up moves no links, and what is used again
-/// and again stays. What will hardly be used again can be put among the old ones at once, so that it makes nothing
-/// else old.
+/// and again stays.
 #[derive(Debug)]
 pub(crate) struct Generations<K, V, S> {
     young: HashMap<K, V, S>,
@@ -19,8 +18,6 @@ pub(crate) struct Generations<K, V, S> {
     bytes: usize,
     /// Bytes of the old ones.
     old_bytes: usize,
-    /// Bytes of those among the old ones that were made old before their time.
-    retired: usize,
     /// Bytes of a generation.
     most: usize,
     size: fn(&V) -> usize,
@@ -34,7 +31,6 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + Default> Generations<K, V, S> {
             old: HashMap::default(),
             bytes: 0,
             old_bytes: 0,
-            retired: 0,
             most: bytes / 2,
             size,
         }
@@ -64,7 +60,6 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + Default> Generations<K, V, S> {
         if self.bytes.saturating_add(bytes) > self.most {
             self.old = std::mem::take(&mut self.young);
             self.old_bytes = std::mem::take(&mut self.bytes);
-            self.retired = 0;
         }
         self.bytes += bytes;
         self.young.insert(key, value);
@@ -78,29 +73,11 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + Default> Generations<K, V, S> {
         }
     }
 
-    /// Counts an entry as old from now on. It is found as before.
-    pub(crate) fn retire(&mut self, key: &K) {
-        let Some((key, value)) = self.young.remove_entry(key) else {
-            return;
-        };
-        let bytes = (self.size)(&value);
-        self.bytes -= bytes;
-        if self.retired.saturating_add(bytes) > self.most {
-            self.old.clear();
-            self.old_bytes = 0;
-            self.retired = 0;
-        }
-        self.retired += bytes;
-        self.old_bytes += bytes;
-        self.old.insert(key, value);
-    }
-
     pub(crate) fn clear(&mut self) {
         self.young.clear();
         self.old.clear();
         self.bytes = 0;
         self.old_bytes = 0;
-        self.retired = 0;
     }
 }
 
@@ -110,8 +87,7 @@ impl<K, V, S> Generations<K, V, S> {
         self.young.len() + self.old.len()
     }
 
-    /// Bytes of the entries held, as [`Self::new`] was told to count them: a little more than the bound at most,
-    /// where some were made old before their time.
+    /// Bytes of the entries held, as [`Self::new`] was told to count them.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes + self.old_bytes
     }
@@ -156,30 +132,6 @@ mod tests {
         map.remove(&2);
         assert_eq!(map.get(&2), None, "gone from the old ones too");
         assert_eq!(map.bytes(), 45);
-    }
-
-    /// However many versions of something come and go, the other entries stay, and so does the bound.
-    #[test]
-    fn what_is_retired_makes_nothing_else_old() {
-        let mut map = Map::new(20 * 40, Vec::len);
-        let value = |n: u32| n.to_be_bytes().repeat(10);
-        for n in 0..8 {
-            map.put(n, value(n));
-        }
-        for n in 100..1_000 {
-            map.put(n, value(n));
-            map.retire(&(n - 1));
-            assert!(map.len() <= 30, "{}", map.len());
-            assert_eq!(map.bytes(), map.len() * 40);
-            assert_eq!(map.get(&n), Some(value(n)));
-        }
-        for n in 0..8 {
-            assert_eq!(map.get(&n), Some(value(n)));
-        }
-        assert_eq!(map.get(&500), None, "retired long ago");
-        map.put(1_000, value(1_000));
-        map.retire(&1_000);
-        assert_eq!(map.get(&1_000), Some(value(1_000)), "retired just now");
     }
 
     #[test]

@@ -28,7 +28,7 @@
 //!   Merkle-Patricia tries are kept beside it as nodes by path; a block rewrites the nodes on
 //!   the paths to what it changed and no others ([`trie`]), those of a large trie on several threads.
 //! - Accounts and slots of the newest state that were used last are kept in memory
-//!   ([`backend::cached`]), and trie nodes by their hash ([`trie::cache`]); both within bounds.
+//!   ([`backend::cached`]), and trie nodes below one another ([`trie::resident`]); both within bounds.
 //! - For each change the value before it is kept under subject ‖ block number. The state
 //!   after block `n` is then, for each account or slot, the value before its first change
 //!   after `n`, which one range read finds, or else the flat value.

@@ -10,9 +10,11 @@ use crate::{
     lock::FolderLock,
     opening::{CHAIN_FOLDER, io, make_chain, open_engine, write_genesis},
     retention,
-    state::{self, Account, AccountProof, CodeCache, EmptyAccounts, StateDiff, TrieUpdates},
+    state::{
+        self, Account, AccountProof, CodeCache, EmptyAccounts, NodeCache, ResidentNodes, StateDiff,
+        TrieUpdates,
+    },
     tip::{Overlay, Tip},
-    trie::cache::NodeCache,
 };
 use alloy_consensus::{Header, ReceiptEnvelope, TxEnvelope};
 use alloy_primitives::{Address, B256, U256};
@@ -466,14 +468,12 @@ impl Store {
         let batch = batch_of(&commit);
         drop(snapshot);
         let block = commit.block;
-        self.write_accepted(
-            batch,
-            Head {
-                number: block.header.number,
-                hash: block.hash,
-                header: block.header,
-            },
-        )
+        let head = Head {
+            number: block.header.number,
+            hash: block.hash,
+            header: block.header,
+        };
+        self.write_accepted(batch, head, &commit.tries.into_nodes())
     }
 
     /// Accepts a block that was checked and held in memory, as [`Self::commit`] does.
@@ -494,15 +494,22 @@ impl Store {
                 head_hash: head.hash,
             });
         }
-        self.write_accepted(overlay.writes().to_batch(), accepted.clone())
+        let batch = overlay.writes().to_batch();
+        self.write_accepted(batch, accepted.clone(), overlay.nodes())
     }
 
-    fn write_accepted(&self, mut batch: Batch, head: Head) -> Result<(), StoreError> {
+    fn write_accepted(
+        &self,
+        mut batch: Batch,
+        head: Head,
+        nodes: &ResidentNodes,
+    ) -> Result<(), StoreError> {
         let snapshot = self.backend.snapshot();
         retention::fall_out(&*snapshot, self.retention, head.number, &mut batch)?;
         drop(snapshot);
         self.backend.commit(batch)?;
         tracing::debug!(number = head.number, hash = %head.hash, "block stored");
+        self.nodes.follow(nodes, head.number);
         *self.head.write() = Arc::new(head);
         Ok(())
     }

@@ -9,10 +9,10 @@ use crate::{
     block, commit,
     head::read_head,
     state::{
-        self, AccountProof, BlockState, CodeCache, EmptyAccounts, Nodes, StateDiff, TrieUpdates,
+        self, AccountProof, BlockState, CodeCache, EmptyAccounts, NodeCache, Nodes, ResidentNodes,
+        StateDiff, TrieUpdates,
     },
     store::batch_of,
-    trie::cache::NodeCache,
 };
 use alloy_consensus::ReceiptEnvelope;
 use alloy_primitives::{Address, B256, U256};
@@ -115,10 +115,11 @@ impl Tip {
         let view = self.state();
         self.check_nodes(&view)?;
         let deltas = state::deltas_of(&view, &self.head.hash, state, empty)?;
+        let resident = self.nodes.read();
         let nodes = Nodes {
             snapshot: &*self.snapshot,
             past: view.past(),
-            cache: Some(&self.nodes),
+            resident: Some(&resident),
         };
         let root = self.head.header.state_root;
         let updates = TrieUpdates::compute(nodes, self.head.hash, root, deltas)?;
@@ -173,9 +174,16 @@ impl Tip {
         commit::check(&commit, &self.head, &*self.snapshot)?;
         let writes = Arc::new(Writes::from(batch_of(&commit)));
         let BlockCommit {
-            block, receipts, ..
+            block,
+            receipts,
+            tries,
+            ..
         } = commit;
-        Ok(Overlay::over(self, Arc::new((block, receipts)), writes))
+        let nodes = Arc::new(tries.into_nodes());
+        // The next block is most likely one on top of this.
+        self.nodes.follow(&nodes, block.header.number);
+        let block = Arc::new((block, receipts));
+        Ok(Overlay::over(self, block, writes, nodes))
     }
 }
 
@@ -185,11 +193,17 @@ impl Tip {
 pub struct Overlay {
     block: Arc<(Block, Vec<ReceiptEnvelope>)>,
     writes: Arc<Writes>,
+    nodes: Arc<ResidentNodes>,
     tip: Tip,
 }
 
 impl Overlay {
-    fn over(below: &Tip, block: Arc<(Block, Vec<ReceiptEnvelope>)>, writes: Arc<Writes>) -> Self {
+    fn over(
+        below: &Tip,
+        block: Arc<(Block, Vec<ReceiptEnvelope>)>,
+        writes: Arc<Writes>,
+        nodes: Arc<ResidentNodes>,
+    ) -> Self {
         let head = Head {
             number: block.0.header.number,
             hash: block.0.hash,
@@ -205,6 +219,7 @@ impl Overlay {
             ),
             block,
             writes,
+            nodes,
         }
     }
 
@@ -229,6 +244,7 @@ impl Overlay {
             parent,
             Arc::clone(&self.block),
             Arc::clone(&self.writes),
+            Arc::clone(&self.nodes),
         ))
     }
 
@@ -259,9 +275,15 @@ impl Overlay {
             .is_some()
     }
 
-    /// Bytes of what accepting it writes. The block and its receipts, which are among that, are held once more.
+    /// Bytes of what accepting it writes, and of its trie nodes, which are held once more. So are the block and its
+    /// receipts, which are not counted twice.
     pub fn bytes(&self) -> usize {
-        self.writes.bytes()
+        self.writes.bytes() + self.nodes.bytes()
+    }
+
+    /// The trie nodes that it made.
+    pub(crate) fn nodes(&self) -> &ResidentNodes {
+        &self.nodes
     }
 
     pub(crate) fn writes(&self) -> &Writes {

@@ -6,7 +6,7 @@ use crate::{
     Head, Kept, StoreError,
     backend::{Batch, Snapshot, Table},
     block, codec,
-    trie::{NodeChange, NodeChanges, NodeSource, Trie, cache::Encoded},
+    trie::{Encoded, NodeChange, NodeChanges, NodeSource, Trie},
 };
 use alloy_primitives::{Address, B256, keccak256};
 use alloy_trie::{EMPTY_ROOT_HASH, Nibbles, TrieAccount};
@@ -197,9 +197,9 @@ impl Past<'_> {
                     let value = codec::decode_slot(Table::StorageHistory, &key, &value)?;
                     let path = Nibbles::unpack(keccak256(slot.to_be_bytes::<32>()));
                     if value.is_zero() {
-                        trie.remove(path)?;
+                        trie.remove(path);
                     } else {
-                        trie.insert(path, alloy_rlp::encode(value))?;
+                        trie.insert(path, alloy_rlp::encode(value));
                     }
                     values += 1;
                 }
@@ -218,8 +218,8 @@ impl Past<'_> {
             }
             let path = Nibbles::unpack(keccak256(address));
             match &before {
-                Some(account) => trie.insert(path, codec::encode_account(account))?,
-                None => trie.remove(path)?,
+                Some(account) => trie.insert(path, codec::encode_account(account)),
+                None => trie.remove(path),
             }
             self.accounts.insert(address, before);
         }
@@ -253,7 +253,12 @@ impl Past<'_> {
         let forwards = |changes: &NodeChanges| -> NodeChanges {
             let turned = changes.iter().map(|(path, change)| {
                 let (before, after) = (change.after.clone(), change.before.clone());
-                (*path, NodeChange { before, after })
+                let turned = NodeChange {
+                    before,
+                    after,
+                    hash: None,
+                };
+                (*path, turned)
             });
             turned.collect()
         };

@@ -7,6 +7,7 @@ mod diff;
 mod history;
 mod nodelog;
 mod proof;
+mod resident;
 mod root;
 mod verify;
 mod view;
@@ -20,7 +21,8 @@ pub use history::HistoryReport;
 pub(crate) use history::verify as verify_history;
 pub(crate) use proof::prove;
 pub use proof::{AccountProof, SlotProof};
-pub(crate) use root::{AccountDelta, Nodes, SlotDelta, deltas_of, write_state};
+pub(crate) use resident::NodeCache;
+pub(crate) use root::{AccountDelta, Nodes, ResidentNodes, SlotDelta, deltas_of, write_state};
 pub use root::{EmptyAccounts, TrieUpdates};
 pub use verify::StateReport;
 pub(crate) use verify::{check_root, verify};
@@ -30,12 +32,9 @@ use crate::{
     StoreError,
     backend::{Record, Snapshot, Table},
     codec,
-    trie::{
-        NodeSource,
-        cache::{Encoded, NodeCache},
-    },
+    trie::NodeSource,
 };
-use alloy_primitives::{Address, B256};
+use alloy_primitives::Address;
 use alloy_trie::Nibbles;
 
 /// The stored nodes of the account trie, or of an account's storage trie, as of a block.
@@ -47,7 +46,6 @@ pub(crate) struct StoredNodes<'a> {
     prefix: &'a [u8],
     /// The block, where it is not the snapshot's last one.
     number: Option<u64>,
-    cache: Option<&'a NodeCache>,
 }
 
 impl<'a> StoredNodes<'a> {
@@ -59,7 +57,6 @@ impl<'a> StoredNodes<'a> {
             history: Table::AccountTrieHistory,
             prefix: &[],
             number: None,
-            cache: None,
         }
     }
 
@@ -71,18 +68,12 @@ impl<'a> StoredNodes<'a> {
             history: Table::StorageTrieHistory,
             prefix: address.as_slice(),
             number: None,
-            cache: None,
         }
     }
 
     /// The same trie after block `number`; `None` for the snapshot's last one.
     pub(crate) fn after(self, number: Option<u64>) -> Self {
         Self { number, ..self }
-    }
-
-    /// The same nodes, looked for and kept in `cache` where they are asked for by hash.
-    pub(crate) fn cached(self, cache: Option<&'a NodeCache>) -> Self {
-        Self { cache, ..self }
     }
 }
 
@@ -98,16 +89,6 @@ impl NodeSource for StoredNodes<'_> {
 
     fn damaged(&self, path: &Nibbles, reason: String) -> StoreError {
         StoreError::corrupt(self.table, &codec::path_key(self.prefix, path), reason)
-    }
-
-    fn known(&self, hash: &B256) -> Option<Encoded> {
-        self.cache?.get(hash)
-    }
-
-    fn remember(&self, replaced: &[B256], nodes: Vec<(B256, Encoded)>) {
-        if let Some(cache) = self.cache {
-            cache.put(replaced, nodes);
-        }
     }
 }
 

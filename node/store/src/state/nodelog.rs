@@ -217,7 +217,7 @@ mod tests {
     use super::*;
     use crate::{
         backend::{Backend as _, memory::Memory},
-        trie::{Trie, cache::Encoded},
+        trie::{Encoded, Trie},
     };
     use alloy_primitives::{B256, keccak256};
     use proptest::prelude::*;
@@ -257,7 +257,7 @@ mod tests {
                     let key = Nibbles::unpack(keccak256(key.to_be_bytes()));
                     // Some leaves are short enough to stand in their parents.
                     let value = value.map(|value| vec![value; if value == 1 { 1 } else { 40 }]);
-                    trie.set((key, value)).unwrap();
+                    trie.set((key, value));
                 }
                 let (new_root, changes): (B256, _) = trie.finish().unwrap();
                 root = new_root;

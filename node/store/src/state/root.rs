@@ -3,12 +3,13 @@
 use super::{
     StateChanges, StateDiff, StateView, StoredNodes, TrieChanges,
     diff::{AccountDiff, Balances},
+    resident::ResidentTries,
 };
 use crate::{
     StoreError,
     backend::{Backend, Batch, Snapshot, Table, memory::Memory},
     codec,
-    trie::{self, NodeChanges, Trie, Update, cache::NodeCache, finish_many},
+    trie::{self, MadeNode, NodeChanges, Update, resident::Tree},
 };
 use alloy_primitives::{Address, B256, U256};
 use alloy_trie::{EMPTY_ROOT_HASH, Nibbles, TrieAccount};
@@ -90,8 +91,8 @@ impl TrieUpdates {
         let tries = self.storage_nodes.iter().map(|(_, nodes)| nodes);
         let nodes = tries
             .chain([&self.account_nodes])
-            .flat_map(|nodes| nodes.values());
-        let nodes = nodes.map(|change| change.after.as_ref().map_or(0, |after| after.len()));
+            .flat_map(|nodes| nodes.iter());
+        let nodes = nodes.map(|(_, change)| change.after.as_ref().map_or(0, |after| after.len()));
         let records = values + self.changed_nodes();
         (records, nodes.sum::<usize>() + records * RECORD)
     }
@@ -99,6 +100,25 @@ impl TrieUpdates {
     /// The changes, in the order of addresses.
     pub(crate) fn deltas(&self) -> &[AccountDelta] {
         &self.accounts
+    }
+
+    /// What it made of the tries, without what there was before.
+    pub(crate) fn into_nodes(self) -> ResidentNodes {
+        let made = |changes: NodeChanges| {
+            let made = changes.into_iter().map(|(at, change)| MadeNode {
+                at,
+                node: change.after.map(|encoded| (change.hash, encoded)),
+            });
+            made.collect()
+        };
+        let storage = self.storage_nodes.into_iter();
+        ResidentNodes {
+            root: self.root,
+            accounts: made(self.account_nodes),
+            storage: storage
+                .map(|(address, changes)| (address, made(changes)))
+                .collect(),
+        }
     }
 
     /// Computes the root of `accounts` on top of a block, whose nodes are those of `nodes`. The
@@ -110,30 +130,25 @@ impl TrieUpdates {
         mut accounts: Vec<AccountDelta>,
     ) -> Result<Self, StoreError> {
         let storage = storage_tries(nodes, &accounts)?;
-        let addresses: Vec<_> = accounts.iter().map(|delta| delta.address).collect();
-        let keys = hashed_keys(&addresses);
         let mut changed = storage.iter().peekable();
-        let mut updates: Vec<Update> = Vec::with_capacity(accounts.len());
-        for (delta, key) in accounts.iter_mut().zip(keys) {
+        for delta in &mut accounts {
             let root = match changed.next_if(|(address, ..)| *address == delta.address) {
                 Some((_, root, _)) => *root,
                 None => root_before(delta),
             };
-            let value = match &mut delta.after {
-                Some(account) => {
-                    account.storage_root = root;
-                    Some(codec::encode_account(account))
-                }
-                None if root == EMPTY_ROOT_HASH => None,
+            match &mut delta.after {
+                Some(account) => account.storage_root = root,
+                None if root == EMPTY_ROOT_HASH => {}
                 None => {
                     let reason = format!("{root} is left of the storage of a removed account");
                     let key = delta.address.as_slice();
                     return Err(StoreError::corrupt(Table::StorageTrie, key, reason));
                 }
-            };
-            updates.push((key, value));
+            }
         }
-        let (root, account_nodes) = trie::update(nodes.accounts(), parent_root, updates)?;
+        let updates = account_updates(&accounts);
+        let resident = nodes.resident.map(ResidentTries::accounts);
+        let (root, account_nodes) = trie::update(nodes.accounts(), parent_root, resident, updates)?;
         let storage_nodes = storage
             .into_iter()
             .map(|(address, _, nodes)| (address, nodes));
@@ -151,7 +166,7 @@ impl TrieUpdates {
         let nodes = Nodes {
             snapshot: &*Memory::new().snapshot(),
             past: None,
-            cache: None,
+            resident: None,
         };
         Self::compute(nodes, B256::ZERO, EMPTY_ROOT_HASH, accounts)
     }
@@ -163,22 +178,55 @@ pub(crate) struct Nodes<'a> {
     pub(crate) snapshot: &'a dyn Snapshot,
     /// The block, where it is not the snapshot's last one.
     pub(crate) past: Option<u64>,
-    /// Where nodes are looked for and kept.
-    pub(crate) cache: Option<&'a NodeCache>,
+    /// Those in memory.
+    pub(crate) resident: Option<&'a ResidentTries>,
 }
 
 impl<'a> Nodes<'a> {
     fn accounts(self) -> StoredNodes<'a> {
-        StoredNodes::accounts(self.snapshot)
-            .after(self.past)
-            .cached(self.cache)
+        StoredNodes::accounts(self.snapshot).after(self.past)
     }
 
     fn storage(self, address: &'a Address) -> StoredNodes<'a> {
-        StoredNodes::storage(self.snapshot, address)
-            .after(self.past)
-            .cached(self.cache)
+        StoredNodes::storage(self.snapshot, address).after(self.past)
     }
+
+    fn resident_storage(self, address: &Address) -> Option<&'a Tree> {
+        self.resident?.storage(address)
+    }
+}
+
+/// The nodes that a block made, to be kept in memory.
+#[derive(Debug)]
+pub(crate) struct ResidentNodes {
+    /// The state root.
+    pub(crate) root: B256,
+    /// Of the account trie.
+    pub(crate) accounts: Vec<MadeNode>,
+    /// Of storage tries.
+    pub(crate) storage: Vec<(Address, Vec<MadeNode>)>,
+}
+
+impl ResidentNodes {
+    /// Bytes of the nodes and of the list of them.
+    pub(crate) fn bytes(&self) -> usize {
+        let storage = self.storage.iter().map(|(_, made)| made);
+        let all = storage.chain([&self.accounts]).flatten();
+        all.map(|made| {
+            let encoded = made.node.as_ref().map_or(0, |(_, encoded)| encoded.len());
+            size_of::<MadeNode>() + encoded
+        })
+        .sum()
+    }
+}
+
+/// What becomes of accounts in their trie.
+fn account_updates(accounts: &[AccountDelta]) -> Vec<Update> {
+    let addresses: Vec<_> = accounts.iter().map(|delta| delta.address).collect();
+    let keys = hashed_keys(&addresses).into_iter();
+    keys.zip(accounts)
+        .map(|(key, delta)| (key, delta.after.as_ref().map(codec::encode_account)))
+        .collect()
 }
 
 /// Root of an account's storage before the block.
@@ -200,6 +248,7 @@ fn storage_tries(
     let mut small = Vec::new();
     let mut finished = Vec::new();
     for delta in accounts.iter().filter(|delta| !delta.slots.is_empty()) {
+        let resident = nodes.resident_storage(&delta.address);
         let nodes = nodes.storage(&delta.address);
         let updates = delta.slots.iter().zip(&mut keys).map(|(slot, key)| {
             let value = (!slot.after.is_zero()).then(|| alloy_rlp::encode(slot.after));
@@ -207,18 +256,14 @@ fn storage_tries(
         });
         let root = root_before(delta);
         if delta.slots.len() >= trie::PARALLEL_FROM {
-            let (root, changes) = trie::update(nodes, root, updates.collect())?;
+            let (root, changes) = trie::update(nodes, root, resident, updates.collect())?;
             finished.push((delta.address, root, changes));
         } else {
-            let mut trie = Trie::open(nodes, root);
-            for update in updates {
-                trie.set(update)?;
-            }
-            small.push((delta.address, trie));
+            small.push((delta.address, (nodes, root, resident, updates.collect())));
         }
     }
     let (addresses, tries): (Vec<_>, Vec<_>) = small.into_iter().unzip();
-    let small = addresses.into_iter().zip(finish_many(tries)?);
+    let small = addresses.into_iter().zip(trie::update_many(tries)?);
     finished.extend(small.map(|(address, (root, changes))| (address, root, changes)));
     finished.sort_unstable_by_key(|(address, ..)| *address);
     Ok(finished)

@@ -1,262 +1,290 @@
-//! The end of an update: encoding and hashing every node that was loaded.
+//! The end of an update: encoding and hashing every node that was made.
 //!
 //! A node's encoding needs its children's hashes, and nodes of one depth do not need each other: so
 //! they are hashed level by level from the deepest, and all tries of a block together, in vector
-//! code that hashes several nodes at a time.
+//! code that hashes several nodes at a time. The encodings lie one behind another.
 
 use super::{
-    NodeChange, NodeChanges, NodeSource, Read, Trie,
-    cache::Encoded,
-    loaded::{Loaded, Slot},
-    node::{self, Node, NodeRef},
+    Encoded, NodeChange, NodeChanges, NodeSource,
+    node::{self, NodeRef, Shape},
+    workspace::{Child, Kind, Outcome, Read, Value, Work, Workspace},
 };
 use crate::StoreError;
 use alloy_primitives::{B256, keccak256};
-use alloy_trie::{EMPTY_ROOT_HASH, Nibbles};
+use alloy_rlp::{BufMut as _, EMPTY_STRING_CODE, Encodable as _};
+use alloy_trie::{EMPTY_ROOT_HASH, nodes::encode_path_leaf};
 use pars_kernels::keccak::Sponge;
 use std::{cmp::Ordering, sync::Arc};
 
 /// Longest path in nibbles.
 const DEEPEST: usize = 64;
 
-/// A node to encode.
-#[derive(Debug)]
-pub(super) struct Pending {
-    trie: usize,
-    at: Nibbles,
-    /// The node, with every loaded child listed too; `None` once it is encoded.
-    node: Option<Box<Loaded>>,
-    /// The reference to it and its encoding, once there.
-    done: Option<(NodeRef, Encoded)>,
-}
+/// About as long as most nodes are.
+const USUAL_BYTES: usize = 300;
 
-impl Pending {
-    /// How a parent refers to it, once it is encoded.
-    pub(super) fn reference(&self) -> Option<&NodeRef> {
-        self.done.as_ref().map(|(reference, _)| reference)
-    }
-}
-
-/// A trie, or a part of one, after encoding.
-#[derive(Default)]
-pub(super) struct Finished {
-    /// How a parent refers to the root.
-    pub(super) root: Option<NodeRef>,
-    /// What was read, all of it checked.
-    pub(super) read: Vec<Read>,
-    /// Every node that was loaded or made and is still there.
-    pub(super) nodes: Vec<(Nibbles, Encoded)>,
-}
-
-impl Finished {
-    /// Root hash of a whole trie.
-    pub(super) fn root_hash(&self) -> B256 {
-        match &self.root {
-            None => EMPTY_ROOT_HASH,
-            // A short reference is the encoding itself, and a root is always hashed.
-            Some(root) => root.as_hash().unwrap_or_else(|| keccak256(root)),
-        }
-    }
-
-    /// Root hash and changed nodes of a whole trie.
-    pub(super) fn changes(self) -> (B256, NodeChanges) {
-        (self.root_hash(), changes(self.read, self.nodes))
-    }
-}
-
-/// Root and changed nodes of each trie.
+/// Whether every node that was read is the one its parent names.
 ///
 /// # Errors
 ///
-/// [`StoreError`] where a node that was read is not the one its parent names.
-pub fn finish_many<S: NodeSource>(
-    tries: Vec<Trie<S>>,
-) -> Result<Vec<(B256, NodeChanges)>, StoreError> {
-    let encoded = encode_all(tries)?;
-    Ok(encoded.into_iter().map(Finished::changes).collect())
-}
-
-/// Checks what was read, and encodes and hashes what is there now.
-pub(super) fn encode_all<S: NodeSource>(
-    mut tries: Vec<Trie<S>>,
-) -> Result<Vec<Finished>, StoreError> {
-    check_read(&mut tries)?;
-    let mut pending = Vec::new();
-    let mut levels: Vec<Vec<usize>> = vec![Vec::new(); DEEPEST + 1];
-    let mut roots = Vec::with_capacity(tries.len());
-    let mut sources = Vec::with_capacity(tries.len());
-    for (number, trie) in tries.into_iter().enumerate() {
-        let mut root = trie.root;
-        collect(&mut root, number, trie.base, &mut pending, &mut levels);
-        roots.push((root, trie.read));
-        sources.push(trie.source);
-    }
-    for level in levels.iter().rev() {
-        encode_level(level, &mut pending);
-    }
-    let mut encoded: Vec<Finished> = roots
-        .into_iter()
-        .map(|(root, read)| Finished {
-            root: root.reference(&pending).cloned(),
-            read,
-            nodes: Vec::new(),
-        })
-        .collect();
-    let mut hashed: Vec<Vec<_>> = vec![Vec::new(); encoded.len()];
-    for node in pending {
-        let (Some((reference, node_encoded)), Some(trie), Some(hashed)) = (
-            node.done,
-            encoded.get_mut(node.trie),
-            hashed.get_mut(node.trie),
-        ) else {
-            continue;
-        };
-        if let Some(hash) = reference.as_hash() {
-            hashed.push((hash, Arc::clone(&node_encoded)));
-        }
-        trie.nodes.push((node.at, node_encoded));
-    }
-    for ((source, hashed), trie) in sources.iter().zip(hashed).zip(&encoded) {
-        let replaced = trie.read.iter().filter_map(|read| read.named.as_hash());
-        source.remember(&replaced.collect::<Vec<_>>(), hashed);
-    }
-    Ok(encoded)
-}
-
-/// What differs between the nodes that were read and those that are there now. Wherever there was a
-/// node in the way it was read, so none read is none there.
-fn changes(mut read: Vec<Read>, mut nodes: Vec<(Nibbles, Encoded)>) -> NodeChanges {
-    read.sort_unstable_by_key(|read| read.at);
-    nodes.sort_unstable_by_key(|(at, _)| *at);
-    let mut read = read.into_iter().peekable();
-    let mut nodes = nodes.into_iter().peekable();
-    std::iter::from_fn(|| {
-        let order = match (read.peek(), nodes.peek()) {
-            (None, None) => return None,
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (Some(read), Some((at, _))) => read.at.cmp(at),
-        };
-        let before = read.next_if(|_| order.is_le());
-        let after = nodes.next_if(|_| order.is_ge());
-        let at = match (&before, &after) {
-            (Some(read), _) => read.at,
-            (None, Some((at, _))) => *at,
-            (None, None) => return None,
-        };
-        let before = before.map(|read| read.encoded);
-        let after = after.map(|(_, encoded)| encoded);
-        Some((at, NodeChange { before, after }))
-    })
-    .filter(|(_, change)| change.before != change.after)
-    .collect()
-}
-
-/// Whether every node that was read is the one its parent names.
-fn check_read<S: NodeSource>(tries: &mut [Trie<S>]) -> Result<(), StoreError> {
-    let all = tries.iter().flat_map(|trie| &trie.read);
-    let messages: Vec<[&[u8]; 2]> = all
-        .filter(|read| !read.checked)
+/// [`StoreError`] for the first one that is not.
+pub(super) fn check<S: NodeSource>(source: &S, reads: &mut [Read]) -> Result<(), StoreError> {
+    let messages: Vec<[&[u8]; 2]> = reads
+        .iter()
+        .filter(|read| read.unchecked.is_some())
         .map(|read| [&read.encoded[..], &[]])
         .collect();
     let mut found = vec![0; messages.len() * 32];
     Sponge::KECCAK256.hash_many(&messages, &mut found);
     let mut found = found.chunks_exact(32).map(B256::from_slice);
-    for trie in tries {
-        let mut checked = Vec::new();
-        for read in &mut trie.read {
-            if read.checked {
-                continue;
-            }
-            read.checked = true;
-            let hash = found.next().unwrap_or_default();
-            match read.named.as_hash() {
-                Some(named) if named == hash => checked.push((hash, Arc::clone(&read.encoded))),
-                None if *read.named == read.encoded[..] => {}
-                _ => {
-                    let reason = "the node is not the one its parent names".to_owned();
-                    return Err(trie.source.damaged(&read.at, reason));
-                }
+    for read in reads {
+        let Some(named) = read.unchecked.take() else {
+            continue;
+        };
+        let hash = found.next().unwrap_or_default();
+        match named.as_hash() {
+            Some(named) if named == hash => {}
+            None if **named == read.encoded[..] => {}
+            _ => {
+                let reason = "the node is not the one its parent names".to_owned();
+                return Err(source.damaged(&read.at, reason));
             }
         }
-        trie.source.remember(&[], checked);
     }
     Ok(())
 }
 
-/// Lists the loaded nodes at `slot` and below by the length of their paths, and leaves their numbers there.
-fn collect(
-    slot: &mut Slot,
-    trie: usize,
-    at: Nibbles,
-    pending: &mut Vec<Pending>,
-    levels: &mut [Vec<usize>],
-) {
-    if !matches!(slot, Slot::Loaded(_)) {
-        return;
-    }
-    let Slot::Loaded(mut node) = std::mem::take(slot) else {
-        return;
-    };
-    match &mut *node {
-        Loaded::Leaf { .. } => {}
-        Loaded::Extension { path, child } => collect(child, trie, at.join(path), pending, levels),
-        Loaded::Branch(branch) => {
-            for (nibble, child) in (0u8..).zip(&mut branch.children) {
-                collect(child, trie, super::join(&at, nibble), pending, levels);
-            }
+/// Root hash of the trie with this `root` before an update that made `outcome` of it.
+pub(super) fn root_hash(root: B256, outcome: Outcome, works: &[Work<'_>]) -> B256 {
+    match outcome {
+        Outcome::Same => root,
+        Outcome::Gone => EMPTY_ROOT_HASH,
+        Outcome::Made(index) => {
+            let reference = works.get(index).map(|work| &work.reference);
+            // A short reference is the encoding itself, and a root is always hashed.
+            reference.map_or(EMPTY_ROOT_HASH, |reference| {
+                reference.as_hash().unwrap_or_else(|| keccak256(reference))
+            })
         }
     }
-    let index = pending.len();
-    if let Some(level) = levels.get_mut(at.len()) {
-        level.push(index);
-    }
-    pending.push(Pending {
-        trie,
-        at,
-        node: Some(node),
-        done: None,
-    });
-    *slot = Slot::Pending(index);
 }
 
-/// Encodes and hashes nodes whose children are done.
-fn encode_level(level: &[usize], pending: &mut [Pending]) {
-    let mut encoded: Vec<(usize, Encoded)> = Vec::with_capacity(level.len());
-    let mut scratch = Vec::new();
-    for &index in level {
-        let Some(node) = pending.get_mut(index).and_then(|node| node.node.take()) else {
+/// Encodes and hashes all that was made.
+pub(super) fn encode(workspace: &mut Workspace<'_>) -> Arc<Vec<u8>> {
+    let mut levels: Vec<Vec<usize>> = vec![Vec::new(); DEEPEST + 1];
+    let mut nodes = 0;
+    for (index, work) in workspace.works.iter().enumerate() {
+        if !matches!(work.kind, Kind::Nothing)
+            && let Some(level) = levels.get_mut(work.at.len())
+        {
+            level.push(index);
+            nodes += 1;
+        }
+    }
+    let mut out = Vec::with_capacity(nodes * USUAL_BYTES);
+    let mut spans = Vec::new();
+    for level in levels.iter().rev() {
+        spans.clear();
+        for &index in level {
+            let start = out.len();
+            workspace.encode(index, &mut out);
+            spans.push((start, out.len()));
+        }
+        finish_level(workspace, level, &spans, &out);
+    }
+    Arc::new(out)
+}
+
+/// Hashes the nodes of a level, whose encodings are in `out`.
+fn finish_level(
+    workspace: &mut Workspace<'_>,
+    level: &[usize],
+    spans: &[(usize, usize)],
+    out: &[u8],
+) {
+    let encodings = || {
+        let spans = spans.iter();
+        spans.map(|(start, end)| out.get(*start..*end).unwrap_or_default())
+    };
+    // Shorter ones stand in their parents as they are.
+    let long = |encoding: &&[u8]| encoding.len() >= node::HASHED_FROM;
+    let messages: Vec<[&[u8]; 2]> = encodings()
+        .filter(long)
+        .map(|encoding| [encoding, &[]])
+        .collect();
+    let mut hashes = vec![0; messages.len() * 32];
+    Sponge::KECCAK256.hash_many(&messages, &mut hashes);
+    let mut hashes = hashes.chunks_exact(32);
+    for ((index, encoding), (start, end)) in level.iter().zip(encodings()).zip(spans) {
+        let Some(work) = workspace.works.get_mut(*index) else {
             continue;
         };
-        scratch.clear();
-        match *node {
-            Loaded::Leaf { path, value } => Node::Leaf { path, value }.encode_to(&mut scratch),
-            Loaded::Extension { path, child } => {
-                let child = child.reference(pending).cloned().unwrap_or_default();
-                Node::Extension { path, child }.encode_to(&mut scratch);
-            }
-            Loaded::Branch(branch) => branch.encode_to(pending, &mut scratch),
-        }
-        encoded.push((index, Encoded::from(&scratch[..])));
-    }
-    // Shorter ones stand in their parents as they are.
-    let long: Vec<[&[u8]; 2]> = encoded
-        .iter()
-        .map(|(_, encoded)| [&encoded[..], &[]])
-        .filter(|[encoded, _]: &[&[u8]; 2]| encoded.len() >= node::HASHED_FROM)
-        .collect();
-    let mut hashes = vec![0; long.len() * 32];
-    Sponge::KECCAK256.hash_many(&long, &mut hashes);
-    let mut hashes = hashes.chunks_exact(32);
-    for (index, encoded) in encoded {
-        let reference = if encoded.len() >= node::HASHED_FROM {
+        work.reference = if long(&encoding) {
             let hash = hashes.next().map(B256::from_slice);
             NodeRef::word_rlp(&hash.unwrap_or_default())
         } else {
-            node::reference(&encoded)
+            node::reference(encoding)
         };
-        if let Some(node) = pending.get_mut(index) {
-            node.done = Some((reference, encoded));
+        let bound = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        work.span = (bound(*start), bound(*end));
+    }
+}
+
+impl Workspace<'_> {
+    /// Appends the encoding of a node, whose children are encoded.
+    fn encode(&self, index: usize, out: &mut Vec<u8>) {
+        let Some(work) = self.works.get(index) else {
+            return;
+        };
+        match &work.kind {
+            Kind::Nothing => {}
+            Kind::Leaf { path, value } => {
+                let path = encode_path_leaf(path, true);
+                let value = self.value(value);
+                node::list(path.as_slice().length() + value.length(), out);
+                path.as_slice().encode(out);
+                value.encode(out);
+            }
+            Kind::Extension { path, child } => {
+                let path = encode_path_leaf(path, false);
+                let child = self.reference(child);
+                node::list(path.as_slice().length() + child.len(), out);
+                path.as_slice().encode(out);
+                out.put_slice(child);
+            }
+            Kind::Branch { base, links, value } => {
+                let links = self.links.get(links.0..links.1).unwrap_or_default();
+                let copied = base
+                    .filter(|(_, shape)| value.is_none() && !shape.has_value())
+                    .is_some_and(|base| self.replace_hashes(base, links, out));
+                if !copied {
+                    self.encode_branch(*base, links, value.as_ref(), out);
+                }
+            }
+        }
+    }
+
+    /// Appends the encoding of a branch that was read, with other hashes for some children; nothing, and `false`,
+    /// where more than that differs.
+    fn replace_hashes(
+        &self,
+        (read, shape): (usize, Shape),
+        links: &[(u8, Child)],
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let Some(Read { encoded, .. }) = self.reads.get(read) else {
+            return false;
+        };
+        let start = out.len();
+        out.put_slice(encoded);
+        let all = links.iter().try_for_each(|(nibble, child)| {
+            let nibble = usize::from(*nibble);
+            let was_there = shape.present() >> nibble & 1 == 1;
+            let at = shape.hash_at(encoded.len(), nibble).filter(|_| was_there)?;
+            let (_, hash) = self.reference(child).split_first()?;
+            out.get_mut(start + at..start + at + 32)?
+                .copy_from_slice(hash.first_chunk::<32>()?);
+            Some(())
+        });
+        if all.is_none() {
+            out.truncate(start);
+        }
+        all.is_some()
+    }
+
+    fn encode_branch(
+        &self,
+        base: Option<(usize, Shape)>,
+        links: &[(u8, Child)],
+        value: Option<&Value<'_>>,
+        out: &mut Vec<u8>,
+    ) {
+        const NONE: &[u8] = &[EMPTY_STRING_CODE];
+        let mut references = [NONE; 16];
+        if let Some((read, shape)) = base
+            && let Some(Read { encoded, .. }) = self.reads.get(read)
+        {
+            for (index, reference) in references.iter_mut().enumerate() {
+                *reference = shape.reference(encoded, index).unwrap_or(NONE);
+            }
+        }
+        for (nibble, child) in links {
+            if let Some(reference) = references.get_mut(usize::from(*nibble)) {
+                *reference = self.reference(child);
+            }
+        }
+        let value = value.map_or(&[][..], |value| self.value(value));
+        let length = references
+            .iter()
+            .map(|reference| reference.len())
+            .sum::<usize>();
+        node::list(length + value.length(), out);
+        for reference in references {
+            out.put_slice(reference);
+        }
+        value.encode(out);
+    }
+
+    fn value<'b>(&'b self, value: &Value<'b>) -> &'b [u8] {
+        match value {
+            Value::Given(value) => value,
+            Value::Kept(read) => self.kept(*read),
+        }
+    }
+
+    /// How a parent refers to a child.
+    fn reference<'b>(&'b self, child: &'b Child) -> &'b [u8] {
+        match child {
+            Child::Nothing => &[EMPTY_STRING_CODE],
+            Child::Made(index) => match self.works.get(*index) {
+                Some(work) => &work.reference,
+                None => &[EMPTY_STRING_CODE],
+            },
+            Child::Kept(reference) => reference,
+        }
+    }
+}
+
+/// What differs between the nodes that were read and those that are there now. Wherever there was a
+/// node in the way it was read, so none read is none there.
+pub(super) fn changes(
+    reads: Vec<Read>,
+    works: Vec<Work<'_>>,
+    encodings: &Arc<Vec<u8>>,
+) -> NodeChanges {
+    let mut reads: Vec<Read> = reads.into_iter().filter(|read| !read.stays).collect();
+    // They are in order but for the last children of branches that went.
+    if !reads.is_sorted_by_key(|read| read.at) {
+        reads.sort_by_key(|read| read.at);
+    }
+    let mut changes = NodeChanges::with_capacity(works.len());
+    let mut reads = reads.into_iter().peekable();
+    let works = works.into_iter();
+    let mut works = works
+        .filter(|work| !matches!(work.kind, Kind::Nothing))
+        .peekable();
+    loop {
+        let order = match (reads.peek(), works.peek()) {
+            (None, None) => return changes,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(read), Some(work)) => read.at.cmp(&work.at),
+        };
+        let before = reads.next_if(|_| order.is_le());
+        let after = works.next_if(|_| order.is_ge());
+        let (at, hash) = match (&before, &after) {
+            (_, Some(work)) => (work.at, work.reference.as_hash()),
+            (Some(read), None) => (read.at, None),
+            (None, None) => return changes,
+        };
+        let before = before.map(|read| read.encoded);
+        let after = after.map(|work| Encoded::part(encodings, work.span));
+        if before != after {
+            let change = NodeChange {
+                before,
+                after,
+                hash,
+            };
+            changes.push((at, change));
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Roots of lists.
 
-use super::{NodeSource, Trie, finish::encode_all};
+use super::{NodeSource, Update, update_many};
 use crate::StoreError;
 use alloy_primitives::B256;
-use alloy_trie::Nibbles;
+use alloy_trie::{EMPTY_ROOT_HASH, Nibbles};
 
 /// No nodes at all.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Nothing;
 
 impl NodeSource for Nothing {
@@ -29,12 +29,12 @@ impl NodeSource for Nothing {
 ///
 /// None that outside data can bring about: nothing is read.
 pub fn list_root(items: impl IntoIterator<Item = Vec<u8>>) -> Result<B256, StoreError> {
-    let mut trie = Trie::open(Nothing, alloy_trie::EMPTY_ROOT_HASH);
-    for (index, item) in items.into_iter().enumerate() {
-        trie.insert(Nibbles::unpack(alloy_rlp::encode(index)), item)?;
-    }
-    let finished = encode_all(vec![trie])?.pop().unwrap_or_default();
-    Ok(finished.root_hash())
+    let items = items.into_iter().enumerate();
+    let updates: Vec<Update> = items
+        .map(|(index, item)| (Nibbles::unpack(alloy_rlp::encode(index)), Some(item)))
+        .collect();
+    let done = update_many(vec![(Nothing, EMPTY_ROOT_HASH, None, updates)])?;
+    Ok(done.first().map_or(EMPTY_ROOT_HASH, |(root, _)| *root))
 }
 
 #[cfg(test)]

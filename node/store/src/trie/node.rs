@@ -92,6 +92,49 @@ impl Node {
     }
 }
 
+/// Where in a branch's encoding its parts are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    /// Bit n: there is a child n.
+    present: u16,
+    /// Whether every child is named by its hash and there is no value, as nearly always.
+    regular: bool,
+    has_value: bool,
+}
+
+impl Shape {
+    /// Bit n: there is a child n.
+    pub(super) fn present(self) -> u16 {
+        self.present
+    }
+
+    /// Whether a key ends here.
+    pub(super) fn has_value(self) -> bool {
+        self.has_value
+    }
+
+    /// The reference to child `index` in the branch with this encoding, with its header.
+    pub(super) fn reference(self, encoded: &[u8], index: usize) -> Option<&[u8]> {
+        if self.present >> index & 1 == 0 {
+            return None;
+        }
+        match self.hash_at(encoded.len(), index) {
+            Some(start) => encoded.get(start - 1..start + 32),
+            None => Items::of(encoded).ok()?.branch()?.0.get(index).copied(),
+        }
+    }
+
+    /// Where in an encoding of this length the hash of child `index`, which is there, begins; `None` where the branch
+    /// is not regular.
+    pub(super) fn hash_at(self, length: usize, index: usize) -> Option<usize> {
+        let hashes = |mask: u16| 32 * usize::try_from(mask.count_ones()).unwrap_or(0);
+        let payload = 17 + hashes(self.present);
+        let before = self.present & !(u16::MAX << index);
+        let start = length.checked_sub(payload)? + index + hashes(before) + 1;
+        self.regular.then_some(start)
+    }
+}
+
 /// The items of a node's list, each with its header.
 pub(super) struct Items<'a> {
     items: [&'a [u8]; 17],
@@ -133,6 +176,38 @@ impl<'a> Items<'a> {
             [children @ .., value] if children.len() == 16 => Some((children, value)),
             _ => None,
         }
+    }
+
+    /// Where the parts of a branch are; `None` where the node is none.
+    ///
+    /// # Errors
+    ///
+    /// [`alloy_rlp::Error`] where the items are those of no branch.
+    pub(super) fn shape(&self) -> Result<Option<Shape>, alloy_rlp::Error> {
+        let Some((references, value)) = self.branch() else {
+            return Ok(None);
+        };
+        let has_value = branch_value(value)?.is_some();
+        let mut shape = Shape {
+            present: 0,
+            regular: !has_value,
+            has_value,
+        };
+        for (index, reference) in references.iter().enumerate() {
+            if *reference == [EMPTY_STRING_CODE] {
+                continue;
+            }
+            check_reference(reference)?;
+            shape.present |= 1 << index;
+            shape.regular &= reference.first() == Some(&HASH_CODE);
+        }
+        Ok(Some(shape))
+    }
+
+    /// The value of a leaf or of a branch; `None` where there is none.
+    pub(super) fn value(&self) -> Option<&'a [u8]> {
+        let mut item = *self.all().last()?;
+        Header::decode_bytes(&mut item, false).ok()
     }
 
     /// The node.

@@ -2,114 +2,85 @@
 //! what is below another.
 
 use super::{
-    NodeChanges, NodeSource, Trie, Update,
-    finish::encode_all,
-    loaded::{Branch, Loaded, Slot},
+    NodeChanges, NodeSource, Update, finish,
+    node::NodeRef,
+    resident::Tree,
+    walk::{Place, next_run},
+    workspace::{Child, Outcome, Workspace},
 };
 use crate::StoreError;
 use alloy_primitives::B256;
 use alloy_trie::Nibbles;
 use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 
-/// Fewest updates that are worth waking threads for.
-pub const PARALLEL_FROM: usize = 96;
+/// What becomes of a child of the root.
+enum Part {
+    Same,
+    Gone,
+    Made(NodeRef),
+}
 
-/// Makes all `updates` of the trie with this root, whose nodes are in `source`: root hash and changed nodes.
-/// Of several updates of one key the last one counts.
-///
-/// # Errors
-///
-/// [`StoreError`] where a node cannot be read, is damaged or is not the one its parent names.
-pub fn update<S: NodeSource + Copy + Send + Sync>(
+/// The update, where the root is a branch before and after; `None` where it is not.
+pub(super) fn in_parts<S: NodeSource + Copy + Send + Sync>(
     source: S,
     root: B256,
-    mut updates: Vec<Update>,
-) -> Result<(B256, NodeChanges), StoreError> {
-    // Neighbours are found together, and nodes are read in the order of their paths.
-    updates.sort_by_key(|(key, _)| *key);
-    let mut trie = Trie::open(source, root);
-    if updates.len() >= PARALLEL_FROM
-        && updates.first().is_some_and(|(key, _)| !key.is_empty())
-        && let Some(branch) = trie.take_branch()?
-    {
-        return in_parts(trie, branch, updates);
+    resident: Option<&Tree>,
+    mut updates: &[Update],
+) -> Result<Option<(B256, NodeChanges)>, StoreError> {
+    let mut top = Workspace::default();
+    let place = Place::root(&root, resident);
+    let base = top.open_branch(&source, &place)?;
+    let starts_with_none = updates.first().is_none_or(|(key, _)| key.is_empty());
+    if starts_with_none || (base.is_none() && !matches!(place, Place::Empty)) {
+        return Ok(None);
     }
-    for update in updates {
-        trie.set(update)?;
-    }
-    trie.finish()
-}
-
-impl<S: NodeSource> Trie<S> {
-    /// Takes the root out, where it is a branch without a value, or nothing, which is as good.
-    fn take_branch(&mut self) -> Result<Option<Branch>, StoreError> {
-        let mut root = std::mem::take(&mut self.root);
-        self.load(&mut root, &Nibbles::new())?;
-        let Slot::Loaded(node) = root else {
-            return Ok(Some(Branch::default()));
+    let mut parts = Vec::with_capacity(16);
+    while let Some((nibble, run)) = next_run(&mut updates, 0) {
+        let place = match &base {
+            Some(base) => top.child(base, nibble),
+            None => Place::Empty,
         };
-        match *node {
-            Loaded::Branch(branch) if branch.value.is_none() => Ok(Some(*branch)),
-            other => {
-                self.root = Slot::Loaded(Box::new(other));
-                Ok(None)
-            }
-        }
-    }
-}
-
-/// The update of `trie`, whose root `branch` is. No key is empty.
-fn in_parts<S: NodeSource + Copy + Send + Sync>(
-    mut trie: Trie<S>,
-    branch: Branch,
-    updates: Vec<Update>,
-) -> Result<(B256, NodeChanges), StoreError> {
-    let mut nibbles = 0u8..;
-    let mut parts = branch.into_children().map(|child| {
-        let base = Nibbles::from_nibbles([nibbles.next().unwrap_or_default()]);
-        (Trie::part(trie.source, base, child), Vec::new())
-    });
-    for (key, value) in updates {
-        if let Some((_, updates)) = key.first().and_then(|at| parts.get_mut(usize::from(at))) {
-            updates.push((key.slice(1..), value));
-        }
+        parts.push((nibble, place, run));
     }
     let parts = parts
         .into_par_iter()
-        .map(|(mut part, updates)| {
-            for update in updates {
-                part.set(update)?;
-            }
-            Ok(part)
+        .map(|(nibble, place, run)| {
+            let mut workspace = Workspace::default();
+            let at = Nibbles::from_nibbles([nibble]);
+            place.warm(at.len(), run);
+            let outcome = workspace.descend(&source, place, &at, run)?;
+            finish::check(&source, &mut workspace.reads)?;
+            let encodings = finish::encode(&mut workspace);
+            let part = match outcome {
+                Outcome::Same => Part::Same,
+                Outcome::Gone => Part::Gone,
+                Outcome::Made(index) => {
+                    let made = workspace.works.get(index).map(|work| &work.reference);
+                    Part::Made(made.cloned().unwrap_or_default())
+                }
+            };
+            let Workspace { reads, works, .. } = workspace;
+            Ok((nibble, part, finish::changes(reads, works, &encodings)))
         })
         .collect::<Result<Vec<_>, StoreError>>()?;
-    let mut branch = Branch::default();
-    let left = parts
-        .iter()
-        .filter(|part| !matches!(part.root, Slot::Empty));
-    if left.count() < 2 {
-        // It is no branch any more.
-        for (child, mut part) in branch.children.iter_mut().zip(parts) {
-            *child = part.root;
-            trie.read.append(&mut part.read);
+    let mut children = Vec::with_capacity(parts.len());
+    let mut below = Vec::with_capacity(parts.len());
+    for (nibble, part, changes) in parts {
+        match part {
+            Part::Same => {}
+            Part::Gone => children.push((nibble, Child::Nothing)),
+            Part::Made(reference) => children.push((nibble, Child::Kept(Box::new(reference)))),
         }
-        trie.root = trie.shrink(branch, &Nibbles::new())?;
-        return trie.finish();
+        below.push(changes);
     }
-    let parts = parts
-        .into_par_iter()
-        .map(|part| encode_all(vec![part]))
-        .collect::<Result<Vec<_>, StoreError>>()?;
-    let mut nodes = Vec::new();
-    for (child, mut part) in branch.children.iter_mut().zip(parts.into_iter().flatten()) {
-        if let Some(reference) = part.root {
-            *child = Slot::stored(reference);
-        }
-        trie.read.append(&mut part.read);
-        nodes.append(&mut part.nodes);
-    }
-    trie.root = Slot::branch(branch);
-    let mut whole = encode_all(vec![trie])?.pop().unwrap_or_default();
-    whole.nodes.append(&mut nodes);
-    Ok(whole.changes())
+    let Some(outcome) = top.root_branch(base, children) else {
+        return Ok(None);
+    };
+    finish::check(&source, &mut top.reads)?;
+    let encodings = finish::encode(&mut top);
+    let root = finish::root_hash(root, outcome, &top.works);
+    let mut changes = finish::changes(top.reads, top.works, &encodings);
+    changes.reserve(below.iter().map(Vec::len).sum());
+    changes.extend(below.into_iter().flatten());
+    Ok(Some((root, changes)))
 }

@@ -1,8 +1,9 @@
-use super::{cache::NodeCache, *};
+use super::{node::NodeRef, resident::Weight, *};
 use alloy_primitives::{Bytes, hex, keccak256};
-use alloy_trie::HashBuilder;
+use alloy_trie::{EMPTY_ROOT_HASH, HashBuilder};
 use proptest::prelude::*;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 /// Nodes in a map, as the store keeps them.
 #[derive(Debug, Default)]
@@ -18,29 +19,13 @@ impl NodeSource for &Nodes {
     }
 }
 
-/// The same nodes behind a cache.
-#[derive(Clone, Copy, Debug)]
-struct Cached<'a> {
-    nodes: &'a Nodes,
-    cache: &'a NodeCache,
-}
-
-impl NodeSource for Cached<'_> {
-    fn node(&self, path: &Nibbles) -> Result<Option<Vec<u8>>, StoreError> {
-        self.nodes.node(path)
-    }
-
-    fn damaged(&self, path: &Nibbles, reason: String) -> StoreError {
-        self.nodes.damaged(path, reason)
-    }
-
-    fn known(&self, hash: &B256) -> Option<Encoded> {
-        self.cache.get(hash)
-    }
-
-    fn remember(&self, replaced: &[B256], nodes: Vec<(B256, Encoded)>) {
-        self.cache.put(replaced, nodes);
-    }
+/// What an update made, without what there was before.
+fn made(changes: &NodeChanges) -> Vec<MadeNode> {
+    let made = changes.iter().map(|(at, change)| MadeNode {
+        at: *at,
+        node: change.after.clone().map(|encoded| (change.hash, encoded)),
+    });
+    made.collect()
 }
 
 impl Nodes {
@@ -62,7 +47,7 @@ impl Nodes {
     fn update(&mut self, root: B256, writes: impl IntoIterator<Item = (Nibbles, Vec<u8>)>) -> B256 {
         let mut trie = Trie::open(&*self, root);
         for (key, value) in writes {
-            trie.insert(key, value).unwrap();
+            trie.insert(key, value);
         }
         let (root, changes) = trie.finish().unwrap();
         self.apply(changes);
@@ -175,8 +160,8 @@ proptest! {
         }
         // Writing every key leads through every node.
         let mut trie = Trie::open(&nodes, root);
-        let result = model.keys().try_for_each(|key| trie.insert(*key, vec![1; 40]));
-        let result = result.and_then(|()| trie.finish());
+        model.keys().for_each(|key| trie.insert(*key, vec![1; 40]));
+        let result = trie.finish();
         prop_assert!(matches!(result, Err(StoreError::Corrupt { .. })), "{result:?}");
     }
 }
@@ -193,7 +178,7 @@ proptest! {
         mask in prop_oneof![Just(0x0fu8), Just(0x1f), Just(0x7f), Just(0xff)],
     ) {
         let mut nodes = Nodes::default();
-        let cache = NodeCache::new(1 << 20);
+        let mut resident = Tree::default();
         let mut model = BTreeMap::new();
         let mut root = EMPTY_ROOT_HASH;
         let mut batches: Vec<Vec<Update>> = batches
@@ -217,11 +202,11 @@ proptest! {
                     None => model.remove(key),
                 };
             }
-            let source = Cached { nodes: &nodes, cache: &cache };
-            let from_memory = update(source, root, batch.clone()).unwrap();
-            let (new, changes) = update(&nodes, root, batch).unwrap();
+            let from_memory = update(&nodes, root, Some(&resident), batch.clone()).unwrap();
+            let (new, changes) = update(&nodes, root, None, batch).unwrap();
             prop_assert_eq!(&from_memory, &(new, changes.clone()));
             prop_assert_eq!(new, full_root(&model));
+            resident.apply(&made(&changes), 1);
             root = new;
             nodes.apply(changes);
             let mut fresh = Nodes::default();
@@ -241,10 +226,9 @@ fn a_write_of_the_same_value_changes_no_node() {
     let root = nodes.update(EMPTY_ROOT_HASH, writes.clone());
     let mut trie = Trie::open(&nodes, root);
     for (key, value) in writes {
-        trie.insert(key, value).unwrap();
+        trie.insert(key, value);
     }
-    trie.remove(Nibbles::unpack(keccak256(b"not there")))
-        .unwrap();
+    trie.remove(Nibbles::unpack(keccak256(b"not there")));
     assert_eq!(trie.finish().unwrap(), (root, NodeChanges::new()));
 }
 
@@ -254,8 +238,7 @@ fn only_the_path_to_the_key_is_written() {
     let writes = (0u32..4096).map(|i| (Nibbles::unpack(keccak256(i.to_be_bytes())), vec![1; 40]));
     let root = nodes.update(EMPTY_ROOT_HASH, writes);
     let mut trie = Trie::open(&nodes, root);
-    trie.insert(Nibbles::unpack(keccak256(7u32.to_be_bytes())), vec![2; 40])
-        .unwrap();
+    trie.insert(Nibbles::unpack(keccak256(7u32.to_be_bytes())), vec![2; 40]);
     let (_, changes) = trie.finish().unwrap();
     assert!((3..=6).contains(&changes.len()), "{}", changes.len());
 }
@@ -351,4 +334,135 @@ fn official_trie_tests() {
         }
     }
     println!("official trie tests: {total} cases passed");
+}
+
+/// Nodes in a map, and how many of them were asked for.
+#[derive(Clone, Copy, Debug)]
+struct Counted<'a>(&'a Nodes, &'a std::sync::atomic::AtomicUsize);
+
+impl NodeSource for Counted<'_> {
+    fn node(&self, path: &Nibbles) -> Result<Option<Vec<u8>>, StoreError> {
+        self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        (&self.0).node(path)
+    }
+
+    fn damaged(&self, path: &Nibbles, reason: String) -> StoreError {
+        (&self.0).damaged(path, reason)
+    }
+}
+
+/// Nodes and bytes of a tree, counted anew.
+fn recount(tree: &Tree) -> Weight {
+    let mut blocks = BTreeMap::new();
+    let nodes = tree.bytes_by_block(&mut blocks);
+    Weight {
+        nodes,
+        bytes: blocks.values().sum(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Blocks on any block before, while the tree in memory is that of the one put in last, or less: every update is
+    /// the one that is computed without it.
+    #[test]
+    fn what_is_in_memory_changes_nothing(
+        blocks in prop::collection::vec((
+            any::<prop::sample::Index>(),
+            prop::collection::vec((key(), value()), 0..25),
+            prop::option::weighted(0.7, 0u64..4),
+        ), 1..16),
+    ) {
+        let mut versions = vec![(EMPTY_ROOT_HASH, BTreeMap::new())];
+        let mut resident = Tree::default();
+        for (number, (parent, writes, forget)) in (1u64..).zip(blocks) {
+            let (root, stored) = versions[parent.index(versions.len())].clone();
+            let mut nodes = Nodes(stored);
+            let updates: Vec<Update> = writes
+                .into_iter()
+                .map(|(key, value)| (Nibbles::unpack(key), Some(value)))
+                .collect();
+            let alone = update(&nodes, root, None, updates.clone()).unwrap();
+            let done = update_many(vec![
+                (&nodes, root, Some(&resident), updates.clone()),
+                (&nodes, root, None, Vec::new()),
+                (&nodes, root, Some(&resident), updates),
+            ]).unwrap();
+            prop_assert_eq!(&done, &[alone.clone(), (root, Vec::new()), alone.clone()]);
+            let (root, changes) = alone;
+            resident.apply(&made(&changes), number);
+            if let Some(back) = forget {
+                resident.forget_before(number.saturating_sub(back));
+            }
+            prop_assert_eq!(resident.weight(), recount(&resident));
+            nodes.apply(changes);
+            versions.push((root, nodes.0));
+        }
+        resident.forget_before(u64::MAX);
+        prop_assert_eq!(resident.weight(), Weight::default());
+    }
+}
+
+#[test]
+fn what_is_in_memory_is_not_read_again() {
+    let mut nodes = Nodes::default();
+    let mut resident = Tree::default();
+    let reads = std::sync::atomic::AtomicUsize::new(0);
+    let key = |n: u32| Nibbles::unpack(keccak256(n.to_be_bytes()));
+    let mut root = EMPTY_ROOT_HASH;
+    let mut block = |number: u64, keys: std::ops::Range<u32>, resident: &mut Tree| {
+        let value = vec![number.to_le_bytes()[0]; 70];
+        let updates = keys.map(|n| (key(n), Some(value.clone()))).collect();
+        let source = Counted(&nodes, &reads);
+        let (new, changes) = update(source, root, Some(resident), updates).unwrap();
+        resident.apply(&made(&changes), number);
+        root = new;
+        nodes.apply(changes);
+        reads.swap(0, std::sync::atomic::Ordering::Relaxed)
+    };
+    assert_eq!(block(1, 0..2_000, &mut resident), 0, "there is nothing yet");
+    assert_eq!(
+        block(2, 0..500, &mut resident),
+        0,
+        "few and many, on threads"
+    );
+    assert_eq!(block(3, 500..520, &mut resident), 0);
+    let all = resident.weight();
+    // What only block 1 has led through goes; paths of later ones are still whole.
+    resident.forget_before(2);
+    assert!(resident.weight().nodes < all.nodes / 2);
+    assert_eq!(block(4, 0..520, &mut resident), 0);
+    assert!(
+        block(5, 1_000..1_100, &mut resident) >= 100,
+        "each leaf at least"
+    );
+    assert_eq!(block(6, 1_000..1_100, &mut resident), 0);
+}
+
+#[test]
+fn a_path_that_is_too_long_is_damage() {
+    let mut nodes = Nodes::default();
+    let writes: Vec<_> = (0u8..40)
+        .map(|i| (Nibbles::unpack(keccak256([i])), vec![i + 1; 40]))
+        .collect();
+    let root = nodes.update(EMPTY_ROOT_HASH, writes.clone());
+    let long = Nibbles::unpack([7; 32]);
+    let deepest = *nodes.0.keys().max_by_key(|at| at.len()).unwrap();
+    let child = NodeRef::word_rlp(&B256::repeat_byte(9));
+    for node in [
+        node::Node::Leaf {
+            path: long,
+            value: vec![1],
+        },
+        node::Node::Extension { path: long, child },
+    ] {
+        nodes.0.insert(deepest, node.encode().into());
+        let mut trie = Trie::open(&nodes, root);
+        writes
+            .iter()
+            .for_each(|(key, _)| trie.insert(*key, vec![1; 40]));
+        let error = trie.finish().unwrap_err().to_string();
+        assert!(error.contains("too long"), "{error}");
+    }
 }

@@ -1,0 +1,213 @@
+//! The trie nodes of the newest state that are in memory.
+
+use super::root::ResidentNodes;
+use crate::{
+    Held,
+    memory::figure,
+    trie::resident::{Tree, Weight},
+};
+use alloy_primitives::{
+    Address,
+    map::{AddressMap, Entry},
+};
+use parking_lot::{RwLock, RwLockReadGuard};
+use std::collections::BTreeMap;
+
+/// The nodes of every trie that the last blocks led through, within a bound of bytes.
+///
+/// They are those of the block that was put in last. Other states find what they have in common with it, and read
+/// the rest from the store.
+#[derive(Debug)]
+pub(crate) struct NodeCache {
+    tries: RwLock<ResidentTries>,
+    /// Most bytes.
+    bound: usize,
+}
+
+/// The account trie and storage tries, as far as they are in memory.
+#[derive(Debug, Default)]
+pub(crate) struct ResidentTries {
+    accounts: Tree,
+    storage: AddressMap<Tree>,
+    /// What they weigh together.
+    weight: Weight,
+}
+
+impl NodeCache {
+    /// An empty one that holds at most so many bytes.
+    pub(crate) fn new(bound: usize) -> Self {
+        Self {
+            tries: RwLock::default(),
+            bound,
+        }
+    }
+
+    /// What there is. Another reader on the same thread does no harm.
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, ResidentTries> {
+        // Whoever waits for other threads with the guard in hand may be given work of theirs to do.
+        self.tries.read_recursive()
+    }
+
+    /// Puts the nodes that block `number` made in, if those of another block were put in last.
+    pub(crate) fn follow(&self, nodes: &ResidentNodes, number: u64) {
+        let mut tries = self.tries.write();
+        if tries.accounts.root(&nodes.root).is_none() {
+            tries.apply(nodes, number);
+            tries.shrink_to(self.bound);
+        }
+    }
+
+    /// What it holds.
+    pub(crate) fn held(&self) -> Held {
+        let weight = self.read().weight;
+        Held {
+            part: "node_cache",
+            entries: Some(figure(weight.nodes)),
+            bytes: figure(weight.bytes),
+            bound: Some(figure(self.bound)),
+        }
+    }
+}
+
+impl ResidentTries {
+    /// Nodes of the account trie.
+    pub(crate) fn accounts(&self) -> &Tree {
+        &self.accounts
+    }
+
+    /// Nodes of an account's storage trie.
+    pub(crate) fn storage(&self, address: &Address) -> Option<&Tree> {
+        self.storage.get(address)
+    }
+
+    fn apply(&mut self, nodes: &ResidentNodes, number: u64) {
+        self.accounts.apply(&nodes.accounts, number);
+        for (address, made) in &nodes.storage {
+            match self.storage.entry(*address) {
+                Entry::Occupied(mut tree) => {
+                    tree.get_mut().apply(made, number);
+                    if tree.get().weight() == Weight::default() {
+                        tree.remove();
+                    }
+                }
+                Entry::Vacant(place) => {
+                    let mut tree = Tree::default();
+                    tree.apply(made, number);
+                    if tree.weight() != Weight::default() {
+                        place.insert(tree);
+                    }
+                }
+            }
+        }
+        self.weigh();
+    }
+
+    fn weigh(&mut self) {
+        self.weight = self.accounts.weight();
+        for tree in self.storage.values() {
+            let weight = tree.weight();
+            self.weight.nodes += weight.nodes;
+            // A tree has its place in the map besides its nodes.
+            self.weight.bytes += weight.bytes + 2 * size_of::<(Address, Tree)>();
+        }
+    }
+
+    /// Where there is more than `bound`, lets half of it go: what no block has led through for the longest time.
+    fn shrink_to(&mut self, bound: usize) {
+        if self.weight.bytes <= bound {
+            return;
+        }
+        let mut blocks = BTreeMap::new();
+        self.accounts.bytes_by_block(&mut blocks);
+        for tree in self.storage.values() {
+            tree.bytes_by_block(&mut blocks);
+        }
+        let mut kept = 0;
+        let newest = blocks.iter().rev().take_while(|(_, bytes)| {
+            kept += **bytes;
+            kept <= bound / 2
+        });
+        let oldest = newest.last().map_or(u64::MAX, |(number, _)| *number);
+        self.accounts.forget_before(oldest);
+        self.storage.retain(|_, tree| {
+            tree.forget_before(oldest);
+            tree.weight() != Weight::default()
+        });
+        self.weigh();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        backend::{Backend as _, memory::Memory},
+        state::{AccountDelta, Nodes, TrieUpdates},
+    };
+    use alloy_primitives::{B256, U256, keccak256};
+    use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount};
+
+    /// Accounts that come and go, each block others: memory stays within the bound, and what the last block led
+    /// through is there.
+    #[test]
+    fn memory_is_bounded_and_the_newest_stays() {
+        let bound = 200_000;
+        let cache = NodeCache::new(bound);
+        let engine = Memory::new();
+        let mut root = EMPTY_ROOT_HASH;
+        let mut most = 0;
+        for number in 1u64..60 {
+            let mut accounts: Vec<_> = (0..40u64)
+                .map(|n| AccountDelta {
+                    address: Address::from_slice(
+                        &keccak256((number * 100 + n).to_be_bytes())[..20],
+                    ),
+                    before: None,
+                    after: Some(TrieAccount {
+                        nonce: n + 1,
+                        ..TrieAccount::default()
+                    }),
+                    slots: vec![crate::state::SlotDelta {
+                        slot: U256::from(n),
+                        before: U256::ZERO,
+                        after: U256::from(number),
+                    }],
+                })
+                .collect();
+            accounts.sort_unstable_by_key(|delta| delta.address);
+            let snapshot = engine.snapshot();
+            let updates = {
+                let tries = cache.read();
+                let nodes = Nodes {
+                    snapshot: &*snapshot,
+                    past: None,
+                    resident: Some(&tries),
+                };
+                TrieUpdates::compute(nodes, B256::ZERO, root, accounts).unwrap()
+            };
+            root = updates.root();
+            let mut batch = crate::backend::Batch::new();
+            crate::state::write_state(&mut batch, number, &updates);
+            engine.commit(batch).unwrap();
+            let nodes = updates.into_nodes();
+            cache.follow(&nodes, number);
+            let held = cache.held();
+            assert!(held.bytes <= figure(bound), "block {number}: {held:?}");
+            assert!(held.entries > Some(80), "block {number}: {held:?}");
+            assert!(cache.read().accounts.root(&root).is_some());
+            most = most.max(held.bytes);
+            // The same block once more is nothing new.
+            cache.follow(&nodes, number + 1);
+            assert_eq!(cache.held(), held);
+        }
+        assert!(most > figure(bound / 2), "the bound was never near: {most}");
+        let none = NodeCache::new(0);
+        let nothing = ResidentNodes {
+            root,
+            accounts: Vec::new(),
+            storage: Vec::new(),
+        };
+        none.follow(&nothing, 1);
+        assert_eq!(none.held().bytes, 0);
+    }
+}
