@@ -24,7 +24,7 @@ use crate::{
     header::{HeaderChoice, MAX_BLOCK_RLP_BYTES, check_header, next_header},
     ommers::check_ommers,
     precompiles::Precompiles,
-    roots::{block_bloom, block_rlp_length, list_root},
+    roots::{block_bloom, block_rlp_length, list_root, side_by_side},
     senders::{SenderError, SenderRecovery, Senders, recover_any_s},
     spec::{BlockRules, ChainSpec},
     state::StateRef,
@@ -291,14 +291,17 @@ impl Executor {
             })?;
         let (included, senders): (Vec<_>, Vec<_>) =
             run.included.into_iter().map(Recovered::into_parts).unzip();
-        let (state_root, tries) = tip
-            .state_root(&run.state, self.spec.empty_accounts(header.number))
-            .map_err(ExecutionError::from)?;
+        let empty = self.spec.empty_accounts(header.number);
+        let (state, lists) = side_by_side(
+            included.len(),
+            || tip.state_root(&run.state, empty),
+            || Ok::<_, ExecutionError>((list_root(&run.receipts)?, list_root(&included)?)),
+        );
+        let (state_root, tries) = state.map_err(ExecutionError::from)?;
+        (header.receipts_root, header.transactions_root) = lists?;
         header.requests_hash = header.requests_hash.map(|_| run.requests.requests_hash());
         header.gas_used = run.gas_used;
         header.logs_bloom = block_bloom(&run.receipts);
-        header.receipts_root = list_root(&run.receipts)?;
-        header.transactions_root = list_root(&included)?;
         header.state_root = state_root;
         let block = Block {
             hash: header.hash_slow(),
@@ -416,10 +419,14 @@ impl Executor {
             steps: true,
         };
         let run = self.run(frame, transactions, Policy::Refuse)?;
-        check_outcome(header, &run)?;
-        let (state_root, tries) = tip
-            .state_root(&run.state, self.spec.empty_accounts(header.number))
-            .map_err(ExecutionError::from)?;
+        let empty = self.spec.empty_accounts(header.number);
+        let (state, outcome) = side_by_side(
+            senders.len(),
+            || tip.state_root(&run.state, empty),
+            || check_outcome(header, &run),
+        );
+        outcome?;
+        let (state_root, tries) = state.map_err(ExecutionError::from)?;
         if header.state_root != state_root {
             return Err(VerifyError::StateRoot {
                 got: header.state_root,

@@ -8,6 +8,22 @@ use pars_store::Block;
 
 use crate::error::ExecutionError;
 
+/// Fewest transactions of a block for whose roots a second thread is woken.
+const SIDE_BY_SIDE_FROM: usize = 64;
+
+/// Does both of two things for a block of so many transactions, on two threads where that is worth it.
+pub(crate) fn side_by_side<A: Send, B: Send>(
+    transactions: usize,
+    one: impl FnOnce() -> A + Send,
+    other: impl FnOnce() -> B + Send,
+) -> (A, B) {
+    if transactions < SIDE_BY_SIDE_FROM {
+        (one(), other())
+    } else {
+        rayon::join(one, other)
+    }
+}
+
 /// Root of a block's transactions or receipts.
 pub(crate) fn list_root(list: &[impl Encodable2718]) -> Result<B256, ExecutionError> {
     let items = list.iter().map(Encodable2718::encoded_2718);
