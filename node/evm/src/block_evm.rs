@@ -15,7 +15,7 @@ use revm::{
     primitives::hardfork::SpecId,
 };
 
-use crate::{eip7610::Eip7610, state::StateDb};
+use crate::{eip1283, eip7610::Eip7610, state::StateDb};
 
 type Inner<DB, I> = RevmEvm<
     EthEvmContext<DB>,
@@ -25,20 +25,27 @@ type Inner<DB, I> = RevmEvm<
     EthFrame,
 >;
 
-/// Ethereum's EVM with the standard precompiles of the fork and the one rule that revm leaves out
-/// ([`Eip7610`]).
+/// Ethereum's EVM with the standard precompiles of the fork and the rules that revm leaves
+/// out ([`Eip7610`], [`eip1283`]).
 pub(crate) struct BlockEvm<DB: Database, I = NoOpInspector> {
     evm: Eip7610<Inner<DB, I>>,
     inspect: bool,
 }
 
+impl<DB: Database, I> BlockEvm<DB, I> {
+    fn of(mut evm: Inner<DB, I>, inspect: bool) -> Self {
+        eip1283::install(&mut evm.instruction, &evm.ctx.cfg);
+        Self {
+            evm: Eip7610(evm),
+            inspect,
+        }
+    }
+}
+
 impl<DB: Database> BlockEvm<DB> {
     pub(crate) fn new(state: DB, env: EvmEnv) -> Self {
         let evm = EthEvmFactory::default().create_evm(state, env);
-        Self {
-            evm: Eip7610(evm.into_inner()),
-            inspect: false,
-        }
+        Self::of(evm.into_inner(), false)
     }
 }
 
@@ -46,10 +53,7 @@ impl<DB: Database, I: Inspector<EthEvmContext<DB>>> BlockEvm<DB, I> {
     /// The same, with `inspector` looking on.
     pub(crate) fn with_inspector(state: DB, env: EvmEnv, inspector: I) -> Self {
         let evm = EthEvmFactory::default().create_evm_with_inspector(state, env, inspector);
-        Self {
-            evm: Eip7610(evm.into_inner()),
-            inspect: true,
-        }
+        Self::of(evm.into_inner(), true)
     }
 }
 

@@ -46,6 +46,7 @@ mod block_executor;
 mod call;
 mod checks;
 mod decode;
+mod eip1283;
 mod eip7610;
 mod env;
 mod error;

@@ -30,7 +30,7 @@ use super::{
     watch::Watch,
 };
 use crate::{
-    Executor,
+    Executor, eip1283,
     eip7610::Eip7610,
     env::block_env,
     execution::{View, deadline},
@@ -185,12 +185,13 @@ impl<'a, V: StateRef> Caller<'a, V> {
             Some(prepared) => prepared,
             None => self.precompiles()?,
         };
-        let evm = Context::mainnet()
+        let mut evm = Context::mainnet()
             .with_block::<BlockEnv>(self.env.block_env.clone())
             .with_cfg(CallCfg::new(self.env.cfg_env.clone()))
             .with_db(&mut self.state)
             .build_mainnet_with_inspector(inspector)
             .with_precompiles(precompiles);
+        eip1283::install(&mut evm.instruction, &self.env.cfg_env);
         match Eip7610(evm).inspect(transaction) {
             Ok(outcome) => Ok(outcome),
             Err(EVMError::Transaction(error)) => Err(CallError::invalid(&error, sender)),

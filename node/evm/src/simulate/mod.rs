@@ -48,6 +48,7 @@ use crate::{
     block_evm::BlockEvm,
     block_executor::{BLOB_TRANSACTION_REFUSED, BlockContext, ParsBlockExecutor},
     call::{CallCfg, CallPrecompiles, PrecompileOverrides, standard_precompiles},
+    eip1283,
     eip7610::Eip7610,
     env::block_env,
     error::ExecutionError,
@@ -451,12 +452,13 @@ impl Simulation<'_> {
             tx_env.nonce = tx_env.nonce.min(u64::MAX - 1);
         }
         let mut observer = Observer::new(self.deadline, self.options.trace_transfers, next_log);
-        let evm = Context::mainnet()
+        let mut evm = Context::mainnet()
             .with_block::<BlockEnv>(env.block_env.clone())
             .with_cfg(cfg)
             .with_db(&mut self.state)
             .build_mainnet_with_inspector(&mut observer)
             .with_precompiles(precompiles);
+        eip1283::install(&mut evm.instruction, &env.cfg_env);
         let result = Eip7610(evm).inspect(tx_env);
         if observer.expired() {
             return Err(SimulateError::Timeout(self.options.time_limit));

@@ -436,6 +436,8 @@ fn read_forks(
     if !config.dao_fork_support {
         config.dao_fork_block = None;
     }
+    // As geth reads it: Constantinople comes without EIP-1283 unless the file puts that off.
+    config.petersburg_block = config.petersburg_block.or(config.constantinople_block);
     for (fork, field) in FORK_BLOCKS {
         if let Some(number) = *field(&mut config) {
             forks.push((fork, ForkCondition::Block(number)));

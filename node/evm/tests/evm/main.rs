@@ -6,6 +6,7 @@ mod byzantine;
 mod calls;
 mod chain;
 mod collisions;
+mod constantinople;
 mod contracts;
 mod feeding;
 mod genesis;
