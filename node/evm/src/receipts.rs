@@ -8,8 +8,9 @@ use alloy_evm::{
     Evm,
     eth::receipt_builder::{ReceiptBuilder, ReceiptBuilderCtx},
 };
-use alloy_primitives::{B256, Bloom};
+use alloy_primitives::{B256, Bloom, map::HashMap};
 use pars_kernels::keccak::Sponge;
+use std::iter;
 
 /// Makes receipts with empty blooms; [`fill_blooms`] fills them.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,22 +35,16 @@ impl ReceiptBuilder for ReceiptsWithoutBloom {
 
 /// Gives every receipt the bloom of its logs (yellow paper, section 4.3.1).
 pub(crate) fn fill_blooms(receipts: &mut [ReceiptEnvelope]) {
-    let logs = receipts.iter().flat_map(ReceiptEnvelope::logs);
-    let mut messages: Vec<[&[u8]; 2]> = Vec::new();
-    for log in logs {
-        messages.push([log.address.as_slice(), &[]]);
-        let topics = log.topics().iter();
-        messages.extend(topics.map(|topic| [topic.as_slice(), &[][..]]));
-    }
-    let mut hashes = vec![0; messages.len() * 32];
-    Sponge::KECCAK256.hash_many(&messages, &mut hashes);
-    let mut hashes = hashes.chunks_exact(32).map(B256::from_slice);
+    let (entries, hashes) = hash_entries(receipts);
+    let mut entries = entries.into_iter();
     for receipt in receipts {
         let logs = receipt.logs().iter();
-        let entries = logs.map(|log| 1 + log.topics().len()).sum();
+        let count = logs.map(|log| 1 + log.topics().len()).sum();
         let mut bloom = Bloom::ZERO;
-        for hash in hashes.by_ref().take(entries) {
-            bloom.m3_2048_hashed(&hash);
+        for place in entries.by_ref().take(count) {
+            if let Some(hash) = hashes.get(place) {
+                bloom.m3_2048_hashed(&B256::new(*hash));
+            }
         }
         match receipt {
             ReceiptEnvelope::Legacy(receipt)
@@ -59,6 +54,26 @@ pub(crate) fn fill_blooms(receipts: &mut [ReceiptEnvelope]) {
             | ReceiptEnvelope::Eip7702(receipt) => receipt.logs_bloom = bloom,
         }
     }
+}
+
+/// For the address and each topic of every log, in order, where its hash is in the list behind. A token's address and
+/// the names of events come again and again: each is hashed once.
+fn hash_entries(receipts: &[ReceiptEnvelope]) -> (Vec<usize>, Vec<[u8; 32]>) {
+    let mut places = HashMap::<&[u8], usize>::default();
+    let mut messages: Vec<[&[u8]; 2]> = Vec::new();
+    let mut entries = Vec::new();
+    for log in receipts.iter().flat_map(ReceiptEnvelope::logs) {
+        let topics = log.topics().iter().map(|topic| topic.as_slice());
+        for entry in iter::once(log.address.as_slice()).chain(topics) {
+            entries.push(*places.entry(entry).or_insert_with(|| {
+                messages.push([entry, &[]]);
+                messages.len() - 1
+            }));
+        }
+    }
+    let mut hashes = vec![[0; 32]; messages.len()];
+    Sponge::KECCAK256.hash_many(&messages, hashes.as_flattened_mut());
+    (entries, hashes)
 }
 
 #[cfg(test)]

@@ -187,7 +187,9 @@ impl Snapshot for View {
 
     /// One part of the cache after the other, so that the processor waits for several accounts at once.
     fn accounts(&self, addresses: &[Address]) -> Result<Vec<Option<TrieAccount>>, StoreError> {
-        let mut parts: [Vec<usize>; SHARDS] = Default::default();
+        // Twice what a part has where all have the same.
+        let room = addresses.len() / SHARDS * 2;
+        let mut parts: [Vec<usize>; SHARDS] = std::array::from_fn(|_| Vec::with_capacity(room));
         for (address, index) in addresses.iter().zip(0..) {
             // There are as many as that.
             parts[Cache::part(address)].push(index);

@@ -167,9 +167,10 @@ impl BlockState {
         let Some(entry) = self.entries.get_mut(place) else {
             return Ok(U256::ZERO);
         };
-        if let Some((_, now)) = entry.slots.get(&slot) {
-            return Ok(*now);
-        }
+        let free = match entry.slots.entry(slot) {
+            Entry::Occupied(known) => return Ok(known.get().1),
+            Entry::Vacant(free) => free,
+        };
         let stored = match &entry.before {
             Some(Some(account)) => account.storage_root != EMPTY_ROOT_HASH,
             Some(None) => false,
@@ -180,7 +181,7 @@ impl BlockState {
         } else {
             U256::ZERO
         };
-        entry.slots.insert(slot, (Some(value), value));
+        free.insert((Some(value), value));
         Ok(value)
     }
 
@@ -243,11 +244,15 @@ impl BlockState {
         }
         let accounts = touched.into_iter().map(|(_, entry)| {
             let slots = entry.slots.iter();
+            // Sorted where they are, as each is a hundred bytes.
             let mut slots: Vec<_> = slots
                 .filter(|(_, (before, now))| entry.wiped || *before != Some(*now))
+                .collect();
+            slots.sort_unstable_by_key(|(slot, _)| **slot);
+            let slots = slots.into_iter();
+            let slots = slots
                 .map(|(slot, (before, now))| (*slot, before.filter(|_| !entry.wiped), *now))
                 .collect();
-            slots.sort_unstable();
             AccountDiff {
                 address: entry.address,
                 before: entry.before,
