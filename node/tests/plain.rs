@@ -160,6 +160,17 @@ fn requests_are_cut_wherever_the_reads_fall() {
             );
         }
         writing.join().unwrap();
+        // One that comes while another waits: for a block that never comes, as a nonce is missing.
+        let raw = Wallet::development(0).transfer(5, SOMEONE, 1);
+        let body = json!({
+            "jsonrpc": "2.0", "id": 1, "method": "eth_sendRawTransactionSync", "params": [raw, "0x12c"],
+        });
+        stream.write_all(&plain(KIND, &body.to_string())).unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        stream.write_all(&request).unwrap();
+        let (_, timed_out) = answer(&mut stream);
+        assert!(timed_out.contains("\"code\":4"), "{timed_out}");
+        assert_eq!(result(&mut stream), "0x17f5");
         // Large ones.
         for length in [10_000, 100_000, 300_000] {
             let body = json!({
