@@ -10,7 +10,7 @@ use pars_evm::{ChainSpec, Executor, ExecutorConfig, SenderRecovery};
 use pars_pool::{Guard, Journal, JournalError, Pool, PoolConfig};
 use pars_precompiles::Registry;
 use pars_rpc::{RpcConfig, RpcContext, RpcError, RpcHandle};
-use pars_store::{Retention, Store, StoreError, StoreOptions, backend::memory::Memory};
+use pars_store::{Store, StoreError, StoreOptions, backend::memory::Memory};
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::task::JoinHandle;
 
@@ -38,8 +38,8 @@ pub struct NodeConfig {
     pub spec: ChainSpec,
     /// Where blocks and state are kept; `None` keeps them in memory and forgets them at the end.
     pub data_dir: Option<PathBuf>,
-    /// How much of the past is kept.
-    pub retention: Retention,
+    /// How much of the past is kept, and the sizes of the store's caches.
+    pub store: StoreOptions,
     /// The RPC server.
     pub rpc: RpcConfig,
     /// The compute engine.
@@ -96,7 +96,7 @@ impl NodeConfig {
         Self {
             spec,
             data_dir: None,
-            retention: Retention::default(),
+            store: StoreOptions::default(),
             rpc: RpcConfig::default(),
             engine: EngineConfig::default(),
             pool: PoolConfig {
@@ -178,7 +178,7 @@ impl Node {
         let NodeConfig {
             spec,
             data_dir,
-            retention,
+            store: store_options,
             rpc,
             engine,
             pool,
@@ -197,7 +197,7 @@ impl Node {
             .zip(journal_bytes);
         let opening = {
             let spec = Arc::clone(&spec);
-            tokio::task::spawn_blocking(move || open(&spec, data_dir, retention, &engine))
+            tokio::task::spawn_blocking(move || open(&spec, data_dir, &store_options, &engine))
         };
         let (store, engine) = blocking(opening).await??;
 
@@ -362,13 +362,13 @@ fn open_journal(
 fn open(
     spec: &ChainSpec,
     data_dir: Option<PathBuf>,
-    retention: Retention,
+    options: &StoreOptions,
     engine: &EngineConfig,
 ) -> Result<(Arc<Store>, Engine), NodeError> {
     // Making a new chain waits for the disk; the engine need not wait with it.
     std::thread::scope(|scope| {
         let engine = scope.spawn(|| engine.build());
-        let store = open_store(spec, data_dir.as_deref(), retention)?;
+        let store = open_store(spec, data_dir.as_deref(), options)?;
         let engine = engine
             .join()
             .map_err(|_| NodeError::Panicked("the compute engine did not start".to_owned()))?;
@@ -395,23 +395,19 @@ pub(crate) fn chain_folder(data_dir: &Path) -> PathBuf {
 pub(crate) fn open_store(
     spec: &ChainSpec,
     data_dir: Option<&Path>,
-    retention: Retention,
+    options: &StoreOptions,
 ) -> Result<Store, NodeError> {
     let genesis = spec.genesis();
     let Some(path) = data_dir else {
         let memory = Arc::new(Memory::new());
-        return Ok(Store::with_backend(memory, &genesis, retention)?);
-    };
-    let options = StoreOptions {
-        retention,
-        ..StoreOptions::default()
+        return Ok(Store::with_backend(memory, &genesis, options.retention)?);
     };
     let chain = chain_folder(path);
     std::fs::create_dir_all(&chain).map_err(|source| NodeError::DataDir {
         path: path.to_owned(),
         source,
     })?;
-    Store::open_with(&chain, &genesis, &options).map_err(|source| match source {
+    Store::open_with(&chain, &genesis, options).map_err(|source| match source {
         // These name the folder or file themselves.
         StoreError::FolderInUse { .. } | StoreError::Io { .. } => source.into(),
         source => NodeError::Chain {

@@ -37,7 +37,7 @@ fn check_proof(rpc: &Rpc, address: Address, block: u64) {
 #[test]
 fn old_states_and_proofs_are_refused_in_geths_words() {
     let mut config = config();
-    config.retention = Retention {
+    config.store.retention = Retention {
         states: Some(STATES),
         proofs: PROOFS,
     };

@@ -3,6 +3,7 @@
 //!
 //! Seconds by default, for the test run. The long one, with a quick beginning that fills the caches:
 //! `PARS_STEADY_SECONDS=3600 PARS_STEADY_WARM=300 PARS_STEADY_TRANSACTIONS=50 PARS_STEADY_QUESTIONS=200
+//! PARS_STORE_CACHE_MB=82
 //! cargo test --release -p pars-tests --test steady -- --nocapture`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 

@@ -8,7 +8,7 @@ use alloy_genesis::Genesis;
 use clap::Args;
 use pars_engine::GpuPolicy;
 use pars_evm::{ChainSpec, Executor};
-use pars_store::{Retention, Store};
+use pars_store::{Retention, Store, StoreOptions};
 
 use super::logging;
 use super::progress::{self, Unit};
@@ -35,7 +35,7 @@ struct Chain {
 }
 
 impl Chain {
-    fn open(&self, retention: Retention) -> Result<(Arc<ChainSpec>, Store), Box<dyn Error>> {
+    fn open(&self, options: &StoreOptions) -> Result<(Arc<ChainSpec>, Store), Box<dyn Error>> {
         logging::start(self.silent, 0);
         let name = self.genesis.display();
         let text = std::fs::read(&self.genesis)
@@ -43,7 +43,7 @@ impl Chain {
         let genesis: Genesis = serde_json::from_slice(&text)
             .map_err(|error| format!("{name} is no genesis file: {error}"))?;
         let spec = ChainSpec::from_genesis(&genesis).map_err(|error| format!("{name}: {error}"))?;
-        let store = open_store(&spec, Some(&self.data_dir), retention)?;
+        let store = open_store(&spec, Some(&self.data_dir), options)?;
         Ok((Arc::new(spec), store))
     }
 }
@@ -89,7 +89,10 @@ pub(super) fn import(options: Import) -> Result<(), Box<dyn Error>> {
     } else {
         Retention::default()
     };
-    let (spec, store) = options.chain.open(retention)?;
+    let (spec, store) = options.chain.open(&StoreOptions {
+        retention,
+        ..StoreOptions::default()
+    })?;
     let engine = EngineConfig {
         gpu: GpuPolicy::Off,
         ..EngineConfig::default()
@@ -125,7 +128,10 @@ pub(super) fn import(options: Import) -> Result<(), Box<dyn Error>> {
 
 /// Runs `parsd export`.
 pub(super) fn export(options: Export) -> Result<(), Box<dyn Error>> {
-    let (_, store) = options.chain.open(Retention::ARCHIVE)?;
+    let (_, store) = options.chain.open(&StoreOptions {
+        retention: Retention::ARCHIVE,
+        ..StoreOptions::default()
+    })?;
     let to = options.to.unwrap_or_else(|| store.head_number());
     if options.from > to {
         return Err(format!("--from {} lies after the last block {to}", options.from).into());

@@ -32,6 +32,10 @@ pub(super) struct Options {
     #[arg(long)]
     pub(super) archive: bool,
 
+    /// Memory for the store's caches in MiB.
+    #[arg(long, value_name = "MIB")]
+    pub(super) cache: Option<u32>,
+
     /// Address of HTTP and WebSocket.
     #[arg(long, value_name = "IP")]
     pub(super) http_addr: Option<IpAddr>,
@@ -111,6 +115,11 @@ impl Options {
                 "--archive",
                 "history.archive",
                 self.archive.then(|| true.to_string()),
+            ),
+            (
+                "--cache",
+                "store.cache_mb",
+                self.cache.map(|mb| mb.to_string()),
             ),
             (
                 "--http-addr",

@@ -16,7 +16,7 @@ use pars_rpc::Cors;
 
 use super::{banner, logging, serve};
 use crate::accounts::{self, DEV_MNEMONIC};
-use crate::config::gpu_policy;
+use crate::config::{gpu_policy, mebibytes};
 use crate::node::default_ipc_path;
 use crate::{NodeConfig, Pace};
 
@@ -31,6 +31,10 @@ pub(super) struct Options {
     /// memory and is gone at the end.
     #[arg(long, value_name = "DIR", env = "PARS_DATA_DIR")]
     data_dir: Option<PathBuf>,
+
+    /// Memory for the store's caches in MiB, where the chain is kept in a folder.
+    #[arg(long, value_name = "MIB", env = "PARS_STORE_CACHE_MB")]
+    cache: Option<u32>,
 
     /// Address to listen at. Any other than a loopback address lets others spend the funded
     /// accounts.
@@ -208,6 +212,9 @@ pub(super) fn run(options: Options) -> Result<(), Box<dyn Error>> {
 
     let mut config = NodeConfig::new(spec);
     config.data_dir = options.data_dir.clone();
+    if let Some(cache) = options.cache {
+        config.store = config.store.with_caches(mebibytes(cache));
+    }
     config.engine.gpu = options.gpu.clone();
     config.metrics = options
         .metrics_port

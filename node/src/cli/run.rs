@@ -42,7 +42,7 @@ pub(super) fn init(options: &InitOptions) -> Result<(), Box<dyn Error>> {
         .into());
     }
     // The chain first: a wrong folder is found before anything is written.
-    let store = open_store(&spec, Some(&folder), config.history.retention())?;
+    let store = open_store(&spec, Some(&folder), &config.store_options())?;
     let genesis = store.genesis_hash();
     let height = store.head_number();
     drop(store);

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 pub use layers::{Layers, Origin};
-pub(crate) use values::gpu_policy;
+pub(crate) use values::{gpu_policy, mebibytes};
 
 /// Every key with its default and what it means, in TOML.
 pub const DEFAULT: &str = include_str!("default.toml");
@@ -86,6 +86,7 @@ pub struct Config {
     pub genesis: String,
     pub data_dir: String,
     pub history: History,
+    pub store: Store,
     pub rpc: Rpc,
     pub pool: Pool,
     pub blocks: Blocks,
@@ -102,6 +103,14 @@ pub struct History {
     pub archive: bool,
     pub states: u64,
     pub proofs: u64,
+}
+
+/// Keys of `[store]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml says what each key means")]
+pub struct Store {
+    pub cache_mb: u32,
 }
 
 /// Keys of `[rpc]`.

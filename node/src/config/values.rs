@@ -8,7 +8,7 @@ use pars_engine::GpuPolicy;
 use pars_evm::ChainSpec;
 use pars_pool::PoolConfig;
 use pars_rpc::{Cors, RpcConfig};
-use pars_store::Retention;
+use pars_store::{Retention, StoreOptions};
 
 use super::{Blocks, Config, ConfigError, History, Pool, Rpc, SenderRecovery};
 use crate::node::default_ipc_path;
@@ -37,7 +37,7 @@ impl Config {
     pub fn node(&self) -> Result<NodeConfig, ConfigError> {
         let mut node = NodeConfig::new(self.spec()?);
         node.data_dir = Some(self.data_dir()?);
-        node.retention = self.history.retention();
+        node.store = self.store_options();
         node.rpc = rpc(&self.rpc);
         node.rpc.ipc = match (self.rpc.ipc, self.rpc.ipc_path.as_str()) {
             (false, _) => None,
@@ -66,6 +66,22 @@ impl Config {
             .then(|| SocketAddr::new(metrics.address, metrics.port));
         Ok(node)
     }
+}
+
+impl Config {
+    /// What the store is told.
+    pub fn store_options(&self) -> StoreOptions {
+        let options = StoreOptions {
+            retention: self.history.retention(),
+            ..StoreOptions::default()
+        };
+        options.with_caches(mebibytes(self.store.cache_mb))
+    }
+}
+
+/// So many MiB in bytes.
+pub(crate) fn mebibytes(count: u32) -> usize {
+    usize::try_from(u64::from(count) << 20).unwrap_or(usize::MAX)
 }
 
 impl History {
@@ -195,7 +211,7 @@ mod tests {
             format!("{:?}", node.engine.sender_recovery),
             format!("{:?}", usual.engine.sender_recovery)
         );
-        assert_eq!(node.retention, usual.retention);
+        assert_eq!(node.store, usual.store);
         assert_eq!(node.producer.time_budget, usual.producer.time_budget);
         assert_eq!(node.producer.beneficiary, usual.producer.beneficiary);
         let Pace::OnWork {

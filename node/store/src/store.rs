@@ -49,6 +49,38 @@ pub struct StoreOptions {
     pub retention: Retention,
 }
 
+impl StoreOptions {
+    /// So many bytes for all caches together, shared out among them as the default has it.
+    #[must_use]
+    pub fn with_caches(self, bytes: usize) -> Self {
+        let usual = Self::default();
+        let all = usual.cache_bytes().max(1);
+        // In 128 bits, so that no product overflows.
+        let share = |part: usize| {
+            let share = bytes as u128 * part as u128 / all as u128;
+            usize::try_from(share).unwrap_or(usize::MAX)
+        };
+        let blocks = usize::try_from(usual.engine.cache_bytes).unwrap_or(usize::MAX);
+        Self {
+            engine: FjallOptions {
+                cache_bytes: share(blocks) as u64,
+                ..self.engine
+            },
+            state_cache_bytes: share(usual.state_cache_bytes),
+            node_cache_bytes: share(usual.node_cache_bytes),
+            ..self
+        }
+    }
+
+    /// Bytes of all caches together.
+    pub fn cache_bytes(&self) -> usize {
+        let blocks = usize::try_from(self.engine.cache_bytes).unwrap_or(usize::MAX);
+        blocks
+            .saturating_add(self.state_cache_bytes)
+            .saturating_add(self.node_cache_bytes)
+    }
+}
+
 impl Default for StoreOptions {
     fn default() -> Self {
         Self {
@@ -562,4 +594,29 @@ pub(crate) fn batch_of(commit: &BlockCommit) -> Batch {
     block::write_block(&mut batch, block, receipts);
     write_head(&mut batch, block.header.number, &block.hash);
     batch
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_for_caches_is_shared_out_as_the_default_has_it() {
+        let usual = StoreOptions::default();
+        assert_eq!(usual.with_caches(usual.cache_bytes()), usual);
+        for bytes in [0, 1, 1 << 20, 41 << 20, 1 << 40, usize::MAX] {
+            let options = usual.with_caches(bytes);
+            let given = options.cache_bytes();
+            assert!(given <= bytes && bytes - given <= 3, "{bytes}: {given}");
+            assert_eq!(options.retention, usual.retention);
+            assert_eq!(
+                options.engine.table_buffer_bytes,
+                usual.engine.table_buffer_bytes
+            );
+        }
+        let small = usual.with_caches(41 << 20);
+        assert_eq!(small.engine.cache_bytes, 16 << 20);
+        assert_eq!(small.state_cache_bytes, 9 << 20);
+        assert_eq!(small.node_cache_bytes, 16 << 20);
+    }
 }
