@@ -497,15 +497,15 @@ impl Store {
         let head = Arc::clone(&self.head.read());
         let snapshot = self.backend.snapshot();
         commit::check(&commit, &head, &*snapshot)?;
-        let batch = batch_of(&commit);
         drop(snapshot);
-        let block = commit.block;
+        let nodes = commit.tries.nodes();
+        let block = &commit.block;
         let head = Head {
             number: block.header.number,
             hash: block.hash,
-            header: block.header,
+            header: block.header.clone(),
         };
-        self.write_accepted(batch, head, &commit.tries.into_nodes())
+        self.write_accepted(|| batch_of(&commit), head, &nodes)
     }
 
     /// Accepts a block that was checked and held in memory, as [`Self::commit`] does.
@@ -526,22 +526,25 @@ impl Store {
                 head_hash: head.hash,
             });
         }
-        let batch = overlay.writes().to_batch();
+        let batch = || overlay.writes().to_batch();
         self.write_accepted(batch, accepted.clone(), overlay.nodes())
     }
 
     fn write_accepted(
         &self,
-        mut batch: Batch,
+        batch: impl FnOnce() -> Batch,
         head: Head,
         nodes: &ResidentNodes,
     ) -> Result<(), StoreError> {
-        let snapshot = self.backend.snapshot();
-        retention::fall_out(&*snapshot, self.retention, head.number, &mut batch)?;
-        drop(snapshot);
-        self.backend.commit(batch)?;
+        // Nodes of a block that cannot be written do no harm: nobody asks for them.
+        self.nodes.follow_beside(nodes, head.number, || {
+            let mut batch = batch();
+            let snapshot = self.backend.snapshot();
+            retention::fall_out(&*snapshot, self.retention, head.number, &mut batch)?;
+            drop(snapshot);
+            self.backend.commit(batch)
+        })?;
         tracing::debug!(number = head.number, hash = %head.hash, "block stored");
-        self.nodes.follow(nodes, head.number);
         *self.head.write() = Arc::new(head);
         Ok(())
     }

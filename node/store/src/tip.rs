@@ -172,16 +172,14 @@ impl Tip {
             });
         }
         commit::check(&commit, &self.head, &*self.snapshot)?;
-        let writes = Arc::new(Writes::from(batch_of(&commit)));
-        let BlockCommit {
-            block,
-            receipts,
-            tries,
-            ..
-        } = commit;
-        let nodes = Arc::new(tries.into_nodes());
+        let nodes = Arc::new(commit.tries.nodes());
         // The next block is most likely one on top of this.
-        self.nodes.follow(&nodes, block.header.number);
+        let number = commit.block.header.number;
+        let writes = || Writes::from(batch_of(&commit));
+        let writes = Arc::new(self.nodes.follow_beside(&nodes, number, writes));
+        let BlockCommit {
+            block, receipts, ..
+        } = commit;
         let block = Arc::new((block, receipts));
         Ok(Overlay::over(self, block, writes, nodes))
     }

@@ -13,6 +13,9 @@ use alloy_primitives::{
 use parking_lot::{RwLock, RwLockReadGuard};
 use std::collections::BTreeMap;
 
+/// Fewest nodes that are worth a thread.
+const BESIDE_FROM: usize = 256;
+
 /// The nodes of every trie that the last blocks led through, within a bound of bytes.
 ///
 /// They are those of the block that was put in last. Other states find what they have in common with it, and read
@@ -55,6 +58,24 @@ impl NodeCache {
             tries.apply(nodes, number);
             tries.shrink_to(self.bound);
         }
+    }
+
+    /// Follows a block as [`Self::follow`] does while `other` is done, on a thread of its own where it is a large one.
+    /// The pool's threads are none for it: one that computes a root has the nodes in hand while it looks for work.
+    pub(crate) fn follow_beside<T>(
+        &self,
+        nodes: &ResidentNodes,
+        number: u64,
+        other: impl FnOnce() -> T,
+    ) -> T {
+        if nodes.len() < BESIDE_FROM {
+            self.follow(nodes, number);
+            return other();
+        }
+        std::thread::scope(|scope| {
+            scope.spawn(|| self.follow(nodes, number));
+            other()
+        })
     }
 
     /// What it holds.
@@ -189,8 +210,8 @@ mod tests {
             let mut batch = crate::backend::Batch::new();
             crate::state::write_state(&mut batch, number, &updates);
             engine.commit(batch).unwrap();
-            let nodes = updates.into_nodes();
-            cache.follow(&nodes, number);
+            let nodes = updates.nodes();
+            cache.follow_beside(&nodes, number, || ());
             let held = cache.held();
             assert!(held.bytes <= figure(bound), "block {number}: {held:?}");
             assert!(held.entries > Some(80), "block {number}: {held:?}");

@@ -103,20 +103,20 @@ impl TrieUpdates {
     }
 
     /// What it made of the tries, without what there was before.
-    pub(crate) fn into_nodes(self) -> ResidentNodes {
-        let made = |changes: NodeChanges| {
-            let made = changes.into_iter().map(|(at, change)| MadeNode {
-                at,
-                node: change.after.map(|encoded| (change.hash, encoded)),
+    pub(crate) fn nodes(&self) -> ResidentNodes {
+        let made = |changes: &NodeChanges| {
+            let made = changes.iter().map(|(at, change)| MadeNode {
+                at: *at,
+                node: change.after.clone().map(|encoded| (change.hash, encoded)),
             });
             made.collect()
         };
-        let storage = self.storage_nodes.into_iter();
+        let storage = self.storage_nodes.iter();
         ResidentNodes {
             root: self.root,
-            accounts: made(self.account_nodes),
+            accounts: made(&self.account_nodes),
             storage: storage
-                .map(|(address, changes)| (address, made(changes)))
+                .map(|(address, changes)| (*address, made(changes)))
                 .collect(),
         }
     }
@@ -208,6 +208,12 @@ pub(crate) struct ResidentNodes {
 }
 
 impl ResidentNodes {
+    /// How many there are, those that went among them.
+    pub(crate) fn len(&self) -> usize {
+        let storage = self.storage.iter().map(|(_, made)| made.len());
+        self.accounts.len() + storage.sum::<usize>()
+    }
+
     /// Bytes of the nodes and of the list of them.
     pub(crate) fn bytes(&self) -> usize {
         let storage = self.storage.iter().map(|(_, made)| made);
