@@ -11,7 +11,10 @@ use alloy_primitives::{
     map::{AddressMap, Entry},
 };
 use parking_lot::{RwLock, RwLockReadGuard};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
+
+/// How long a block waits for those who compute a root, before it is left out.
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// Fewest nodes that are worth a thread.
 const BESIDE_FROM: usize = 256;
@@ -51,9 +54,13 @@ impl NodeCache {
         self.tries.read_recursive()
     }
 
-    /// Puts the nodes that block `number` made in, if those of another block were put in last.
+    /// Puts the nodes that block `number` made in, if those of another block were put in last. Where others read for too
+    /// long nothing happens: no block waits for questions, and what is not here is read from the store.
     pub(crate) fn follow(&self, nodes: &ResidentNodes, number: u64) {
-        let mut tries = self.tries.write();
+        let Some(mut tries) = self.tries.try_write_for(PATIENCE) else {
+            tracing::debug!(number, "trie nodes in memory stay those of an older block");
+            return;
+        };
         if tries.accounts.root(&nodes.root).is_none() {
             tries.apply(nodes, number);
             tries.shrink_to(self.bound);
@@ -230,5 +237,25 @@ mod tests {
         };
         none.follow(&nothing, 1);
         assert_eq!(none.held().bytes, 0);
+    }
+
+    /// Readers that never leave hold no block up.
+    #[test]
+    fn a_block_does_not_wait_for_readers() {
+        let cache = NodeCache::new(1 << 20);
+        let updates = TrieUpdates::on_empty(vec![AccountDelta {
+            address: Address::repeat_byte(1),
+            before: None,
+            after: Some(TrieAccount::default()),
+            slots: Vec::new(),
+        }])
+        .unwrap();
+        let nodes = updates.nodes();
+        let reader = cache.read();
+        cache.follow(&nodes, 1);
+        assert!(reader.accounts.root(&nodes.root).is_none());
+        drop(reader);
+        cache.follow(&nodes, 1);
+        assert!(cache.read().accounts.root(&nodes.root).is_some());
     }
 }
