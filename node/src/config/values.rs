@@ -234,6 +234,21 @@ mod tests {
     }
 
     #[test]
+    fn the_memory_of_caches_is_what_the_keys_say() {
+        let mut layers = Layers::default();
+        layers
+            .set("store.cache_mb", "41", Origin::Flag("--cache".to_owned()))
+            .unwrap();
+        layers
+            .set("history.proofs", "7", Origin::Flag("test".to_owned()))
+            .unwrap();
+        let options = layers.finish().unwrap().store_options();
+        assert_eq!(options.cache_bytes(), 41 << 20);
+        assert_eq!(options.node_cache_bytes, 16 << 20);
+        assert_eq!(options.retention.proofs, 7);
+    }
+
+    #[test]
     fn a_genesis_file_names_its_chain_or_says_why_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("mine.json");

@@ -12,7 +12,7 @@ use alloy_rpc_types_trace::geth::GethDebugTracingOptions;
 use pars_evm::{
     BlockCalls, CallError, CallOptions, CallOutcome, SimulateOptions, StateRef as _, TraceLimits,
 };
-use revm::bytecode::opcode as op;
+use revm::{DatabaseCommit as _, bytecode::opcode as op, state::AccountInfo};
 use serde_json::{Value, json};
 
 use crate::{
@@ -279,4 +279,83 @@ fn a_state_tells_what_has_storage() {
     ] {
         assert_eq!(state.has_storage_ref(address).unwrap(), has, "{address}");
     }
+}
+
+/// What `code` notes under the slots 1 and 2, where the first address that it creates at is taken.
+fn noted(code: Code) -> [U256; 2] {
+    const PROBE: Address = Address::repeat_byte(0xfb);
+    let taken = GenesisAccount::default().with_storage(Some([(SLOT, VALUE)].into()));
+    let contract = GenesisAccount::default()
+        .with_nonce(Some(1))
+        .with_code(Some(
+            code.push_address(PROBE.create(1)).op(&BALANCE_COST).bytes(),
+        ));
+    let mut chain = Chain::with_alloc(
+        cpu_engine(),
+        Default::default(),
+        [(PROBE.create(1), taken), (PROBE, contract)],
+    );
+    let transaction = chain.accounts[1].dynamic(Intent::to_contract(PROBE, []).gas(9_000_000));
+    let commit = chain.block(vec![transaction]).commit;
+    assert!(commit.receipts[0].status());
+    [1, 2].map(|slot| chain.slot(PROBE, slot))
+}
+
+/// Notes the gas that reading the balance of the address on the stack takes, under slot 2.
+const BALANCE_COST: [u8; 10] = [
+    op::GAS,
+    op::SWAP1,
+    op::BALANCE,
+    op::POP,
+    op::GAS,
+    op::SWAP1,
+    op::SUB,
+    op::PUSH1,
+    2,
+    op::SSTORE,
+];
+
+/// Creates a contract with so much wei, and notes the gas that is left under slot 1.
+fn creating(wei: u8) -> Code {
+    Code::new()
+        .op(&[op::PUSH0, op::PUSH0])
+        .push(u64::from(wei))
+        .op(&[op::CREATE, op::POP, op::GAS, op::PUSH1, 1, op::SSTORE])
+}
+
+#[test]
+fn a_collision_takes_the_gas_and_leaves_the_address_warm() {
+    let [left, balance] = noted(creating(0));
+    assert!(left < U256::from(9_000_000 / 60), "{left}");
+    let [_, cold] = noted(Code::new());
+    assert_eq!(cold - balance, U256::from(2_600 - 100), "EIP-2929");
+}
+
+/// Who cannot pay for a creation is told so before anybody looks at the address.
+#[test]
+fn a_creation_without_the_wei_for_it_collides_with_nothing() {
+    let [left, balance] = noted(creating(1));
+    assert!(left > U256::from(8_000_000), "{left}");
+    let [_, cold] = noted(Code::new());
+    assert_eq!(balance, cold, "nor is the address warm");
+}
+
+#[test]
+fn what_was_destroyed_has_no_storage_though_ether_comes_to_it_again() {
+    let chain = chain(7);
+    let mut state = chain.store.tip().unwrap().block_state();
+    let address = first_creation();
+    let mut commit = |wei: u64, destroyed: bool| {
+        let info = AccountInfo::from_balance(U256::from(wei));
+        let mut account = revm::state::Account::from(info);
+        account.mark_touch();
+        if destroyed {
+            account.mark_selfdestruct();
+        }
+        state.commit([(address, account)].into_iter().collect());
+        state.has_storage(address).unwrap()
+    };
+    assert!(commit(8, false));
+    assert!(!commit(0, true));
+    assert!(!commit(9, false));
 }

@@ -6,10 +6,7 @@ use crate::{
     memory::figure,
     trie::resident::{Tree, Weight},
 };
-use alloy_primitives::{
-    Address,
-    map::{AddressMap, Entry},
-};
+use alloy_primitives::{Address, map::AddressMap};
 use parking_lot::{RwLock, RwLockReadGuard};
 use std::{collections::BTreeMap, time::Duration};
 
@@ -75,6 +72,9 @@ impl NodeCache {
         number: u64,
         other: impl FnOnce() -> T,
     ) -> T {
+        if self.read().accounts.root(&nodes.root).is_some() {
+            return other();
+        }
         if nodes.len() < BESIDE_FROM {
             self.follow(nodes, number);
             return other();
@@ -97,6 +97,15 @@ impl NodeCache {
     }
 }
 
+/// What a storage trie weighs, with its place in the map where it has one.
+fn with_place(tree: &Tree) -> Weight {
+    let mut weight = tree.weight();
+    if weight.nodes > 0 {
+        weight.bytes += 2 * size_of::<(Address, Tree)>();
+    }
+    weight
+}
+
 impl ResidentTries {
     /// Nodes of the account trie.
     pub(crate) fn accounts(&self) -> &Tree {
@@ -109,35 +118,27 @@ impl ResidentTries {
     }
 
     fn apply(&mut self, nodes: &ResidentNodes, number: u64) {
+        self.weight -= self.accounts.weight();
         self.accounts.apply(&nodes.accounts, number);
+        self.weight += self.accounts.weight();
         for (address, made) in &nodes.storage {
-            match self.storage.entry(*address) {
-                Entry::Occupied(mut tree) => {
-                    tree.get_mut().apply(made, number);
-                    if tree.get().weight() == Weight::default() {
-                        tree.remove();
-                    }
-                }
-                Entry::Vacant(place) => {
-                    let mut tree = Tree::default();
-                    tree.apply(made, number);
-                    if tree.weight() != Weight::default() {
-                        place.insert(tree);
-                    }
-                }
+            let mut tree = self.storage.remove(address).unwrap_or_default();
+            self.weight -= with_place(&tree);
+            tree.apply(made, number);
+            self.weight += with_place(&tree);
+            if tree.weight().nodes > 0 {
+                self.storage.insert(*address, tree);
             }
         }
-        self.weigh();
     }
 
-    fn weigh(&mut self) {
-        self.weight = self.accounts.weight();
-        for tree in self.storage.values() {
-            let weight = tree.weight();
-            self.weight.nodes += weight.nodes;
-            // A tree has its place in the map besides its nodes.
-            self.weight.bytes += weight.bytes + 2 * size_of::<(Address, Tree)>();
-        }
+    /// What there is, tree by tree.
+    fn weigh(&self) -> Weight {
+        let storage = self.storage.values().map(with_place);
+        storage.fold(self.accounts.weight(), |mut all, tree| {
+            all += tree;
+            all
+        })
     }
 
     /// Where there is more than `bound`, lets half of it go: what no block has led through for the longest time.
@@ -159,9 +160,9 @@ impl ResidentTries {
         self.accounts.forget_before(oldest);
         self.storage.retain(|_, tree| {
             tree.forget_before(oldest);
-            tree.weight() != Weight::default()
+            tree.weight().nodes > 0
         });
-        self.weigh();
+        self.weight = self.weigh();
     }
 }
 
@@ -175,7 +176,7 @@ mod tests {
     use alloy_primitives::{B256, U256, keccak256};
     use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount};
 
-    /// Accounts that come and go, each block others: memory stays within the bound, and what the last block led
+    /// Accounts that come again at once and later: memory stays within the bound, and what the last block led
     /// through is there.
     #[test]
     fn memory_is_bounded_and_the_newest_stays() {
@@ -184,15 +185,16 @@ mod tests {
         let engine = Memory::new();
         let mut root = EMPTY_ROOT_HASH;
         let mut most = 0;
+        let mut known: BTreeMap<Address, Option<TrieAccount>> = BTreeMap::new();
         for number in 1u64..60 {
             let mut accounts: Vec<_> = (0..40u64)
-                .map(|n| AccountDelta {
-                    address: Address::from_slice(
-                        &keccak256((number * 100 + n).to_be_bytes())[..20],
-                    ),
-                    before: None,
+                .map(|n| (n, keccak256((number / 2 % 20 * 100 + n).to_be_bytes())))
+                .map(|(n, hash)| (n, Address::from_slice(&hash[..20])))
+                .map(|(n, address)| AccountDelta {
+                    address,
+                    before: known.get(&address).copied().flatten(),
                     after: Some(TrieAccount {
-                        nonce: n + 1,
+                        nonce: number,
                         ..TrieAccount::default()
                     }),
                     slots: vec![crate::state::SlotDelta {
@@ -214,12 +216,15 @@ mod tests {
                 TrieUpdates::compute(nodes, B256::ZERO, root, accounts).unwrap()
             };
             root = updates.root();
+            let accounts = updates.deltas().iter();
+            known.extend(accounts.map(|delta| (delta.address, delta.after)));
             let mut batch = crate::backend::Batch::new();
             crate::state::write_state(&mut batch, number, &updates);
             engine.commit(batch).unwrap();
             let nodes = updates.nodes();
             cache.follow_beside(&nodes, number, || ());
             let held = cache.held();
+            assert_eq!(cache.read().weigh(), cache.read().weight, "block {number}");
             assert!(held.bytes <= figure(bound), "block {number}: {held:?}");
             assert!(held.entries > Some(80), "block {number}: {held:?}");
             assert!(cache.read().accounts.root(&root).is_some());

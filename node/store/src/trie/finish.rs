@@ -6,13 +6,13 @@
 
 use super::{
     Encoded, NodeChange, NodeChanges, NodeSource,
-    node::{self, NodeRef, Shape},
+    node::{self, NO_CHILD, NodeRef, Shape},
     workspace::{Child, Kind, Outcome, Read, Value, Work, Workspace},
 };
 use crate::StoreError;
 use alloy_primitives::{B256, keccak256};
-use alloy_rlp::{BufMut as _, EMPTY_STRING_CODE, Encodable as _};
-use alloy_trie::{EMPTY_ROOT_HASH, nodes::encode_path_leaf};
+use alloy_rlp::BufMut as _;
+use alloy_trie::EMPTY_ROOT_HASH;
 use pars_kernels::keccak::Sponge;
 use std::{cmp::Ordering, sync::Arc};
 
@@ -22,12 +22,15 @@ const DEEPEST: usize = 64;
 /// About as long as most nodes are.
 const USUAL_BYTES: usize = 300;
 
-/// Whether every node that was read is the one its parent names.
+/// Whether every node that was read is the one its parent names. `source_of` tells where the read of a number was made.
 ///
 /// # Errors
 ///
 /// [`StoreError`] for the first one that is not.
-pub(super) fn check<S: NodeSource>(source: &S, reads: &mut [Read]) -> Result<(), StoreError> {
+pub(super) fn check<'s, S: NodeSource + 's>(
+    reads: &mut [Read],
+    source_of: impl Fn(usize) -> Option<&'s S>,
+) -> Result<(), StoreError> {
     let messages: Vec<[&[u8]; 2]> = reads
         .iter()
         .filter(|read| read.unchecked.is_some())
@@ -36,7 +39,7 @@ pub(super) fn check<S: NodeSource>(source: &S, reads: &mut [Read]) -> Result<(),
     let mut found = vec![0; messages.len() * 32];
     Sponge::KECCAK256.hash_many(&messages, &mut found);
     let mut found = found.chunks_exact(32).map(B256::from_slice);
-    for read in reads {
+    for (number, read) in reads.iter_mut().enumerate() {
         let Some(named) = read.unchecked.take() else {
             continue;
         };
@@ -45,8 +48,15 @@ pub(super) fn check<S: NodeSource>(source: &S, reads: &mut [Read]) -> Result<(),
             Some(named) if named == hash => {}
             None if **named == read.encoded[..] => {}
             _ => {
-                let reason = "the node is not the one its parent names".to_owned();
-                return Err(source.damaged(&read.at, reason));
+                let reason = "the node is not the one its parent names";
+                return Err(match source_of(number) {
+                    Some(source) => source.damaged(&read.at, reason.to_owned()),
+                    // Each was made somewhere.
+                    None => StoreError::Engine {
+                        doing: "check a node",
+                        reason: reason.to_owned(),
+                    },
+                });
             }
         }
     }
@@ -137,19 +147,9 @@ impl Workspace<'_> {
         };
         match &work.kind {
             Kind::Nothing => {}
-            Kind::Leaf { path, value } => {
-                let path = encode_path_leaf(path, true);
-                let value = self.value(value);
-                node::list(path.as_slice().length() + value.length(), out);
-                path.as_slice().encode(out);
-                value.encode(out);
-            }
+            Kind::Leaf { path, value } => node::encode_leaf(path, self.value(value), out),
             Kind::Extension { path, child } => {
-                let path = encode_path_leaf(path, false);
-                let child = self.reference(child);
-                node::list(path.as_slice().length() + child.len(), out);
-                path.as_slice().encode(out);
-                out.put_slice(child);
+                node::encode_extension(path, self.reference(child), out);
             }
             Kind::Branch { base, links, value } => {
                 let links = self.links.get(links.0..links.1).unwrap_or_default();
@@ -198,13 +198,12 @@ impl Workspace<'_> {
         value: Option<&Value<'_>>,
         out: &mut Vec<u8>,
     ) {
-        const NONE: &[u8] = &[EMPTY_STRING_CODE];
-        let mut references = [NONE; 16];
+        let mut references = [NO_CHILD; 16];
         if let Some((read, shape)) = base
             && let Some(Read { encoded, .. }) = self.reads.get(read)
         {
             for (index, reference) in references.iter_mut().enumerate() {
-                *reference = shape.reference(encoded, index).unwrap_or(NONE);
+                *reference = shape.reference(encoded, index).unwrap_or(NO_CHILD);
             }
         }
         for (nibble, child) in links {
@@ -213,15 +212,7 @@ impl Workspace<'_> {
             }
         }
         let value = value.map_or(&[][..], |value| self.value(value));
-        let length = references
-            .iter()
-            .map(|reference| reference.len())
-            .sum::<usize>();
-        node::list(length + value.length(), out);
-        for reference in references {
-            out.put_slice(reference);
-        }
-        value.encode(out);
+        node::encode_branch(&references, value, out);
     }
 
     fn value<'b>(&'b self, value: &Value<'b>) -> &'b [u8] {
@@ -234,10 +225,10 @@ impl Workspace<'_> {
     /// How a parent refers to a child.
     fn reference<'b>(&'b self, child: &'b Child) -> &'b [u8] {
         match child {
-            Child::Nothing => &[EMPTY_STRING_CODE],
+            Child::Nothing => NO_CHILD,
             Child::Made(index) => match self.works.get(*index) {
                 Some(work) => &work.reference,
-                None => &[EMPTY_STRING_CODE],
+                None => NO_CHILD,
             },
             Child::Kept(reference) => reference,
         }

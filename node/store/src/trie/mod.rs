@@ -159,13 +159,13 @@ pub fn update_many<S: NodeSource>(
     let mut ends = Vec::with_capacity(tries.len());
     for (source, root, resident, updates) in &tries {
         let place = Place::root(root, *resident);
-        let read = workspace.reads.len();
         let outcome = workspace.descend(source, place, &Nibbles::new(), updates)?;
-        if let Some(reads) = workspace.reads.get_mut(read..) {
-            finish::check(source, reads)?;
-        }
         ends.push((outcome, workspace.reads.len(), workspace.works.len()));
     }
+    finish::check(&mut workspace.reads, |read| {
+        let trie = ends.partition_point(|(_, end, _)| *end <= read);
+        tries.get(trie).map(|(source, ..)| source)
+    })?;
     let encodings = finish::encode(&mut workspace);
     let roots: Vec<B256> = tries
         .iter()

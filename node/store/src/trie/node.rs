@@ -51,33 +51,14 @@ impl Node {
     /// Appends the node's RLP to `out`.
     pub fn encode_to(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Leaf { path, value } => {
-                let path = encode_path_leaf(path, true);
-                let length = path.as_slice().length() + value.as_slice().length();
-                list(length, out);
-                path.as_slice().encode(out);
-                value.as_slice().encode(out);
-            }
-            Self::Extension { path, child } => {
-                let path = encode_path_leaf(path, false);
-                list(path.as_slice().length() + child.len(), out);
-                path.as_slice().encode(out);
-                out.put_slice(child);
-            }
+            Self::Leaf { path, value } => encode_leaf(path, value, out),
+            Self::Extension { path, child } => encode_extension(path, child, out),
             Self::Branch { children, value } => {
-                let value = value.as_deref().unwrap_or_default();
-                let children_length: usize = children
-                    .iter()
-                    .map(|child| child.as_ref().map_or(1, |child| child.len()))
-                    .sum();
-                list(children_length + value.length(), out);
-                for child in children.iter() {
-                    match child {
-                        Some(child) => out.put_slice(child),
-                        None => out.put_u8(EMPTY_STRING_CODE),
-                    }
-                }
-                value.encode(out);
+                let references = children.each_ref().map(|child| match child {
+                    Some(child) => &child[..],
+                    None => NO_CHILD,
+                });
+                encode_branch(&references, value.as_deref().unwrap_or_default(), out);
             }
         }
     }
@@ -90,6 +71,35 @@ impl Node {
     pub fn decode(bytes: &[u8]) -> Result<Self, alloy_rlp::Error> {
         Items::of(bytes)?.node()
     }
+}
+
+/// What a branch says where there is no child.
+pub(super) const NO_CHILD: &[u8] = &[EMPTY_STRING_CODE];
+
+/// Appends the RLP of a leaf.
+pub(super) fn encode_leaf(path: &Nibbles, value: &[u8], out: &mut Vec<u8>) {
+    let path = encode_path_leaf(path, true);
+    list(path.as_slice().length() + value.length(), out);
+    path.as_slice().encode(out);
+    value.encode(out);
+}
+
+/// Appends the RLP of an extension; `child` is a reference.
+pub(super) fn encode_extension(path: &Nibbles, child: &[u8], out: &mut Vec<u8>) {
+    let path = encode_path_leaf(path, false);
+    list(path.as_slice().length() + child.len(), out);
+    path.as_slice().encode(out);
+    out.put_slice(child);
+}
+
+/// Appends the RLP of a branch, from references or [`NO_CHILD`]; an empty value is none.
+pub(super) fn encode_branch(references: &[&[u8]; 16], value: &[u8], out: &mut Vec<u8>) {
+    let length = references.iter().map(|reference| reference.len());
+    list(length.sum::<usize>() + value.length(), out);
+    for reference in references {
+        out.put_slice(reference);
+    }
+    value.encode(out);
 }
 
 /// Where in a branch's encoding its parts are.
@@ -228,6 +238,22 @@ impl<'a> Items<'a> {
                 value: branch_value(value)?,
             });
         }
+        let (path, child) = self.stretch()?;
+        Ok(match child {
+            Some(child) => Node::Extension { path, child },
+            None => Node::Leaf {
+                path,
+                value: self.value().unwrap_or_default().to_vec(),
+            },
+        })
+    }
+
+    /// The path of a leaf or of an extension, and the reference to the extension's child.
+    ///
+    /// # Errors
+    ///
+    /// [`alloy_rlp::Error`] where the items are those of neither.
+    pub(super) fn stretch(&self) -> Result<(Nibbles, Option<NodeRef>), alloy_rlp::Error> {
         let [path, content] = self.all() else {
             return Err(alloy_rlp::Error::Custom("a node has 2 or 17 items"));
         };
@@ -235,13 +261,12 @@ impl<'a> Items<'a> {
         let (path, is_leaf) = decode_path(Header::decode_bytes(&mut path, false)?)?;
         if is_leaf {
             let mut content = *content;
-            let value = Header::decode_bytes(&mut content, false)?.to_vec();
-            Ok(Node::Leaf { path, value })
+            Header::decode_bytes(&mut content, false)?;
+            Ok((path, None))
         } else if path.is_empty() {
             Err(alloy_rlp::Error::Custom("an extension without a path"))
         } else {
-            let child = NodeRef::from_raw_rlp(content)?;
-            Ok(Node::Extension { path, child })
+            Ok((path, Some(NodeRef::from_raw_rlp(content)?)))
         }
     }
 }

@@ -49,7 +49,7 @@ pub(super) fn in_parts<S: NodeSource + Copy + Send + Sync>(
             let at = Nibbles::from_nibbles([nibble]);
             place.warm(at.len(), run);
             let outcome = workspace.descend(&source, place, &at, run)?;
-            finish::check(&source, &mut workspace.reads)?;
+            finish::check(&mut workspace.reads, |_| Some(&source))?;
             let encodings = finish::encode(&mut workspace);
             let part = match outcome {
                 Outcome::Same => Part::Same,
@@ -76,7 +76,7 @@ pub(super) fn in_parts<S: NodeSource + Copy + Send + Sync>(
     let Some(outcome) = top.root_branch(base, children) else {
         return Ok(None);
     };
-    finish::check(&source, &mut top.reads)?;
+    finish::check(&mut top.reads, |_| Some(&source))?;
     let encodings = finish::encode(&mut top);
     let root = finish::root_hash(root, outcome, &top.works);
     let mut changes = finish::changes(top.reads, top.works, &encodings);

@@ -7,7 +7,7 @@
 
 use super::{
     Encoded, MadeNode, Update,
-    node::{Items, Node as Parts, Shape},
+    node::{Items, Shape},
     walk::next_run,
 };
 use alloy_primitives::B256;
@@ -110,11 +110,9 @@ impl Node {
         let below = if let Some(shape) = items.shape().ok()? {
             Below::Branch(shape, Box::default())
         } else {
-            match items.node().ok()? {
-                Parts::Extension { path, .. } => {
-                    Below::Extension(Box::new(Extension { path, child: None }))
-                }
-                Parts::Leaf { .. } | Parts::Branch { .. } => Below::Leaf,
+            match items.stretch().ok()? {
+                (path, Some(_)) => Below::Extension(Box::new(Extension { path, child: None })),
+                (_, None) => Below::Leaf,
             }
         };
         Some(Self {
@@ -161,18 +159,32 @@ pub struct Weight {
     pub bytes: usize,
 }
 
+impl std::ops::AddAssign for Weight {
+    fn add_assign(&mut self, other: Self) {
+        self.nodes += other.nodes;
+        self.bytes += other.bytes;
+    }
+}
+
+impl std::ops::SubAssign for Weight {
+    fn sub_assign(&mut self, other: Self) {
+        self.nodes -= other.nodes;
+        self.bytes -= other.bytes;
+    }
+}
+
 impl Weight {
-    fn add(&mut self, node: &Node) {
+    fn add_node(&mut self, node: &Node) {
         self.nodes += 1;
         self.bytes += node.bytes();
     }
 
     /// Takes a node and all below it off.
-    fn remove(&mut self, node: &Node) {
+    fn remove_node(&mut self, node: &Node) {
         self.nodes -= 1;
         self.bytes -= node.bytes();
         for child in node.children().iter().flatten() {
-            self.remove(child);
+            self.remove_node(child);
         }
     }
 }
@@ -269,17 +281,17 @@ fn replace(slot: &mut Child, made: &MadeNode, number: u64, weight: &mut Weight) 
         }
     }
     if let Some(old) = old {
-        weight.remove(&old);
+        weight.remove_node(&old);
     }
     if let Some(new) = slot {
-        weight.add(new);
+        weight.add_node(new);
     }
 }
 
 fn forget(slot: &mut Child, oldest: u64, weight: &mut Weight) {
     let Some(node) = slot else { return };
     if node.touched < oldest {
-        weight.remove(node);
+        weight.remove_node(node);
         *slot = None;
         return;
     }

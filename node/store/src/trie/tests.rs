@@ -466,3 +466,41 @@ fn a_path_that_is_too_long_is_damage() {
         assert!(error.contains("too long"), "{error}");
     }
 }
+
+/// A trie of a single leaf, which may be another one than its root names.
+#[derive(Debug)]
+struct Leaf(crate::backend::Table, Encoded);
+
+impl NodeSource for Leaf {
+    fn node(&self, _: &Nibbles) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(Some(self.1.to_vec()))
+    }
+
+    fn damaged(&self, path: &Nibbles, reason: String) -> StoreError {
+        StoreError::corrupt(self.0, &path.to_vec(), reason)
+    }
+}
+
+#[test]
+fn of_many_tries_the_damaged_one_is_named() {
+    use crate::backend::Table;
+    let tables = [Table::AccountTrie, Table::StorageTrie];
+    let key = Nibbles::unpack(keccak256([1]));
+    let mut nodes = Nodes::default();
+    let root = nodes.update(EMPTY_ROOT_HASH, [(key, vec![1; 40])]);
+    let leaf = nodes.0[&Nibbles::new()].clone();
+    let mut other = leaf.to_vec();
+    *other.last_mut().unwrap() ^= 1;
+    let other = Encoded::from(other);
+    for damaged in tables {
+        let tries = tables.map(|table| {
+            let leaf = if table == damaged { &other } else { &leaf };
+            (Leaf(table, leaf.clone()), root, None, vec![(key, None)])
+        });
+        let error = update_many(tries.into()).unwrap_err();
+        let StoreError::Corrupt { table, .. } = error else {
+            panic!("{error}");
+        };
+        assert_eq!(table, damaged);
+    }
+}

@@ -6,7 +6,7 @@
 
 use super::{
     Encoded, NodeSource, Update,
-    node::{Items, Node, NodeRef, Shape},
+    node::{Items, NodeRef, Shape},
     resident::{self, Tree},
     workspace::{Child, Kind, Outcome, Read, Value, Workspace},
 };
@@ -105,12 +105,21 @@ pub(super) fn put((_, value): &Update) -> Option<&[u8]> {
     value.as_deref().filter(|value| !value.is_empty())
 }
 
-/// Splits the updates with the same nibble at `depth` off the front; none where there are no more.
-pub(super) fn next_run<'a>(updates: &mut &'a [Update], depth: usize) -> Option<(u8, &'a [Update])> {
-    let nibble = updates.first()?.0.get(depth)?;
-    let same = updates.partition_point(|(key, _)| key.get(depth) <= Some(nibble));
-    let (run, rest) = updates.split_at(same);
-    *updates = rest;
+/// The entry that a leaf would have.
+fn given(update: &Update) -> Option<(Nibbles, Value<'_>)> {
+    Some((update.0, Value::Given(put(update)?)))
+}
+
+/// Splits what has the same nibble at `depth` off the front, from entries sorted by their keys; none where there are no
+/// more.
+pub(super) fn next_run<'a, T>(
+    entries: &mut &'a [(Nibbles, T)],
+    depth: usize,
+) -> Option<(u8, &'a [(Nibbles, T)])> {
+    let nibble = entries.first()?.0.get(depth)?;
+    let same = entries.partition_point(|(key, _)| key.get(depth) <= Some(nibble));
+    let (run, rest) = entries.split_at(same);
+    *entries = rest;
     Some((nibble, run))
 }
 
@@ -126,11 +135,7 @@ impl<'a> Workspace<'a> {
     ) -> Result<Outcome, StoreError> {
         let stored = match place {
             Place::Empty => {
-                let entries = updates.iter().filter_map(|update| {
-                    let value = put(update)?;
-                    Some((update.0, Value::Given(value)))
-                });
-                let entries: Vec<_> = entries.collect();
+                let entries: Vec<_> = updates.iter().filter_map(given).collect();
                 if entries.is_empty() {
                     return Ok(Outcome::Same);
                 }
@@ -251,13 +256,10 @@ impl<'a> Workspace<'a> {
             fork.value = Some(*value);
             rest = others;
         }
-        while let Some(nibble) = rest.first().and_then(|(key, _)| key.get(depth)) {
-            let same = rest.partition_point(|(key, _)| key.get(depth) <= Some(nibble));
-            let (run, others) = rest.split_at(same);
+        while let Some((nibble, run)) = next_run(&mut rest, depth) {
             if let Outcome::Made(child) = self.build(&super::join(&fork_at, nibble), run) {
                 fork.put(nibble, Child::Made(child));
             }
-            rest = others;
         }
         // Two keys at least, which differ here.
         self.fill_branch(fork_slot, fork);
@@ -285,7 +287,6 @@ impl<'a> Workspace<'a> {
             Some((update, after)) if update.0 == own => (Some(update), after),
             _ => (None, rest),
         };
-        let given = |update: &'a Update| Some((update.0, Value::Given(put(update)?)));
         entries.extend(before.iter().filter_map(given));
         match update {
             Some(update) if put(update) != Some(self.kept(read)) => {
@@ -489,17 +490,14 @@ fn open<'a>(
     if let Some(shape) = items.shape()? {
         return Ok(branch(shape));
     }
-    match items.node()? {
-        Node::Leaf { path, .. } => Ok(Opened::Leaf(path)),
-        Node::Extension { path, child } => {
-            let resident = resident.and_then(|node| node.only_child(&child.as_hash()?));
-            let end = Stored {
-                reference: child,
-                resident,
-            };
-            Ok(Opened::Extension(path, end))
-        }
-        // Told apart above.
-        Node::Branch { .. } => Err(alloy_rlp::Error::Custom("no such node")),
-    }
+    let (path, child) = items.stretch()?;
+    let Some(reference) = child else {
+        return Ok(Opened::Leaf(path));
+    };
+    let resident = resident.and_then(|node| node.only_child(&reference.as_hash()?));
+    let end = Stored {
+        reference,
+        resident,
+    };
+    Ok(Opened::Extension(path, end))
 }
