@@ -88,6 +88,6 @@ pub use spec::{
 };
 pub use state::StateRef;
 pub use stats::ExecutorStats;
-pub use trace::{TraceError, TraceLimits, Traced};
+pub use trace::{AccountTold, Accounts, FlatCall, Trace, TraceError, TraceLimits, Traced};
 pub use usage::PrecompileUsage;
 pub use wording::{halt_message, invalid_transaction_message};

@@ -20,6 +20,7 @@ use revm::{
     context_interface::result::{EVMError, ExecutionResult, ResultAndState},
     database::{State, WrapDatabaseRef},
     precompile::{PrecompileSpecId, Precompiles as StandardPrecompiles},
+    primitives::hardfork::SpecId,
 };
 
 use super::{
@@ -202,6 +203,11 @@ impl<'a, V: StateRef> Caller<'a, V> {
     /// The state the call runs on.
     pub(crate) fn state(&mut self) -> &mut State<WrapDatabaseRef<View<V>>> {
         &mut self.state
+    }
+
+    /// The rules the call runs by.
+    pub(crate) fn spec(&self) -> SpecId {
+        self.env.cfg_env.spec
     }
 
     /// The block the call stands in.

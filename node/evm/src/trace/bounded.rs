@@ -9,7 +9,7 @@ use alloy_primitives::{Address, Log, U256};
 use revm::{
     Inspector,
     bytecode::opcode,
-    context_interface::ContextTr,
+    context_interface::{ContextTr, JournalTr},
     handler::FrameResult,
     inspector::JournalExt,
     interpreter::{
@@ -17,9 +17,8 @@ use revm::{
         interpreter_types::{InputsTr, Jumps, ReturnData},
     },
 };
-use revm_inspectors::tracing::DebugInspector;
 
-use super::settings::Kept;
+use super::{TraceError, settings::Kept, tracer::Tracer};
 use crate::call::Clock;
 
 /// Bytes of one recorded instruction, in the recorder, in the answer and in its JSON together.
@@ -32,13 +31,15 @@ const SLOT: usize = 224;
 const COPIES: usize = 5;
 /// Bytes of one call or creation besides its input.
 const CALL: usize = 2_048;
+/// Bytes of each level that a call is below the transaction's: a flat list tells them all.
+const LEVEL: usize = 24;
 /// Bytes of one log besides its data.
 const LOG: usize = 512;
 
 /// One of geth's tracers within limits. A run that breaks one is stopped like one out of gas, and
 /// [`Bounded::broken`] says why.
 pub(super) struct Bounded {
-    pub(super) tracer: DebugInspector,
+    pub(super) tracer: Tracer,
     clock: Clock,
     kept: Kept,
     /// Instructions that are still recorded, where the client limits them.
@@ -56,7 +57,7 @@ pub(super) enum Broken {
 }
 
 impl Bounded {
-    pub(super) fn new(tracer: DebugInspector, kept: Kept, most_bytes: usize) -> Self {
+    pub(super) fn new(tracer: Tracer, kept: Kept, most_bytes: usize) -> Self {
         Self {
             tracer,
             clock: Clock::until(Instant::now()),
@@ -69,10 +70,20 @@ impl Bounded {
     }
 
     /// Begins another transaction. What was kept so far still counts: it is part of the answer.
-    pub(super) fn begin(&mut self, deadline: Instant, steps: Option<u64>) {
+    ///
+    /// # Errors
+    /// As [`Tracer::begin`].
+    pub(super) fn begin(
+        &mut self,
+        deadline: Instant,
+        steps: Option<u64>,
+        logs: u64,
+    ) -> Result<(), TraceError> {
+        self.tracer.begin(logs)?;
         self.clock = Clock::until(deadline);
         self.steps_left = steps.filter(|steps| *steps > 0);
         self.slots.clear();
+        Ok(())
     }
 
     pub(super) fn broken(&self) -> Option<Broken> {
@@ -87,6 +98,12 @@ impl Bounded {
 
     fn keep(&mut self, bytes: usize) {
         self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    fn keep_call<CTX: ContextTr>(&mut self, context: &CTX, input: usize) {
+        let place = context.journal_ref().depth().saturating_mul(LEVEL);
+        let input = input.saturating_mul(COPIES);
+        self.keep(CALL.saturating_add(place).saturating_add(input));
     }
 
     fn count_step(&mut self, interpreter: &Interpreter) {
@@ -160,7 +177,7 @@ impl<CTX: ContextTr<Journal: JournalExt>> Inspector<CTX> for Bounded {
     }
 
     fn call(&mut self, context: &mut CTX, inputs: &mut CallInputs) -> Option<CallOutcome> {
-        self.keep(CALL + inputs.input.len().saturating_mul(COPIES));
+        self.keep_call(context, inputs.input.len());
         self.tracer.call(context, inputs)
     }
 
@@ -170,7 +187,7 @@ impl<CTX: ContextTr<Journal: JournalExt>> Inspector<CTX> for Bounded {
     }
 
     fn create(&mut self, context: &mut CTX, inputs: &mut CreateInputs) -> Option<CreateOutcome> {
-        self.keep(CALL + inputs.init_code().len().saturating_mul(COPIES));
+        self.keep_call(context, inputs.init_code().len());
         self.tracer.create(context, inputs)
     }
 

@@ -1,7 +1,13 @@
 //! Tracing: transactions of a stored block run again, or a call run, under one of geth's tracers.
 
 mod bounded;
+mod calls;
+mod fault;
+mod flat;
+mod prestate;
 mod settings;
+mod steps;
+mod tracer;
 
 use std::{
     ops::Range,
@@ -12,7 +18,7 @@ use alloy_consensus::{Header, transaction::Recovered};
 use alloy_evm::{Evm as _, FromRecoveredTx as _, block::BlockExecutor as _};
 use alloy_primitives::B256;
 use alloy_rpc_types_eth::TransactionRequest;
-use alloy_rpc_types_trace::geth::{GethDebugTracingOptions, GethTrace};
+use alloy_rpc_types_trace::geth::GethDebugTracingOptions;
 use pars_store::Block;
 use revm::{
     DatabaseCommit as _,
@@ -20,12 +26,15 @@ use revm::{
     context_interface::result::EVMError,
     database::{State, WrapDatabaseRef},
 };
-use revm_inspectors::tracing::TransactionContext;
 use thiserror::Error;
 
 use self::bounded::{Bounded, Broken};
+pub use self::flat::FlatCall;
+pub use self::prestate::{AccountTold, Accounts};
 pub use self::settings::TraceLimits;
-use self::settings::{Kept, inspector, time};
+use self::settings::{Kept, time};
+pub use self::tracer::Trace;
+use self::tracer::{Done, Place, Tracer};
 use crate::{
     CallError, CallOptions, Executor,
     block_evm::BlockEvm,
@@ -86,7 +95,7 @@ pub struct Traced {
     /// Hash of the transaction.
     pub hash: B256,
     /// What the tracer recorded.
-    pub trace: GethTrace,
+    pub trace: Trace,
 }
 
 /// State that transactions are run on.
@@ -111,7 +120,7 @@ impl Tracing {
     }
 
     fn inspector(&self) -> Result<Bounded, TraceError> {
-        let tracer = inspector(self.options.clone())?;
+        let tracer = Tracer::new(self.options.clone())?;
         Ok(Bounded::new(
             tracer,
             Kept::by(&self.options),
@@ -119,10 +128,10 @@ impl Tracing {
         ))
     }
 
-    /// Begins one transaction under `inspector`.
-    fn begin(&self, inspector: &mut Bounded) {
+    /// Begins one transaction under `inspector`, before which its block has so many logs.
+    fn begin(&self, inspector: &mut Bounded, logs: u64) -> Result<(), TraceError> {
         let end = deadline(Instant::now(), self.time).min(self.last_moment);
-        inspector.begin(end, self.options.config.limit);
+        inspector.begin(end, self.options.config.limit, logs)
     }
 
     fn check(&self, inspector: &Bounded) -> Result<(), TraceError> {
@@ -132,18 +141,6 @@ impl Tracing {
             Some(Broken::Bytes) => Err(TraceError::TooLarge(self.most_bytes)),
         }
     }
-}
-
-/// `trace` without the members that geth leaves out where they are zero or empty.
-fn as_geth(mut trace: GethTrace) -> GethTrace {
-    if let GethTrace::Default(frame) = &mut trace {
-        for log in &mut frame.struct_logs {
-            log.refund_counter = log.refund_counter.filter(|refund| *refund > 0);
-            log.memory = log.memory.take().filter(|memory| !memory.is_empty());
-            log.return_data = log.return_data.take().filter(|data| !data.is_empty());
-        }
-    }
-    trace
 }
 
 impl Executor {
@@ -182,7 +179,7 @@ impl Executor {
         call: &CallOptions,
         options: GethDebugTracingOptions,
         limits: TraceLimits,
-    ) -> Result<GethTrace, TraceError> {
+    ) -> Result<Trace, TraceError> {
         let tracing = Tracing::new(options, limits)?;
         let mut inspector = tracing.inspector()?;
         let call = CallOptions {
@@ -190,21 +187,18 @@ impl Executor {
             ..call.clone()
         };
         let mut caller = Caller::prepare(self, header, state, request, &call)?;
-        tracing.begin(&mut inspector);
+        tracing.begin(&mut inspector, 0)?;
         let transaction = caller.transaction.clone();
         let result = caller.inspect(transaction.clone(), &mut inspector)?;
         tracing.check(&inspector)?;
-        inspector
-            .tracer
-            .get_result(
-                None,
-                &transaction,
-                &caller.block().clone(),
-                &result,
-                caller.state(),
-            )
-            .map(as_geth)
-            .map_err(|error| TraceError::State(error.to_string()))
+        let done = Done {
+            place: Place::default(),
+            transaction: &transaction,
+            block: &caller.block().clone(),
+            spec: caller.spec(),
+            result: &result,
+        };
+        inspector.tracer.finish(&done, caller.state())
     }
 
     /// As [`Executor::trace_call`], on the state after the first `before` transactions of `block`.
@@ -221,7 +215,7 @@ impl Executor {
         call: &CallOptions,
         options: GethDebugTracingOptions,
         limits: TraceLimits,
-    ) -> Result<GethTrace, TraceError> {
+    ) -> Result<Trace, TraceError> {
         let tracing = Tracing::new(options.clone(), limits)?;
         let (_, state) = self.replay(parent, block, before..before, &tracing)?;
         self.trace_call(&block.header, &state, request, call, options, limits)
@@ -254,14 +248,14 @@ impl Executor {
             .map_err(|error| TraceError::Block(error.to_string()))?;
         let (mut evm, _) = executor.finish_transactions();
 
-        let mut traces = Vec::new();
+        let (mut traces, mut logs) = (Vec::new(), 0);
         let transactions = block.transactions.iter().zip(&block.senders);
         for (index, (transaction, sender)) in transactions.enumerate().take(wanted.end) {
             let replay = |reason: String| TraceError::Replay { index, reason };
             let traced = wanted.contains(&index);
             evm.set_inspector_enabled(traced);
             if traced {
-                tracing.begin(evm.inspector_mut());
+                tracing.begin(evm.inspector_mut(), logs)?;
             } else if Instant::now() >= tracing.last_moment {
                 return Err(TraceError::Timeout);
             }
@@ -277,26 +271,24 @@ impl Executor {
                 })?;
             if traced {
                 tracing.check(evm.inspector())?;
-                let tx_env = TxEnv::from_recovered_tx(transaction, *sender);
-                let block_env = evm.block().clone();
-                let context = TransactionContext::default()
-                    .with_block_hash(block.hash)
-                    .with_tx_index(index)
-                    .with_tx_hash(*transaction.tx_hash());
+                let hash = *transaction.tx_hash();
+                let done = Done {
+                    place: Place {
+                        block_hash: Some(block.hash),
+                        block_number: header.number,
+                        transaction_hash: Some(hash),
+                        index,
+                    },
+                    transaction: &TxEnv::from_recovered_tx(transaction, *sender),
+                    block: &evm.block().clone(),
+                    spec: evm.cfg_env().spec,
+                    result: &result,
+                };
                 let (db, inspector, _) = evm.components_mut();
-                let trace = inspector
-                    .tracer
-                    .get_result(Some(context), &tx_env, &block_env, &result, db)
-                    .map_err(|error| replay(error.to_string()))?;
-                traces.push(Traced {
-                    hash: *transaction.tx_hash(),
-                    trace: as_geth(trace),
-                });
-                inspector
-                    .tracer
-                    .fuse()
-                    .map_err(|error| TraceError::Settings(error.to_string()))?;
+                let trace = inspector.tracer.finish(&done, db)?;
+                traces.push(Traced { hash, trace });
             }
+            logs = logs.saturating_add(result.result.logs().len() as u64);
             evm.db_mut().commit(result.state);
         }
         Ok((traces, evm.into_db()))

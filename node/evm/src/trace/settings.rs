@@ -3,10 +3,8 @@
 use std::time::Duration;
 
 use alloy_rpc_types_trace::geth::{
-    GethDebugBuiltInTracerType, GethDebugTracerConfig, GethDebugTracerType, GethDebugTracingOptions,
+    GethDebugBuiltInTracerType, GethDebugTracerType, GethDebugTracingOptions,
 };
-use revm_inspectors::tracing::DebugInspector;
-use serde_json::Value;
 
 use super::TraceError;
 
@@ -27,47 +25,6 @@ impl Default for TraceLimits {
         Self {
             time: Duration::from_secs(30),
             bytes: 256 << 20,
-        }
-    }
-}
-
-/// The tracer of `options`.
-pub(super) fn inspector(
-    mut options: GethDebugTracingOptions,
-) -> Result<DebugInspector, TraceError> {
-    if let Some(GethDebugTracerType::JsTracer(name)) = &options.tracer
-        && !name.is_empty()
-    {
-        let is_name = name
-            .chars()
-            .all(|char| char.is_ascii_alphanumeric() || char == '_');
-        return Err(if is_name {
-            TraceError::Unknown(name.clone())
-        } else {
-            TraceError::JavaScript
-        });
-    }
-    if options.tracer.as_ref().map(GethDebugTracerType::as_str) == Some(MUX_TRACER) {
-        settle_inner(&mut options.tracer_config);
-    }
-    DebugInspector::new(options).map_err(|error| TraceError::Settings(error.to_string()))
-}
-
-const MUX_TRACER: &str = "muxTracer";
-
-/// Tracers that have no settings.
-const WITHOUT_SETTINGS: [&str; 2] = ["4byteTracer", "noopTracer"];
-
-/// For geth no settings and empty ones are the same, also of tracers inside another.
-fn settle_inner(config: &mut GethDebugTracerConfig) {
-    for (name, inner) in config.0.as_object_mut().into_iter().flatten() {
-        let empty = inner.is_null() || inner.as_object().is_some_and(|inner| inner.is_empty());
-        if empty {
-            *inner = if WITHOUT_SETTINGS.contains(&name.as_str()) {
-                Value::Null
-            } else {
-                Value::Object(Default::default())
-            };
         }
     }
 }

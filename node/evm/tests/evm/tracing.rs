@@ -159,3 +159,166 @@ fn calls_and_self_destructions_are_counted() {
     assert!(calls >= alone + 10 * 200, "{alone} {calls}");
     assert!(gone >= alone + 200, "{alone} {gone}");
 }
+
+/// What geth shows of calls that fail, of a contract that destroys itself and of one that cannot pay for its
+/// code, and how a list tells the same.
+#[test]
+fn frames_tell_how_they_ended() {
+    let gone = Address::repeat_byte(0xd4);
+    let wrong = Address::repeat_byte(0xd5);
+    let blake2f = Address::with_last_byte(9);
+    // Init code that returns 24,000 zeros: 4.8 million gas to keep them.
+    let large = Code::new()
+        .push(24_000)
+        .op(&[op::PUSH0, op::RETURN])
+        .bytes();
+    let large: &[u8; 5] = large.as_ref().try_into().unwrap();
+    let mut word = [0; 8];
+    word[3..].copy_from_slice(large);
+    let create = call(Code::new(), gone, 0)
+        .push(u64::from_be_bytes(word))
+        .op(&[op::PUSH0, op::MSTORE])
+        .push(5)
+        .push(27)
+        .op(&[op::PUSH0, op::CREATE]);
+    let code = call(call(create, wrong, 0), blake2f, 5).bytes();
+    let accounts = [
+        (TRACED, code),
+        (
+            gone,
+            Code::new()
+                .push_address(NOBODY)
+                .op(&[op::SELFDESTRUCT])
+                .bytes(),
+        ),
+        (wrong, Bytes::from_static(&[op::PUSH0, op::ADD])),
+    ];
+    let chain = Chain::with(cpu_engine(), Default::default(), accounts);
+    let traced = |options: Value| {
+        let request = TransactionRequest {
+            gas: Some(4_000_000),
+            ..TransactionRequest::default().to(TRACED)
+        };
+        let trace = chain.executor.trace_call(
+            &chain.store.head().header,
+            chain.store.head_state().unwrap(),
+            &request,
+            &CallOptions::default(),
+            serde_json::from_value(options).unwrap(),
+            TraceLimits::default(),
+        );
+        serde_json::to_value(trace.unwrap()).unwrap()
+    };
+    let top = traced(json!({"tracer": "callTracer"}));
+    let calls = top["calls"].as_array().unwrap();
+    let errors: Vec<_> = calls.iter().map(|call| call["error"].as_str()).collect();
+    assert_eq!(
+        errors,
+        [
+            None,
+            Some("contract creation code storage out of gas"),
+            Some("stack underflow (1 <=> 2)"),
+            Some("invalid input length"),
+        ]
+    );
+    assert_eq!(
+        calls[0]["calls"],
+        json!([{
+            "type": "SELFDESTRUCT", "from": gone, "to": NOBODY, "value": "0x0",
+            "gas": "0x0", "gasUsed": "0x0", "input": "0x",
+        }])
+    );
+    // What fails takes all of its gas, and a creation that does has made no contract.
+    for call in &calls[1..] {
+        assert_eq!(call["gasUsed"], call["gas"]);
+    }
+    assert_eq!(calls[1].get("to"), None);
+
+    let list = traced(json!({"tracer": "flatCallTracer"}));
+    let told: Vec<_> = list.as_array().unwrap().iter().collect();
+    let places: Vec<_> = told
+        .iter()
+        .map(|entry| entry["traceAddress"].clone())
+        .collect();
+    // The precompile is left out.
+    assert_eq!(
+        places,
+        [json!([]), json!([0]), json!([0, 0]), json!([1]), json!([2])]
+    );
+    assert_eq!(told[0]["subtraces"], 3);
+    assert_eq!(told[0]["result"]["gasUsed"], top["gasUsed"]);
+    assert_eq!(told[2]["type"], "suicide");
+    assert_eq!(
+        told[2]["action"],
+        json!({"address": gone, "balance": "0x0", "refundAddress": NOBODY})
+    );
+    assert_eq!(told[4]["error"], "stack underflow (1 <=> 2)");
+    assert_eq!(told[4].get("result"), None);
+    let settings = json!({"convertParityErrors": true, "includePrecompiles": true});
+    let list = traced(json!({"tracer": "flatCallTracer", "tracerConfig": settings}));
+    let errors: Vec<_> = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["error"].as_str())
+        .collect();
+    assert_eq!(
+        errors[3..],
+        [
+            Some("Out of gas"),
+            Some("Stack underflow"),
+            Some("Built-in failed")
+        ]
+    );
+    assert_eq!(list[5]["action"]["to"], json!(blake2f));
+}
+
+/// Accounts as geth shows them: each that was looked at and is not empty, code with its hash, and what changes.
+#[test]
+fn accounts_are_told_as_they_were_and_as_they_are() {
+    // Slot 1 is read, slot 2 written; the balance of an account that is not there is asked for.
+    let code = Code::new()
+        .push(1)
+        .op(&[op::SLOAD, op::POP])
+        .push(7)
+        .push(2)
+        .op(&[op::SSTORE])
+        .push_address(NOBODY)
+        .op(&[op::BALANCE, op::STOP])
+        .bytes();
+    let answer = |settings: Value| {
+        let options = json!({"tracer": "prestateTracer", "tracerConfig": settings});
+        let answer = trace(&code, &options, usize::MAX).unwrap();
+        serde_json::from_str::<Value>(&answer).unwrap()
+    };
+    let key = format!("{TRACED:#x}");
+    let slot = |number: u64| format!("{number:#066x}");
+    let hash = alloy_primitives::keccak256(&code);
+    let before = answer(Value::Null);
+    let told = json!({
+        "balance": "0x0", "nonce": 1, "code": code, "codeHash": hash,
+        "storage": {slot(1): slot(0), slot(2): slot(0)},
+    });
+    assert_eq!(before[&key], told, "{before}");
+    let nobody = format!("{NOBODY:#x}");
+    assert_eq!(before.get(&nobody), None);
+    assert_eq!(
+        answer(json!({"includeEmpty": true}))[&nobody],
+        json!({"balance": "0x0"})
+    );
+    let short = answer(json!({"disableCode": true, "disableStorage": true}));
+    assert_eq!(
+        short[&key],
+        json!({"balance": "0x0", "nonce": 1, "codeHash": hash})
+    );
+    let change = answer(json!({"diffMode": true}));
+    assert_eq!(change["post"][&key], json!({"storage": {slot(2): slot(7)}}));
+    assert_eq!(
+        change["pre"][&key],
+        json!({"balance": "0x0", "nonce": 1, "code": code, "codeHash": hash})
+    );
+    let both = json!({"diffMode": true, "includeEmpty": true});
+    let options = json!({"tracer": "prestateTracer", "tracerConfig": both});
+    let refused = trace(&code, &options, usize::MAX).unwrap_err();
+    assert_eq!(refused.to_string(), "cannot use diffMode with includeEmpty");
+}

@@ -12,5 +12,6 @@ mod rlp;
 mod spec;
 mod state;
 mod suite;
+mod tracers;
 mod transactions;
 mod trie;

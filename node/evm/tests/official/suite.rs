@@ -66,6 +66,11 @@ impl Files {
         }
     }
 
+    /// The names and contents of them all.
+    pub fn read(&self) -> impl Iterator<Item = (String, Value)> {
+        self.paths.iter().map(|path| (self.name(path), read(path)))
+    }
+
     /// A file's path below the folder, without its ending.
     fn name(&self, path: &Path) -> String {
         let below = path.strip_prefix(&self.folder).unwrap();
