@@ -248,3 +248,30 @@ fn who_goes_away_takes_his_call_with_him() {
         }
     });
 }
+
+#[test]
+fn a_connection_keeps_its_place_and_its_end_from_one_server_to_the_other() {
+    let mut config = config();
+    config.rpc.max_connections = 2;
+    config.rpc.idle_timeout = Duration::from_millis(600);
+    with_node(config, |rpc| {
+        let call = asking(1, "eth_chainId");
+        let mut held: Vec<_> = (0..2).map(|_| rpc.connect()).collect();
+        for stream in &mut held {
+            let requests = [plain(KIND, &call), general(KIND, &call)];
+            stream.write_all(&requests.concat()).unwrap();
+            assert_eq!(result(stream), "0x17f5");
+            assert_eq!(result(stream), "0x17f5");
+        }
+        let began = Instant::now();
+        let mut words = String::new();
+        let _ = rpc.connect().read_to_string(&mut words);
+        assert!(words.starts_with("HTTP/1.1 503"), "{words:?}");
+        // They are silent, and end; then their places are free.
+        for mut stream in held {
+            assert_eq!(stream.read(&mut [0]).unwrap_or(0), 0);
+        }
+        assert!(began.elapsed() >= Duration::from_millis(400));
+        assert_eq!(rpc.call("net_version", json!([])), "6133");
+    });
+}

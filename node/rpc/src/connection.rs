@@ -86,9 +86,14 @@ impl<S> Patient<S> {
     }
 
     /// Holds `place` for as long as the stream lives.
-    pub(crate) fn holding(mut self, place: OwnedSemaphorePermit) -> Self {
-        self.place = Some(place);
+    pub(crate) fn holding(mut self, place: impl Into<Option<OwnedSemaphorePermit>>) -> Self {
+        self.place = place.into();
         self
+    }
+
+    /// The stream, and the connection's place, which is to be dropped before it.
+    pub(crate) fn into_parts(self) -> (Option<OwnedSemaphorePermit>, S) {
+        (self.place, self.stream)
     }
 
     /// Called after a write: bytes moved, or the wait for the reader goes on.

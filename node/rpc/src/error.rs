@@ -28,6 +28,11 @@ pub enum RpcError {
         /// The operating system's reason.
         source: io::Error,
     },
+    /// The operating system gives no threads for connections.
+    #[error(
+        "no thread can be started for connections: {0}; raise the limit on threads or file descriptors"
+    )]
+    Threads(io::Error),
     /// Two methods carry one name, or a method table entry is broken.
     #[error("the method table is inconsistent: {0}")]
     Methods(String),

@@ -24,6 +24,7 @@ mod framing;
 mod gate;
 mod ingress;
 mod ipc;
+mod lanes;
 mod methods;
 mod params;
 mod pending;

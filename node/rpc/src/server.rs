@@ -1,6 +1,7 @@
 //! Listening, accepting, stopping.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{self, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -27,6 +28,7 @@ use crate::dispatch::Direct;
 use crate::error::RpcError;
 use crate::gate::{GateLayer, Rules};
 use crate::ipc;
+use crate::lanes::Lanes;
 use crate::methods;
 use crate::plain;
 use crate::polite::Polite;
@@ -105,10 +107,12 @@ impl RpcHandle {
     }
 }
 
-/// Starts the server; it runs on the current tokio runtime until the handle is stopped or dropped.
+/// Starts the server; it runs on the current tokio runtime, and some threads beside it, until the handle is stopped
+/// or dropped.
 ///
 /// # Errors
-/// If it cannot listen at [`RpcConfig::address`] or [`RpcConfig::ipc`], or a configured origin is not one.
+/// If it cannot listen at [`RpcConfig::address`] or [`RpcConfig::ipc`], a configured origin is not one, or no thread
+/// can be started.
 pub async fn serve(config: RpcConfig, context: RpcContext) -> Result<RpcHandle, RpcError> {
     let cors = cors_layer(&config.cors)?;
     let listener = TcpListener::bind(config.address)
@@ -150,6 +154,7 @@ pub async fn serve(config: RpcConfig, context: RpcContext) -> Result<RpcHandle, 
         methods,
         shared: Arc::clone(&shared),
         stop: stop_handle.clone(),
+        lanes: Lanes::start().map_err(RpcError::Threads)?,
     };
     let mut tasks = JoinSet::new();
     if let Some(socket) = socket {
@@ -245,6 +250,7 @@ struct Acceptor {
     methods: Methods,
     shared: Arc<Shared>,
     stop: StopHandle,
+    lanes: Lanes,
 }
 
 impl Acceptor {
@@ -276,6 +282,14 @@ impl Acceptor {
                 turn_away(&stream);
                 continue;
             };
+            // It goes from this runtime's reactor to that of its lane.
+            let stream = match stream.set_nodelay(true).and_then(|()| stream.into_std()) {
+                Ok(stream) => stream,
+                Err(error) => {
+                    tracing::debug!(%error, "a connection was gone before it began");
+                    continue;
+                }
+            };
             next_id = u32::wrapping_add(next_id, 1);
             connections.spawn(self.connection(stream, next_id, place, guest));
         }
@@ -287,13 +301,14 @@ impl Acceptor {
             tracing::debug!("closing connections that did not finish in time");
         }
         connections.shutdown().await;
+        self.lanes.end().await;
     }
 
     /// The whole life of one connection. The place it holds is freed when the bytes stop flowing,
     /// which for a WebSocket is after this future has handed them over.
     fn connection(
         &self,
-        stream: TcpStream,
+        stream: net::TcpStream,
         id: u32,
         place: OwnedSemaphorePermit,
         guest: Option<Arc<Guest>>,
@@ -341,26 +356,44 @@ impl Acceptor {
                 service: Arc::clone(&plain_service),
             })
             .service(websocket);
-        let stream_of = {
-            let (idle, write) = (config.idle_timeout, config.write_timeout);
-            move |stream| Patient::new(stream, closer, idle, write).holding(place)
+        let (idle, write) = (config.idle_timeout, config.write_timeout);
+        let patient =
+            move |stream, closer: &Closer| Patient::new(stream, closer.clone(), idle, write);
+        let stop = self.stop.clone();
+        let plain = {
+            let (rules, stopped) = (Arc::clone(&self.rules), stop.clone().shutdown());
+            let closer = closer.clone();
+            self.lanes.run(async move {
+                let stream = TcpStream::from_std(stream)?;
+                let mut stream = patient(stream, &closer).holding(place);
+                let Some(read) = plain::serve(&mut stream, &rules, &plain_service, stopped).await?
+                else {
+                    return Ok(None);
+                };
+                let (place, stream) = stream.into_parts();
+                Ok::<_, io::Error>(Some((place, stream.into_std()?, read)))
+            })
         };
-        let (rules, stop) = (Arc::clone(&self.rules), self.stop.clone());
         async move {
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "a connection was gone before it began");
-                return;
-            }
-            let mut stream = stream_of(stream);
-            let stopped = stop.clone().shutdown();
-            match plain::serve(&mut stream, &rules, &plain_service, stopped).await {
-                Ok(Some(read)) => stream.unread(read),
-                Ok(None) => return,
+            let (place, stream, read) = match plain.await {
+                Some(Ok(Some(left))) => left,
+                Some(Ok(None)) | None => return,
+                Some(Err(error)) => {
+                    tracing::debug!(%error, "a connection ended with an error");
+                    return;
+                }
+            };
+            // The general server, and what may come of it, is on the runtime of many threads: more than a cheap call
+            // would keep the lane's other clients waiting.
+            let stream = match TcpStream::from_std(stream) {
+                Ok(stream) => stream,
                 Err(error) => {
                     tracing::debug!(%error, "a connection ended with an error");
                     return;
                 }
-            }
+            };
+            let mut stream = patient(stream, &closer).holding(place);
+            stream.unread(read);
             let outcome = serve_with_graceful_shutdown(stream, service, stop.shutdown()).await;
             if let Err(error) = outcome {
                 tracing::debug!(error, "a connection ended with an error");
