@@ -16,6 +16,7 @@ use pars_store::{Block, Head, Store, StoreError};
 use serde::Serialize;
 use tokio::sync::{Notify, broadcast};
 
+use crate::at_once::AtOnce;
 use crate::config::RpcConfig;
 use crate::error::{Fault, code};
 use crate::filter::Filters;
@@ -94,6 +95,8 @@ pub(crate) struct Shared {
     pub(crate) pending: PendingBlock,
     /// Method names, for `rpc_modules`.
     pub(crate) methods: Vec<&'static str>,
+    /// The methods that are answered from memory.
+    pub(crate) at_once: AtOnce,
     reads: Workers,
     runs: Workers,
 }
@@ -108,7 +111,12 @@ pub(crate) enum Weight {
 }
 
 impl Shared {
-    pub(crate) fn new(node: RpcContext, config: RpcConfig, methods: Vec<&'static str>) -> Self {
+    pub(crate) fn new(
+        node: RpcContext,
+        config: RpcConfig,
+        methods: Vec<&'static str>,
+        at_once: AtOnce,
+    ) -> Self {
         let filters = Mutex::new(Filters::new(config.max_filters, config.filter_timeout));
         let reads = Workers::new("rpc-read", config.max_reads);
         let runs = Workers::new("rpc-run", config.max_runs);
@@ -119,6 +127,7 @@ impl Shared {
             tip: Mutex::new(None),
             pending: PendingBlock::default(),
             methods,
+            at_once,
             reads,
             runs,
         }

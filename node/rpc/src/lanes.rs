@@ -1,9 +1,9 @@
 //! Threads that talk to clients and do nothing else.
 //!
 //! A cheap call is a read, a write, and little between them. Where several threads share the connections, as on
-//! tokio's runtime of many threads, they wake each other, take tasks from each other and leave the processor to
-//! each other, and that is dearer than the call. Here a connection stays on one thread, which has a reactor of its
-//! own.
+//! tokio's runtime of many threads, they wake each other, take tasks from each other and wait for a processor in each
+//! other's place, which is a good part of such a call's time. Here a connection stays on one thread, which has a
+//! reactor of its own.
 
 use std::io;
 use std::sync::Arc;

@@ -19,7 +19,7 @@ use crate::dispatch::Direct;
 use crate::gate::{self, Rules};
 use crate::polite::Polite;
 use crate::reply::Reply;
-use head::{Head, Plain};
+use head::{Head, Heads, Plain};
 
 /// A connection that sends nothing at first is closed after this, as by the general server.
 const FIRST_REQUEST: Duration = Duration::from_secs(30);
@@ -51,6 +51,7 @@ where
     let mut date = Date::default();
     let mut buffer = Vec::with_capacity(READ_BYTES);
     let mut written = Vec::new();
+    let mut heads = Heads::default();
     loop {
         if buffer.is_empty() {
             let read = async {
@@ -69,7 +70,7 @@ where
             }
         }
         let mut end = None;
-        let request = match receive(stream, rules, &mut buffer, &mut end).await? {
+        let request = match receive(stream, rules, &mut heads, &mut buffer, &mut end).await? {
             Received::Whole(request) => request,
             Received::Other => return Ok(Some(buffer)),
             Received::Ended => return Ok(None),
@@ -128,10 +129,11 @@ enum Received {
 async fn receive<S: AsyncRead + Unpin>(
     stream: &mut S,
     rules: &Rules,
+    heads: &mut Heads,
     buffer: &mut Vec<u8>,
     end: &mut Option<Instant>,
 ) -> io::Result<Received> {
-    let mut found = head::read(buffer, rules);
+    let mut found = heads.read(buffer, rules);
     loop {
         match found {
             Head::Plain(request) if buffer.len() >= request.whole => {
@@ -144,7 +146,7 @@ async fn receive<S: AsyncRead + Unpin>(
         let end = *end.get_or_insert_with(|| Instant::now() + rules.timeout);
         match (timeout_at(end, fill(stream, buffer)).await, &found) {
             (Ok(Ok(0)), _) => return Ok(Received::Ended),
-            (Ok(Ok(_)), Head::Partial) => found = head::read(buffer, rules),
+            (Ok(Ok(_)), Head::Partial) => found = heads.read(buffer, rules),
             (Ok(Ok(_)), _) => {}
             (Ok(Err(error)), _) => return Err(error),
             (Err(_), Head::Plain(..)) => return Ok(Received::Late),

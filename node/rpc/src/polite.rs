@@ -13,6 +13,7 @@ use jsonrpsee::types::{ErrorObjectOwned, Request};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::at_once::written;
 use crate::clients::{Guest, Work};
 use crate::context::Shared;
 use crate::error::{Fault, code};
@@ -75,6 +76,10 @@ impl<S> Polite<S> {
     }
 }
 
+fn busy() -> Fault {
+    Fault::limit("too many requests at a time on this connection; wait for answers")
+}
+
 /// What a request in work holds: a place of its connection, and one of its client.
 type Place = (OwnedSemaphorePermit, Option<Work>);
 
@@ -82,15 +87,31 @@ impl<S> Polite<S> {
     /// Takes a request into work, if connection and client may have another one.
     fn admit(&self) -> Result<Place, Fault> {
         let Ok(place) = Arc::clone(&self.in_flight).try_acquire_owned() else {
-            return Err(Fault::limit(
-                "too many requests at a time on this connection; wait for answers",
-            ));
+            return Err(busy());
         };
+        Ok((place, self.count()?))
+    }
+
+    /// The same for one that will have been answered before the connection can have another one.
+    fn admit_at_once(&self) -> Result<Option<Work>, Fault> {
+        if self.in_flight.available_permits() == 0 {
+            return Err(busy());
+        }
+        self.count()
+    }
+
+    /// Counts a request of the client, if it is bounded and may have another one.
+    fn count(&self) -> Result<Option<Work>, Fault> {
         let work = self.guest.as_ref().map(|guest| guest.admit(Instant::now()));
-        let work = work
-            .transpose()
-            .map_err(|refusal| Fault::limit(refusal.to_string()))?;
-        Ok((place, work))
+        work.transpose()
+            .map_err(|refusal| Fault::limit(refusal.to_string()))
+    }
+
+    /// The whole answer to `request`, if it is in memory.
+    pub(crate) fn at_once(&self, request: &Request<'_>) -> Option<String> {
+        let known = &self.shared.at_once;
+        let result = known.result(&self.shared, request, || self.admit_at_once())?;
+        Some(written(&request.id, result, self.max_response_bytes))
     }
 }
 

@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use tower::ServiceBuilder;
 use tower_http::cors::{Any, CorsLayer};
 
+use crate::at_once::AtOnce;
 use crate::clients::{ClientLimits, Clients, Guest};
 use crate::config::{Cors, RpcConfig};
 use crate::connection::{Closer, Patient};
@@ -127,7 +128,8 @@ pub async fn serve(config: RpcConfig, context: RpcContext) -> Result<RpcHandle, 
     let mut names: Vec<_> = methods::table(&config).map(|(name, _)| name).collect();
     names.extend(subscribe::method_names());
     let events = context.events.subscribe();
-    let shared = Arc::new(Shared::new(context, config.clone(), names));
+    let at_once = AtOnce::of(methods::table(&config));
+    let shared = Arc::new(Shared::new(context, config.clone(), names, at_once));
     let mut module = RpcModule::from_arc(Arc::clone(&shared));
     methods::register(&mut module, &config)?;
     subscribe::register(&mut module)?;

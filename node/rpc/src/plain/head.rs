@@ -34,11 +34,39 @@ pub(super) struct Plain {
     pub(super) last: bool,
 }
 
+/// Reads the heads of a connection's requests. Most clients send the same one again and again; it is known by its
+/// bytes.
+#[derive(Debug, Default)]
+pub(super) struct Heads {
+    /// The last plain one.
+    known: Vec<u8>,
+    plain: Option<Plain>,
+}
+
+impl Heads {
+    /// The same as [`read`], under the same rules as always.
+    pub(super) fn read(&mut self, bytes: &[u8], rules: &Rules) -> Head {
+        if let Some(plain) = self.plain
+            && bytes.starts_with(&self.known)
+        {
+            return Head::Plain(plain);
+        }
+        let head = read(bytes, rules);
+        if let Head::Plain(plain) = head {
+            self.known.clear();
+            self.known
+                .extend_from_slice(bytes.get(..plain.head).unwrap_or_default());
+            self.plain = Some(plain);
+        }
+        head
+    }
+}
+
 /// Reads the head that `bytes` begin with.
 ///
 /// What is of HTTP but not needed to ask a question makes a request `Other`: other methods, other versions, bodies in
 /// chunks or longer than most, upgrades, expectations. So does what is not let in: that is refused in one place.
-pub(super) fn read(bytes: &[u8], rules: &Rules) -> Head {
+fn read(bytes: &[u8], rules: &Rules) -> Head {
     let mut headers = [const { MaybeUninit::uninit() }; MOST_HEADERS];
     let mut request = Request::new(&mut []);
     let length = match request.parse_with_uninit_headers(bytes, &mut headers) {
@@ -168,6 +196,30 @@ mod tests {
         assert_eq!(read(&head, &rules), plain(&head, false));
         let head = with(LINE, &[&NEEDED[..], &["connection: Close"]].concat());
         assert_eq!(read(&head, &rules), plain(&head, true));
+    }
+
+    #[test]
+    fn a_head_that_comes_again_is_the_same() {
+        let rules = rules(Cors::Any);
+        let long = with(LINE, &NEEDED);
+        let short = with(
+            LINE,
+            &["content-type: application/json", "content-length: 9"],
+        );
+        let other = with("GET / HTTP/1.1", &NEEDED);
+        let last = with(LINE, &[&NEEDED[..], &["connection: close"]].concat());
+        let behind = [&long[..], b"{}", &other].concat();
+        let mut heads = Heads::default();
+        let all = [
+            &long, &long, &behind, &other, &long, &short, &short, &last, &last, &long, &short,
+            &other, &other,
+        ];
+        for bytes in all {
+            for end in (0..=bytes.len()).rev().chain(0..=bytes.len()) {
+                let bytes = &bytes[..end];
+                assert_eq!(heads.read(bytes, &rules), read(bytes, &rules), "{end}");
+            }
+        }
     }
 
     #[test]
