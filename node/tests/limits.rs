@@ -27,10 +27,16 @@ fn a_client_that_floods_is_told_so_over_all_its_connections() {
     with_node(config, |rpc| {
         let mut refused = 0;
         // A connection each: it is the client that counts.
-        for _ in 0..40 {
-            let answer = rpc.ask("eth_chainId", json!([]));
+        for number in 0..40 {
+            // From memory, from memory where it is there, and from the store.
+            let (method, params, result) = match number % 3 {
+                0 => ("eth_chainId", json!([]), "0x17f5"),
+                1 => ("eth_getBalance", json!([SOMEONE, "latest"]), "0x0"),
+                _ => ("eth_getCode", json!([SOMEONE, "latest"]), "0x"),
+            };
+            let answer = rpc.ask(method, params);
             match answer["error"]["code"].as_i64() {
-                None => assert_eq!(answer["result"], "0x17f5"),
+                None => assert_eq!(answer["result"], result),
                 Some(code) => {
                     assert_eq!(code, -32005, "{answer}");
                     let words = answer["error"]["message"].as_str().unwrap();
