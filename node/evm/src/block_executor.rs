@@ -146,10 +146,9 @@ impl<'a, E: Evm> ParsBlockExecutor<'a, E> {
         self
     }
 
-    /// Ends after the transactions, without the steps that close a block.
+    /// Ends after the transactions, without the steps that close a block. The blooms of the receipts stay empty.
     pub(crate) fn finish_transactions(self) -> (E, BlockExecutionResult<ReceiptEnvelope>) {
-        let mut inner = self.inner;
-        fill_blooms(&mut inner.receipts);
+        let inner = self.inner;
         let result = BlockExecutionResult {
             receipts: inner.receipts,
             requests: Requests::default(),
@@ -157,6 +156,27 @@ impl<'a, E: Evm> ParsBlockExecutor<'a, E> {
             blob_gas_used: inner.blob_gas_used,
         };
         (inner.evm.0, result)
+    }
+
+    /// As [`BlockExecutor::finish`], but the blooms of the receipts stay empty.
+    pub(crate) fn finish_without_blooms(
+        mut self,
+    ) -> Result<(E, BlockExecutionResult<ReceiptEnvelope>), BlockExecutionError>
+    where
+        E: Evm<
+                DB: StateDB,
+                Spec: Into<SpecId> + Clone,
+                Tx: FromRecoveredTx<TxEnvelope> + FromTxWithEncoded<TxEnvelope>,
+            >,
+    {
+        if let BlockRules::Ethereum { .. } = self.rules() {
+            if self.is_prague() {
+                self.check_requests()?;
+            }
+            let (evm, result) = self.inner.finish()?;
+            return Ok((evm.0, result));
+        }
+        Ok(self.finish_transactions())
     }
 
     fn rules(&self) -> BlockRules {
@@ -307,16 +327,10 @@ where
         self.inner.commit_transaction(output)
     }
 
-    fn finish(mut self) -> Result<(E, BlockExecutionResult<ReceiptEnvelope>), BlockExecutionError> {
-        if let BlockRules::Ethereum { .. } = self.rules() {
-            if self.is_prague() {
-                self.check_requests()?;
-            }
-            let (evm, mut result) = self.inner.finish()?;
-            fill_blooms(&mut result.receipts);
-            return Ok((evm.0, result));
-        }
-        Ok(self.finish_transactions())
+    fn finish(self) -> Result<(E, BlockExecutionResult<ReceiptEnvelope>), BlockExecutionError> {
+        let (evm, mut result) = self.finish_without_blooms()?;
+        fill_blooms(&mut result.receipts);
+        Ok((evm, result))
     }
 
     fn evm_mut(&mut self) -> &mut E {

@@ -1,14 +1,14 @@
 //! Checks of a block against its own header: the lists it carries, and what its execution came to.
 
 use alloy_consensus::{
-    Header,
+    Header, ReceiptEnvelope,
     proofs::{calculate_ommers_root, calculate_withdrawals_root},
 };
 use pars_store::Block;
 
 use crate::{
     error::VerifyError,
-    execution::BlockRun,
+    execution::Totals,
     roots::{block_bloom, list_root},
 };
 
@@ -40,22 +40,26 @@ pub(crate) fn check_lists(block: &Block) -> Result<(), VerifyError> {
     Ok(())
 }
 
-/// Checks what execution decides, but for the state root.
-pub(crate) fn check_outcome(header: &Header, run: &BlockRun) -> Result<(), VerifyError> {
+/// Checks what execution decides, but for the state root. The receipts have their blooms.
+pub(crate) fn check_outcome(
+    header: &Header,
+    receipts: &[ReceiptEnvelope],
+    run: &Totals,
+) -> Result<(), VerifyError> {
     if header.gas_used != run.gas_used {
         return Err(VerifyError::GasUsed {
             got: header.gas_used,
             expected: run.gas_used,
         });
     }
-    let bloom = block_bloom(&run.receipts);
+    let bloom = block_bloom(receipts);
     if header.logs_bloom != bloom {
         return Err(VerifyError::LogsBloom {
             got: Box::new(header.logs_bloom),
             expected: Box::new(bloom),
         });
     }
-    let receipts_root = list_root(&run.receipts)?;
+    let receipts_root = list_root(receipts);
     if header.receipts_root != receipts_root {
         return Err(VerifyError::ReceiptsRoot {
             got: header.receipts_root,

@@ -6,9 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use alloy_consensus::{
-    Header, ReceiptEnvelope, Transaction as _, TxEnvelope, transaction::Recovered,
-};
+use alloy_consensus::{Header, ReceiptEnvelope, TxEnvelope, transaction::Recovered};
 use alloy_eips::{eip4895::Withdrawal, eip7685::Requests};
 use alloy_evm::{
     Evm as _,
@@ -17,13 +15,14 @@ use alloy_evm::{
 use alloy_hardforks::EthereumHardforks as _;
 use alloy_primitives::{Address, B256, U256};
 use alloy_rlp::Encodable;
-use pars_store::{StateDiff, StoreError, Tip};
+use pars_store::{BlockState, EmptyAccounts, StoreError, Tip};
 use revm::{
     DatabaseRef, bytecode::Bytecode, context_interface::result::InvalidTransaction,
     state::AccountInfo,
 };
 
 use crate::{
+    ahead::Ahead,
     block_evm::BlockEvm,
     block_executor::{BlockContext, ParsBlockExecutor},
     env::block_env,
@@ -41,9 +40,6 @@ const BLOCK_FRAME_BYTES: usize = 2_048;
 
 /// Gas of the cheapest transaction there is.
 pub(crate) const MIN_TRANSACTION_GAS: u64 = 21_000;
-
-/// Transactions whose senders and recipients are read ahead together.
-const AHEAD: usize = 64;
 
 /// The moment `time` after `start`; a time beyond the clock's range is a year.
 pub(crate) fn deadline(start: Instant, time: Duration) -> Instant {
@@ -95,13 +91,48 @@ pub(crate) enum Policy {
 /// A block's transactions, run.
 #[derive(Debug)]
 pub(crate) struct BlockRun {
-    pub(crate) included: Vec<Recovered<TxEnvelope>>,
+    pub(crate) included: Included,
     pub(crate) skipped: Vec<(B256, String)>,
+    /// Their blooms are empty.
     pub(crate) receipts: Vec<ReceiptEnvelope>,
+    pub(crate) totals: Totals,
+    pub(crate) state: BlockState,
+}
+
+/// Which transactions are in the block.
+#[derive(Debug)]
+pub(crate) struct Included {
+    /// So many of the first ones were tried.
+    tried: usize,
+    /// Those of them that are not in it, in order.
+    left: Vec<usize>,
+    /// The others that are.
+    more: Vec<Recovered<TxEnvelope>>,
+}
+
+impl Included {
+    /// They, where those in `first` were tried first.
+    pub(crate) fn of(self, mut first: Vec<Recovered<TxEnvelope>>) -> Vec<Recovered<TxEnvelope>> {
+        first.truncate(self.tried);
+        let mut left = self.left.into_iter().peekable();
+        if left.peek().is_some() {
+            let mut indices = 0..;
+            first.retain(|_| {
+                let index = indices.next().unwrap_or_default();
+                left.next_if_eq(&index).is_none()
+            });
+        }
+        first.extend(self.more);
+        first
+    }
+}
+
+/// What the transactions of a block came to together.
+#[derive(Debug)]
+pub(crate) struct Totals {
     pub(crate) gas_used: u64,
     pub(crate) blob_gas_used: u64,
     pub(crate) requests: Requests,
-    pub(crate) state: StateDiff,
 }
 
 /// Why a run ended without a result.
@@ -151,20 +182,21 @@ pub(crate) struct Frame<'a> {
     pub(crate) steps: bool,
 }
 
-/// Runs `transactions` as the block that the frame's header begins, on top of its tip.
+/// Runs transactions as the block that the frame's header begins, on top of its tip: those in `first`, for which `ahead`
+/// was made, and then `others`.
 pub(crate) fn run_block(
     spec: &ChainSpec,
     precompiles: &Precompiles,
     senders: &Senders,
     frame: Frame<'_>,
-    mut transactions: impl Iterator<Item = Recovered<TxEnvelope>>,
+    (first, ahead): (&[Recovered<TxEnvelope>], &Ahead<'_>),
+    others: impl IntoIterator<Item = Recovered<TxEnvelope>>,
     policy: Policy,
 ) -> Result<BlockRun, RunError> {
     let Frame { tip, header, .. } = frame;
     let mut state = tip.block_state();
     // A transfer touches two accounts; maps that grow copy everything they hold.
-    let expected = transactions.size_hint().0;
-    state.reserve(expected.saturating_mul(2));
+    state.reserve(first.len().saturating_mul(2));
     let mut evm = BlockEvm::new(state, block_env(spec, header));
     precompiles.install(evm.precompiles_mut(), header.parent_hash, &Run::Block);
     let context = BlockContext {
@@ -174,99 +206,157 @@ pub(crate) fn run_block(
         withdrawals: frame.withdrawals,
     };
     let mut executor = ParsBlockExecutor::new(evm, spec, context);
-    executor.reserve(expected);
+    executor.reserve(first.len());
     if frame.steps {
         executor.apply_pre_execution_changes()?;
     }
-    let empty = spec.empty_accounts(header.number);
-    let post_states = !spec.is_byzantium_active_at_block(header.number);
-
-    let mut included = Vec::with_capacity(expected);
-    let mut skipped = Vec::new();
-    let mut blocked_senders = HashMap::new();
-    let mut size = BLOCK_FRAME_BYTES;
-    let mut ahead = Vec::new().into_iter();
-    for index in 0_usize.. {
-        if ahead.as_slice().is_empty() {
-            let next: Vec<_> = transactions.by_ref().take(AHEAD).collect();
-            let parties = next.iter().flat_map(|transaction| {
-                let parties = [Some(transaction.signer()), transaction.to()];
-                parties.into_iter().flatten()
-            });
-            executor.evm_mut().db_mut().load(parties)?;
-            ahead = next.into_iter();
-        }
-        let Some(transaction) = ahead.next() else {
-            break;
-        };
-        if let Policy::Skip { deadline } = policy {
-            let gas_left = header.gas_limit.saturating_sub(executor.gas_used());
-            if gas_left < MIN_TRANSACTION_GAS || Instant::now() >= deadline {
+    let mut course = Course {
+        executor,
+        senders,
+        frame,
+        policy,
+        post_states: (!spec.is_byzantium_active_at_block(header.number))
+            .then(|| spec.empty_accounts(header.number)),
+        size: BLOCK_FRAME_BYTES,
+        blocked_senders: HashMap::new(),
+        skipped: Vec::new(),
+    };
+    let mut tried = first.len();
+    let mut left = Vec::new();
+    for (index, transaction) in first.iter().enumerate() {
+        ahead.supply(index, course.executor.evm_mut().db_mut())?;
+        match course.take(index, transaction)? {
+            Taken::Included => {}
+            Taken::Left => left.push(index),
+            Taken::Full => {
+                tried = index;
                 break;
             }
-            match blocked_senders.get(&transaction.signer()) {
-                None => {}
-                Some(Obstacle::NoRoom(_)) => continue,
-                Some(Obstacle::Invalid(_)) => {
-                    let reason = "an earlier transaction of this sender cannot be executed";
-                    skipped.push((*transaction.tx_hash(), reason.to_owned()));
-                    continue;
-                }
-            }
         }
-        let grown = size.saturating_add(transaction.inner().length());
-        let result = if matches!(policy, Policy::Skip { .. }) && grown > MAX_BLOCK_RLP_BYTES {
-            Err(Obstacle::NoRoom(
-                "the size limit of the block is reached".to_owned(),
-            ))
-        } else {
-            match executor.execute_transaction((senders.tx_env(&transaction), &transaction)) {
-                Ok(_) => Ok(()),
-                Err(error) => Err(obstacle(error, header, transaction.signer())?),
-            }
-        };
-        match (result, policy) {
-            (Ok(()), _) => {
-                size = grown;
-                included.push(transaction);
-                if post_states {
-                    let diff = executor.evm().db().diff();
-                    let (root, _) = tip.state_root(&diff, empty)?;
-                    executor.set_post_state(root);
-                }
-            }
-            (Err(obstacle), Policy::Skip { .. }) => {
-                if let Obstacle::Invalid(reason) = &obstacle {
-                    skipped.push((*transaction.tx_hash(), reason.clone()));
-                }
-                blocked_senders.insert(transaction.signer(), obstacle);
-            }
-            (Err(Obstacle::NoRoom(reason) | Obstacle::Invalid(reason)), Policy::Refuse) => {
-                let hash = *transaction.tx_hash();
-                return Err(RunError::Transaction {
-                    index,
-                    hash,
-                    reason,
-                });
+    }
+    let mut more = Vec::new();
+    if tried == first.len() {
+        for (index, transaction) in (tried..).zip(others) {
+            match course.take(index, &transaction)? {
+                Taken::Included => more.push(transaction),
+                Taken::Left => {}
+                Taken::Full => break,
             }
         }
     }
 
+    let Course {
+        executor, skipped, ..
+    } = course;
     let (evm, result) = if frame.steps {
-        executor.finish()?
+        executor.finish_without_blooms()?
     } else {
         executor.finish_transactions()
     };
     let (state, _) = evm.finish();
     Ok(BlockRun {
-        included,
+        included: Included { tried, left, more },
         skipped,
         receipts: result.receipts,
-        gas_used: result.gas_used,
-        blob_gas_used: result.blob_gas_used,
-        requests: result.requests,
-        state: state.diff(),
+        totals: Totals {
+            gas_used: result.gas_used,
+            blob_gas_used: result.blob_gas_used,
+            requests: result.requests,
+        },
+        state,
     })
+}
+
+/// A block's transactions on their way.
+struct Course<'a> {
+    executor: ParsBlockExecutor<'a, BlockEvm<BlockState>>,
+    senders: &'a Senders,
+    frame: Frame<'a>,
+    policy: Policy,
+    /// What becomes of empty accounts, where receipts hold the state root after each transaction.
+    post_states: Option<EmptyAccounts>,
+    /// Bytes of the block so far.
+    size: usize,
+    blocked_senders: HashMap<Address, Obstacle>,
+    skipped: Vec<(B256, String)>,
+}
+
+/// What became of a transaction.
+enum Taken {
+    Included,
+    Left,
+    /// It was not tried, and no other will be.
+    Full,
+}
+
+impl Course<'_> {
+    /// Runs the next transaction, the one with this index.
+    fn take(
+        &mut self,
+        index: usize,
+        transaction: &Recovered<TxEnvelope>,
+    ) -> Result<Taken, RunError> {
+        let Frame { tip, header, .. } = self.frame;
+        let sender = transaction.signer();
+        if let Policy::Skip { deadline } = self.policy {
+            let gas_left = header.gas_limit.saturating_sub(self.executor.gas_used());
+            if gas_left < MIN_TRANSACTION_GAS || Instant::now() >= deadline {
+                return Ok(Taken::Full);
+            }
+            match self.blocked_senders.get(&sender) {
+                None => {}
+                Some(Obstacle::NoRoom(_)) => return Ok(Taken::Left),
+                Some(Obstacle::Invalid(_)) => {
+                    let reason = "an earlier transaction of this sender cannot be executed";
+                    self.skipped
+                        .push((*transaction.tx_hash(), reason.to_owned()));
+                    return Ok(Taken::Left);
+                }
+            }
+        }
+        let grown = self.size.saturating_add(transaction.inner().length());
+        let too_large = matches!(self.policy, Policy::Skip { .. }) && grown > MAX_BLOCK_RLP_BYTES;
+        let result = if too_large {
+            Err(Obstacle::NoRoom(
+                "the size limit of the block is reached".to_owned(),
+            ))
+        } else {
+            let environment = self.senders.tx_env(transaction);
+            match self
+                .executor
+                .execute_transaction((environment, transaction))
+            {
+                Ok(_) => Ok(()),
+                Err(error) => Err(obstacle(error, header, sender)?),
+            }
+        };
+        match (result, self.policy) {
+            (Ok(()), _) => {
+                self.size = grown;
+                if let Some(empty) = self.post_states {
+                    let diff = self.executor.evm().db().diff();
+                    let (root, _) = tip.state_root(&diff, empty)?;
+                    self.executor.set_post_state(root);
+                }
+                Ok(Taken::Included)
+            }
+            (Err(obstacle), Policy::Skip { .. }) => {
+                if let Obstacle::Invalid(reason) = &obstacle {
+                    self.skipped.push((*transaction.tx_hash(), reason.clone()));
+                }
+                self.blocked_senders.insert(sender, obstacle);
+                Ok(Taken::Left)
+            }
+            (Err(Obstacle::NoRoom(reason) | Obstacle::Invalid(reason)), Policy::Refuse) => {
+                let hash = *transaction.tx_hash();
+                Err(RunError::Transaction {
+                    index,
+                    hash,
+                    reason,
+                })
+            }
+        }
+    }
 }
 
 /// Why a transaction is not in a block, in geth's words.

@@ -14,16 +14,20 @@ use alloy_hardforks::EthereumHardforks as _;
 use alloy_primitives::{Address, B256, Bytes};
 use pars_engine::Engine;
 use pars_precompiles::{MemoStats, Registry};
-use pars_store::{Block, BlockCommit, StateDiff, Store, Tip};
+use pars_store::{
+    Block, BlockCommit, BlockState, EmptyAccounts, StateDiff, Store, StoreError, Tip, TrieUpdates,
+};
 
 use crate::{
+    ahead::{Ahead, Rehearsal},
     checks::{check_lists, check_outcome},
     error::{BuildError, ExecutionError, VerifyError},
-    execution::{BlockRun, Frame, Policy, RunError, deadline, run_block},
+    execution::{BlockRun, Frame, Policy, RunError, Totals, deadline, run_block},
     feeding::{FeedLimits, find_questions, front},
     header::{HeaderChoice, MAX_BLOCK_RLP_BYTES, check_header, next_header},
     ommers::check_ommers,
     precompiles::Precompiles,
+    receipts::fill_blooms,
     roots::{block_bloom, block_rlp_length, list_root, side_by_side},
     senders::{SenderError, SenderRecovery, Senders, recover_any_s},
     spec::{BlockRules, ChainSpec},
@@ -275,12 +279,8 @@ impl Executor {
             withdrawals: withdrawals.as_ref().map(|list| list.as_slice()),
             steps: true,
         };
-        let run = self
-            .run(
-                frame,
-                first.into_iter().chain(candidates),
-                Policy::Skip { deadline },
-            )
+        let mut run = self
+            .run(frame, &first, candidates, fed, Policy::Skip { deadline })
             .map_err(|error| match error {
                 RunError::Step(reason) => ExecutionError::Evm(reason),
                 RunError::Execution(error) => error,
@@ -289,19 +289,30 @@ impl Executor {
                     ExecutionError::Evm(format!("transaction {index}: {reason}"))
                 }
             })?;
-        let (included, senders): (Vec<_>, Vec<_>) =
-            run.included.into_iter().map(Recovered::into_parts).unzip();
+        let (included, senders): (Vec<_>, Vec<_>) = run
+            .included
+            .of(first)
+            .into_iter()
+            .map(Recovered::into_parts)
+            .unzip();
         let empty = self.spec.empty_accounts(header.number);
-        let (state, lists) = side_by_side(
+        let receipts = &mut run.receipts;
+        let (state, root) = side_by_side(
             included.len(),
-            || tip.state_root(&run.state, empty),
-            || Ok::<_, ExecutionError>((list_root(&run.receipts)?, list_root(&included)?)),
+            || changes_and_root(tip, &run.state, empty),
+            || {
+                fill_blooms(receipts);
+                header.logs_bloom = block_bloom(receipts);
+                header.receipts_root = list_root(receipts);
+                header.transactions_root = list_root(&included);
+            },
         );
-        let (state_root, tries) = state.map_err(ExecutionError::from)?;
-        (header.receipts_root, header.transactions_root) = lists?;
-        header.requests_hash = header.requests_hash.map(|_| run.requests.requests_hash());
-        header.gas_used = run.gas_used;
-        header.logs_bloom = block_bloom(&run.receipts);
+        let (state_root, tries) = root.map_err(ExecutionError::from)?;
+        let Totals {
+            gas_used, requests, ..
+        } = run.totals;
+        header.requests_hash = header.requests_hash.map(|_| requests.requests_hash());
+        header.gas_used = gas_used;
         header.state_root = state_root;
         let block = Block {
             hash: header.hash_slow(),
@@ -316,13 +327,13 @@ impl Executor {
             commit: BlockCommit {
                 block,
                 receipts: run.receipts,
-                state: run.state,
+                state,
                 tries,
             },
             skipped: run.skipped,
             questions: fed.questions,
             batches: fed.batches,
-            requests: run.requests,
+            requests,
         })
     }
 
@@ -375,7 +386,13 @@ impl Executor {
                 limit: MAX_BLOCK_RLP_BYTES,
             });
         }
-        let transactions_root = list_root(&block.transactions)?;
+        // Senders that nobody knows take longer than the root, and are found on all threads.
+        let mut transactions_root = B256::ZERO;
+        let senders = side_by_side(
+            block.transactions.len(),
+            || self.senders_of(header, &block.transactions),
+            || transactions_root = list_root(&block.transactions),
+        );
         if header.transactions_root != transactions_root {
             return Err(VerifyError::TransactionsRoot {
                 got: header.transactions_root,
@@ -384,7 +401,7 @@ impl Executor {
         }
         check_lists(block)?;
         check_ommers(&self.spec, tip, block)?;
-        let senders = self.senders_of(header, &block.transactions)?;
+        let senders = senders?;
         if !block.senders.is_empty() {
             let differs = senders
                 .iter()
@@ -418,15 +435,20 @@ impl Executor {
             withdrawals: block.withdrawals.as_ref().map(|list| list.as_slice()),
             steps: true,
         };
-        let run = self.run(frame, transactions, Policy::Refuse)?;
+        let mut run = self.run(frame, &transactions, [], fed, Policy::Refuse)?;
         let empty = self.spec.empty_accounts(header.number);
-        let (state, outcome) = side_by_side(
+        let receipts = &mut run.receipts;
+        let mut outcome = Ok(());
+        let (state, root) = side_by_side(
             senders.len(),
-            || tip.state_root(&run.state, empty),
-            || check_outcome(header, &run),
+            || changes_and_root(tip, &run.state, empty),
+            || {
+                fill_blooms(receipts);
+                outcome = check_outcome(header, receipts, &run.totals);
+            },
         );
         outcome?;
-        let (state_root, tries) = state.map_err(ExecutionError::from)?;
+        let (state_root, tries) = root.map_err(ExecutionError::from)?;
         if header.state_root != state_root {
             return Err(VerifyError::StateRoot {
                 got: header.state_root,
@@ -445,13 +467,13 @@ impl Executor {
             commit: BlockCommit {
                 block,
                 receipts: run.receipts,
-                state: run.state,
+                state,
                 tries,
             },
             skipped: Vec::new(),
             questions: fed.questions,
             batches: fed.batches,
-            requests: run.requests,
+            requests: run.totals.requests,
         })
     }
 
@@ -473,13 +495,14 @@ impl Executor {
             withdrawals: None,
             steps: false,
         };
-        let run = self.run(frame, transactions, Policy::Refuse)?;
-        let (state_root, _) = tip
-            .state_root(&run.state, self.spec.empty_accounts(header.number))
-            .map_err(ExecutionError::from)?;
+        let mut run = self.run(frame, &transactions, [], Fed::default(), Policy::Refuse)?;
+        fill_blooms(&mut run.receipts);
+        let empty = self.spec.empty_accounts(header.number);
+        let (state, root) = changes_and_root(tip, &run.state, empty);
+        let (state_root, _) = root.map_err(ExecutionError::from)?;
         Ok(Applied {
             receipts: run.receipts,
-            state: run.state,
+            state,
             state_root,
         })
     }
@@ -521,8 +544,12 @@ impl Executor {
         add(&counters.questions_speculative, found.found_speculative);
         add(&counters.speculative_gas, found.speculative_gas);
         let questions = found.questions.len();
+        let searched = true;
         if questions == 0 {
-            return Fed::default();
+            return Fed {
+                searched,
+                ..Fed::default()
+            };
         }
         let started = Instant::now();
         let answered = self.precompiles.answer(&self.engine, found.questions);
@@ -543,30 +570,49 @@ impl Executor {
             }
         };
         add(&counters.batches, batches);
-        Fed { questions, batches }
+        Fed {
+            searched,
+            questions,
+            batches,
+        }
     }
 
+    /// Runs the transactions in `first` and then `others`.
     fn run(
         &self,
         frame: Frame<'_>,
-        transactions: impl IntoIterator<Item = Recovered<TxEnvelope>>,
+        first: &[Recovered<TxEnvelope>],
+        others: impl IntoIterator<Item = Recovered<TxEnvelope>>,
+        fed: Fed,
         policy: Policy,
     ) -> Result<BlockRun, RunError> {
         let started = Instant::now();
-        let (precompiles, senders) = (&self.precompiles, &self.senders);
-        let run = run_block(
-            &self.spec,
-            precompiles,
-            senders,
-            frame,
-            transactions.into_iter(),
-            policy,
-        )?;
+        let (spec, precompiles, senders) = (&self.spec, &self.precompiles, &self.senders);
+        let ahead = Ahead::of(first);
+        let rehearse = || {
+            let rehearsal = Rehearsal::new(spec, precompiles, senders, frame.tip, frame.header);
+            (!fed.searched).then_some(rehearsal)
+        };
+        let run = ahead.beside(frame.tip, rehearse, || {
+            let first = (first, &ahead);
+            run_block(spec, precompiles, senders, frame, first, others, policy)
+        })?;
         add(&self.counters.execute_micros, started.elapsed().as_micros());
-        add(&self.counters.transactions, run.included.len());
-        add(&self.counters.gas, run.gas_used);
+        add(&self.counters.transactions, run.receipts.len());
+        add(&self.counters.gas, run.totals.gas_used);
         Ok(run)
     }
+}
+
+/// What a run changed, and the state root and tries with that.
+fn changes_and_root(
+    tip: &Tip,
+    state: &BlockState,
+    empty: EmptyAccounts,
+) -> (StateDiff, Result<(B256, TrieUpdates), StoreError>) {
+    let changes = state.diff();
+    let root = tip.state_root(&changes, empty);
+    (changes, root)
 }
 
 /// Transactions that were run outside a whole block.
@@ -601,6 +647,8 @@ impl From<RunError> for VerifyError {
 /// What feeding did for one block.
 #[derive(Clone, Copy, Default)]
 struct Fed {
+    /// Whether transactions were run for it.
+    searched: bool,
     questions: usize,
     batches: usize,
 }

@@ -6,28 +6,26 @@ use alloy_primitives::{B256, Bloom};
 use alloy_rlp::{Encodable, length_of_length};
 use pars_store::Block;
 
-use crate::error::ExecutionError;
-
-/// Fewest transactions of a block for whose roots a second thread is woken.
-const SIDE_BY_SIDE_FROM: usize = 64;
+/// Fewest transactions of a block for which a second thread is woken.
+pub(crate) const SIDE_BY_SIDE_FROM: usize = 64;
 
 /// Does both of two things for a block of so many transactions, on two threads where that is worth it.
-pub(crate) fn side_by_side<A: Send, B: Send>(
+pub(crate) fn side_by_side<T>(
     transactions: usize,
-    one: impl FnOnce() -> A + Send,
-    other: impl FnOnce() -> B + Send,
-) -> (A, B) {
+    one: impl FnOnce() -> T,
+    other: impl FnOnce() + Send,
+) -> T {
     if transactions < SIDE_BY_SIDE_FROM {
-        (one(), other())
+        other();
+        one()
     } else {
-        rayon::join(one, other)
+        pars_store::beside(one, other)
     }
 }
 
 /// Root of a block's transactions or receipts.
-pub(crate) fn list_root(list: &[impl Encodable2718]) -> Result<B256, ExecutionError> {
-    let items = list.iter().map(Encodable2718::encoded_2718);
-    Ok(pars_store::trie::list_root(items)?)
+pub(crate) fn list_root(list: &[impl Encodable2718]) -> B256 {
+    pars_store::trie::list_root(list, |item, out| item.encode_2718(out))
 }
 
 /// Bloom of all logs of a block.

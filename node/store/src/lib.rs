@@ -44,6 +44,7 @@
 #![forbid(unsafe_code)]
 
 pub mod backend;
+mod beside;
 mod block;
 pub mod codec;
 mod commit;
@@ -66,6 +67,7 @@ mod upkeep;
 mod test_util;
 
 pub use backend::fjall::FjallOptions;
+pub use beside::beside;
 pub use block::{Block, BlockCommit, Head};
 pub use error::StoreError;
 pub use genesis::{Genesis, GenesisAccount};

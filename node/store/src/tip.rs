@@ -16,6 +16,7 @@ use crate::{
 };
 use alloy_consensus::ReceiptEnvelope;
 use alloy_primitives::{Address, B256, U256};
+use alloy_trie::Nibbles;
 use std::{fmt, sync::Arc};
 
 /// A block and everything after it was applied, as of one moment: later blocks do not change it.
@@ -126,6 +127,20 @@ impl Tip {
         Ok((updates.root(), updates))
     }
 
+    /// Reads what changes of these accounts would lead through in the account trie, as far as it is in memory, so that
+    /// [`Self::state_root`] finds it near. That changes nothing.
+    pub fn warm(&self, addresses: &[Address]) {
+        self.nodes.read().accounts().warm(&keys_of(addresses));
+    }
+
+    /// The same for slots of an account, whose storage trie is in memory.
+    pub fn warm_storage(&self, address: &Address, slots: &[U256]) {
+        let slots: Vec<_> = slots.iter().map(U256::to_be_bytes::<32>).collect();
+        if let Some(tree) = self.nodes.read().storage(address) {
+            tree.warm(&keys_of(&slots));
+        }
+    }
+
     /// Whether the trie nodes of this block are there.
     fn check_nodes(&self, view: &StateView) -> Result<(), StoreError> {
         let Some(number) = view.past() else {
@@ -183,6 +198,14 @@ impl Tip {
         let block = Arc::new((block, receipts));
         Ok(Overlay::over(self, block, writes, nodes))
     }
+}
+
+/// The paths of keys in their trie, in order.
+fn keys_of<K: AsRef<[u8]>>(keys: &[K]) -> Vec<(Nibbles, ())> {
+    let keys = state::hashed_keys(keys).into_iter();
+    let mut keys: Vec<_> = keys.map(|key| (key, ())).collect();
+    keys.sort_unstable();
+    keys
 }
 
 /// A block that was checked but not decided: the writes that accepting it would make, over the

@@ -51,7 +51,6 @@ use crate::{
     eip1283,
     eip7610::Eip7610,
     env::block_env,
-    error::ExecutionError,
     execution::{View, deadline},
     precompiles::Run,
     roots::{block_bloom, list_root},
@@ -317,9 +316,8 @@ impl Simulation<'_> {
         header.withdrawals_root = withdrawals
             .as_ref()
             .map(|list| calculate_withdrawals_root(list));
-        let state = |error: ExecutionError| SimulateError::State(error.to_string());
-        header.transactions_root = list_root(&made.transactions).map_err(state)?;
-        header.receipts_root = list_root(&receipts).map_err(state)?;
+        header.transactions_root = list_root(&made.transactions);
+        header.receipts_root = list_root(&receipts);
         header.logs_bloom = block_bloom(&receipts);
         let empty = spec.empty_accounts(header.number);
         let root = self

@@ -1,6 +1,7 @@
 //! The executor over a real store: blocks, calls, feeding of the engine.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod ahead;
 mod blocks;
 mod byzantine;
 mod calls;

@@ -76,10 +76,10 @@ impl BlockState {
     ///
     /// # Errors
     /// As [`StateView::account`].
-    pub fn load(&mut self, addresses: impl IntoIterator<Item = Address>) -> Result<(), StoreError> {
+    pub fn load(&mut self, addresses: &[Address]) -> Result<(), StoreError> {
         let first = self.entries.len();
         let mut missing = Vec::new();
-        for address in addresses {
+        for &address in addresses {
             if let Entry::Vacant(free) = self.places.entry(address) {
                 free.insert(first + missing.len());
                 missing.push(address);
@@ -97,6 +97,24 @@ impl BlockState {
                     self.places.remove(&address);
                 }
                 Err(error)
+            }
+        }
+    }
+
+    /// The state below.
+    pub fn view(&self) -> &StateView {
+        &self.view
+    }
+
+    /// Takes accounts that were read from the state below elsewhere, those that are not here yet.
+    pub fn supply<'a>(
+        &mut self,
+        accounts: impl IntoIterator<Item = &'a (Address, Option<TrieAccount>)>,
+    ) {
+        for (address, account) in accounts {
+            if let Entry::Vacant(free) = self.places.entry(*address) {
+                free.insert(self.entries.len());
+                self.push(*address, *account);
             }
         }
     }

@@ -22,7 +22,9 @@ pub(crate) use history::verify as verify_history;
 pub(crate) use proof::prove;
 pub use proof::{AccountProof, SlotProof};
 pub(crate) use resident::NodeCache;
-pub(crate) use root::{AccountDelta, Nodes, ResidentNodes, SlotDelta, deltas_of, write_state};
+pub(crate) use root::{
+    AccountDelta, Nodes, ResidentNodes, SlotDelta, deltas_of, hashed_keys, write_state,
+};
 pub use root::{EmptyAccounts, TrieUpdates};
 pub use verify::StateReport;
 pub(crate) use verify::{check_root, verify};

@@ -9,12 +9,16 @@ use crate::{
     StoreError,
     backend::{Backend, Batch, Snapshot, Table, memory::Memory},
     codec,
-    trie::{self, MadeNode, NodeChanges, Update, resident::Tree},
+    trie::{self, MadeNode, NodeChanges, resident::Tree},
 };
 use alloy_primitives::{Address, B256, U256};
+use alloy_rlp::Encodable as _;
 use alloy_trie::{EMPTY_ROOT_HASH, Nibbles, TrieAccount};
 use pars_kernels::keccak::Sponge;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
+
+/// About as many bytes as most values have.
+const USUAL_BYTES: usize = 80;
 
 /// What becomes of accounts without nonce, balance and code that a block has touched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -146,8 +150,13 @@ impl TrieUpdates {
                 }
             }
         }
-        let updates = account_updates(&accounts);
         let resident = nodes.resident.map(ResidentTries::accounts);
+        let addresses: Vec<_> = accounts.iter().map(|delta| delta.address).collect();
+        let keys = hashed_keys(&addresses).into_iter();
+        let values = Values::of(&accounts, |delta, out| {
+            delta.after.map(|account| account.encode(out)).is_some()
+        });
+        let updates = keys.zip(values.iter()).collect();
         let (root, account_nodes) = trie::update(nodes.accounts(), parent_root, resident, updates)?;
         let storage_nodes = storage
             .into_iter()
@@ -226,13 +235,31 @@ impl ResidentNodes {
     }
 }
 
-/// What becomes of accounts in their trie.
-fn account_updates(accounts: &[AccountDelta]) -> Vec<Update> {
-    let addresses: Vec<_> = accounts.iter().map(|delta| delta.address).collect();
-    let keys = hashed_keys(&addresses).into_iter();
-    keys.zip(accounts)
-        .map(|(key, delta)| (key, delta.after.as_ref().map(codec::encode_account)))
-        .collect()
+/// What becomes of the values of keys, one behind another in memory.
+struct Values {
+    bytes: Vec<u8>,
+    /// Where each is; none where it is removed.
+    spans: Vec<Option<Range<usize>>>,
+}
+
+impl Values {
+    /// `encode` appends the value of a change; `false` where there is none.
+    fn of<T>(changes: &[T], encode: impl Fn(&T, &mut Vec<u8>) -> bool) -> Self {
+        let mut bytes = Vec::with_capacity(changes.len() * USUAL_BYTES);
+        let spans = changes.iter().map(|change| {
+            let start = bytes.len();
+            encode(change, &mut bytes).then_some(start..bytes.len())
+        });
+        let spans = spans.collect();
+        Self { bytes, spans }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = Option<&[u8]>> {
+        let value = |span: &Range<usize>| self.bytes.get(span.clone());
+        self.spans
+            .iter()
+            .map(move |span| span.as_ref().and_then(value))
+    }
 }
 
 /// Root of an account's storage before the block.
@@ -247,25 +274,29 @@ fn storage_tries(
     nodes: Nodes<'_>,
     accounts: &[AccountDelta],
 ) -> Result<Vec<(Address, B256, NodeChanges)>, StoreError> {
-    let slots = accounts
+    let slots = accounts.iter().flat_map(|delta| &delta.slots);
+    let slots: Vec<_> = slots.copied().collect();
+    let keys: Vec<_> = slots
         .iter()
-        .flat_map(|delta| delta.slots.iter().map(|slot| slot.slot.to_be_bytes::<32>()));
-    let mut keys = hashed_keys(&slots.collect::<Vec<_>>()).into_iter();
+        .map(|slot| slot.slot.to_be_bytes::<32>())
+        .collect();
+    let values = Values::of(&slots, |slot, out| {
+        slot.after.encode(out);
+        !slot.after.is_zero()
+    });
+    let mut updates = hashed_keys(&keys).into_iter().zip(values.iter());
     let mut small = Vec::new();
     let mut finished = Vec::new();
     for delta in accounts.iter().filter(|delta| !delta.slots.is_empty()) {
         let resident = nodes.resident_storage(&delta.address);
         let nodes = nodes.storage(&delta.address);
-        let updates = delta.slots.iter().zip(&mut keys).map(|(slot, key)| {
-            let value = (!slot.after.is_zero()).then(|| alloy_rlp::encode(slot.after));
-            (key, value)
-        });
+        let updates: Vec<_> = updates.by_ref().take(delta.slots.len()).collect();
         let root = root_before(delta);
         if delta.slots.len() >= trie::PARALLEL_FROM {
-            let (root, changes) = trie::update(nodes, root, resident, updates.collect())?;
+            let (root, changes) = trie::update(nodes, root, resident, updates)?;
             finished.push((delta.address, root, changes));
         } else {
-            small.push((delta.address, (nodes, root, resident, updates.collect())));
+            small.push((delta.address, (nodes, root, resident, updates)));
         }
     }
     let (addresses, tries): (Vec<_>, Vec<_>) = small.into_iter().unzip();
@@ -276,7 +307,7 @@ fn storage_tries(
 }
 
 /// The paths of keys in their trie.
-fn hashed_keys<K: AsRef<[u8]>>(keys: &[K]) -> Vec<Nibbles> {
+pub(crate) fn hashed_keys<K: AsRef<[u8]>>(keys: &[K]) -> Vec<Nibbles> {
     let messages: Vec<[&[u8]; 2]> = keys.iter().map(|key| [key.as_ref(), &[]]).collect();
     let mut hashes = vec![0; keys.len() * 32];
     Sponge::KECCAK256.hash_many(&messages, &mut hashes);

@@ -16,7 +16,7 @@ impl<'a> Workspace<'a> {
         (path, child): (Nibbles, Stored<'a>),
         read: Option<usize>,
         at: &Nibbles,
-        updates: &'a [Update],
+        updates: &'a [Update<'a>],
     ) -> Result<Outcome, StoreError> {
         let whole = at.join(&path);
         // Removals of what lies elsewhere remove nothing.
@@ -61,7 +61,7 @@ impl<'a> Workspace<'a> {
         (path, child): (Nibbles, Stored<'a>),
         forks_at: usize,
         at: &Nibbles,
-        updates: &'a [Update],
+        updates: &'a [Update<'a>],
     ) -> Result<Outcome, StoreError> {
         let before = path.slice(..forks_at - at.len());
         let fork_at = at.join(&before);
@@ -84,7 +84,7 @@ impl<'a> Workspace<'a> {
         }
         let onward = rest.first();
         for nibble in 0u8..16 {
-            let mut run: &[Update] = &[];
+            let mut run: &[Update<'_>] = &[];
             if updates.first().and_then(|(key, _)| key.get(forks_at)) == Some(nibble)
                 && let Some((_, found)) = next_run(&mut updates, forks_at)
             {

@@ -64,19 +64,19 @@ pub struct MadeNode {
 }
 
 /// What becomes of a key: its value, or none.
-pub type Update = (Nibbles, Option<Vec<u8>>);
+pub type Update<'a> = (Nibbles, Option<&'a [u8]>);
 
 /// A trie and what is to become of it.
 #[derive(Debug)]
 pub struct Trie<S> {
     source: S,
     root: B256,
-    updates: Vec<Update>,
+    updates: Vec<(Nibbles, Option<Vec<u8>>)>,
 }
 
 /// One of the tries of [`update_many`]: where its nodes are, its root, those of its nodes that are in memory, and what
 /// becomes of it.
-pub type TrieUpdate<'a, S> = (S, B256, Option<&'a Tree>, Vec<Update>);
+pub type TrieUpdate<'a, S> = (S, B256, Option<&'a Tree>, Vec<Update<'a>>);
 
 fn join(path: &Nibbles, nibble: u8) -> Nibbles {
     let mut path = *path;
@@ -105,7 +105,7 @@ impl<S: NodeSource> Trie<S> {
     }
 
     /// Sets or removes the value of a key.
-    pub fn set(&mut self, update: Update) {
+    pub fn set(&mut self, update: (Nibbles, Option<Vec<u8>>)) {
         self.updates.push(update);
     }
 
@@ -115,7 +115,9 @@ impl<S: NodeSource> Trie<S> {
     ///
     /// [`StoreError`] where a node cannot be read, is damaged or is not the one its parent names.
     pub fn finish(self) -> Result<(B256, NodeChanges), StoreError> {
-        let done = update_many(vec![(self.source, self.root, None, self.updates)])?;
+        let updates = self.updates.iter();
+        let updates = updates.map(|(key, value)| (*key, value.as_deref()));
+        let done = update_many(vec![(self.source, self.root, None, updates.collect())])?;
         // One for one.
         Ok(done.into_iter().next().unwrap_or_default())
     }
@@ -131,7 +133,7 @@ pub fn update<S: NodeSource + Copy + Send + Sync>(
     source: S,
     root: B256,
     resident: Option<&Tree>,
-    updates: Vec<Update>,
+    updates: Vec<Update<'_>>,
 ) -> Result<(B256, NodeChanges), StoreError> {
     let updates = in_order(updates);
     if updates.len() >= PARALLEL_FROM
@@ -194,7 +196,7 @@ pub fn update_many<S: NodeSource>(
 }
 
 /// Updates in the order of their keys, the last one of each.
-fn in_order(mut updates: Vec<Update>) -> Vec<Update> {
+fn in_order(mut updates: Vec<Update<'_>>) -> Vec<Update<'_>> {
     updates.sort_by_key(|(key, _)| *key);
     updates.dedup_by(|later, kept| {
         let same = later.0 == kept.0;

@@ -8,10 +8,9 @@ use super::{
     walk::{Place, next_run},
     workspace::{Child, Outcome, Workspace},
 };
-use crate::StoreError;
+use crate::{StoreError, beside};
 use alloy_primitives::B256;
 use alloy_trie::Nibbles;
-use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 
 /// What becomes of a child of the root.
 enum Part {
@@ -25,7 +24,7 @@ pub(super) fn in_parts<S: NodeSource + Copy + Send + Sync>(
     source: S,
     root: B256,
     resident: Option<&Tree>,
-    mut updates: &[Update],
+    mut updates: &[Update<'_>],
 ) -> Result<Option<(B256, NodeChanges)>, StoreError> {
     let mut top = Workspace::default();
     let place = Place::root(&root, resident);
@@ -42,30 +41,28 @@ pub(super) fn in_parts<S: NodeSource + Copy + Send + Sync>(
         };
         parts.push((nibble, place, run));
     }
-    let parts = parts
-        .into_par_iter()
-        .map(|(nibble, place, run)| {
-            let mut workspace = Workspace::default();
-            let at = Nibbles::from_nibbles([nibble]);
-            place.warm(at.len(), run);
-            let outcome = workspace.descend(&source, place, &at, run)?;
-            finish::check(&mut workspace.reads, |_| Some(&source))?;
-            let encodings = finish::encode(&mut workspace);
-            let part = match outcome {
-                Outcome::Same => Part::Same,
-                Outcome::Gone => Part::Gone,
-                Outcome::Made(index) => {
-                    let made = workspace.works.get(index).map(|work| &work.reference);
-                    Part::Made(made.cloned().unwrap_or_default())
-                }
-            };
-            let Workspace { reads, works, .. } = workspace;
-            Ok((nibble, part, finish::changes(reads, works, &encodings)))
-        })
-        .collect::<Result<Vec<_>, StoreError>>()?;
-    let mut children = Vec::with_capacity(parts.len());
-    let mut below = Vec::with_capacity(parts.len());
-    for (nibble, part, changes) in parts {
+    let done = beside::each(&parts, |(nibble, place, run)| {
+        let mut workspace = Workspace::default();
+        let at = Nibbles::from_nibbles([*nibble]);
+        place.warm(at.len(), run);
+        let outcome = workspace.descend(&source, place.clone(), &at, run)?;
+        finish::check(&mut workspace.reads, |_| Some(&source))?;
+        let encodings = finish::encode(&mut workspace);
+        let part = match outcome {
+            Outcome::Same => Part::Same,
+            Outcome::Gone => Part::Gone,
+            Outcome::Made(index) => {
+                let made = workspace.works.get(index).map(|work| &work.reference);
+                Part::Made(made.cloned().unwrap_or_default())
+            }
+        };
+        let Workspace { reads, works, .. } = workspace;
+        Ok((*nibble, part, finish::changes(reads, works, &encodings)))
+    });
+    let mut children = Vec::with_capacity(done.len());
+    let mut below = Vec::with_capacity(done.len());
+    for done in done {
+        let (nibble, part, changes) = done?;
         match part {
             Part::Same => {}
             Part::Gone => children.push((nibble, Child::Nothing)),
@@ -81,6 +78,8 @@ pub(super) fn in_parts<S: NodeSource + Copy + Send + Sync>(
     let root = finish::root_hash(root, outcome, &top.works);
     let mut changes = finish::changes(top.reads, top.works, &encodings);
     changes.reserve(below.iter().map(Vec::len).sum());
-    changes.extend(below.into_iter().flatten());
+    for mut part in below {
+        changes.append(&mut part);
+    }
     Ok(Some((root, changes)))
 }

@@ -6,7 +6,7 @@
 //! wrong, whatever state it was taken from; that of another block is found as far as it is the same.
 
 use super::{
-    Encoded, MadeNode, Update,
+    Encoded, MadeNode,
     node::{Items, Shape},
     walk::next_run,
 };
@@ -78,13 +78,16 @@ impl Node {
 
     /// Reads what `updates`, sorted, lead to below this node, `depth` nibbles from the root, level by level. That changes
     /// nothing: but nodes of one level do not wait for one another on their way from memory, as those of one path do.
-    pub(super) fn warm(&self, mut depth: usize, updates: &[Update]) {
+    pub(super) fn warm<T>(&self, mut depth: usize, updates: &[(Nibbles, T)]) {
         let mut level = vec![(self, updates)];
         let mut below = Vec::new();
         let mut seen = 0;
         while !level.is_empty() {
             for (node, mut updates) in level.drain(..) {
                 let lines = node.encoded.iter().step_by(CACHE_LINE);
+                // The hash may lie in two.
+                let ends = [node.encoded.last(), node.hash.first(), node.hash.last()];
+                let lines = lines.chain(ends.into_iter().flatten());
                 seen ^= lines.fold(0, |all, byte| all ^ byte);
                 let Below::Branch(_, children) = &node.below else {
                     continue;
@@ -200,6 +203,13 @@ impl Tree {
     /// The root, where it is the one with this hash.
     pub fn root(&self, hash: &B256) -> Option<&Node> {
         self.root.as_deref()?.named(hash)
+    }
+
+    /// Reads what is here of the ways to `keys`, sorted, so that an update soon after finds it near. That changes nothing.
+    pub fn warm(&self, keys: &[(Nibbles, ())]) {
+        if let Some(root) = &self.root {
+            root.warm(0, keys);
+        }
     }
 
     /// What it holds.

@@ -19,6 +19,16 @@ impl NodeSource for &Nodes {
     }
 }
 
+/// A key, and the value that is written there or none.
+type Write = (Nibbles, Option<Vec<u8>>);
+
+fn borrowed(writes: &[Write]) -> Vec<Update<'_>> {
+    let writes = writes.iter();
+    writes
+        .map(|(key, value)| (*key, value.as_deref()))
+        .collect()
+}
+
 /// What an update made, without what there was before.
 fn made(changes: &NodeChanges) -> Vec<MadeNode> {
     let made = changes.iter().map(|(at, change)| MadeNode {
@@ -181,7 +191,7 @@ proptest! {
         let mut resident = Tree::default();
         let mut model = BTreeMap::new();
         let mut root = EMPTY_ROOT_HASH;
-        let mut batches: Vec<Vec<Update>> = batches
+        let mut batches: Vec<Vec<Write>> = batches
             .into_iter()
             .map(|batch| {
                 let updates = batch.into_iter().map(|([first, second], value)| {
@@ -202,8 +212,8 @@ proptest! {
                     None => model.remove(key),
                 };
             }
-            let from_memory = update(&nodes, root, Some(&resident), batch.clone()).unwrap();
-            let (new, changes) = update(&nodes, root, None, batch).unwrap();
+            let from_memory = update(&nodes, root, Some(&resident), borrowed(&batch)).unwrap();
+            let (new, changes) = update(&nodes, root, None, borrowed(&batch)).unwrap();
             prop_assert_eq!(&from_memory, &(new, changes.clone()));
             prop_assert_eq!(new, full_root(&model));
             resident.apply(&made(&changes), 1);
@@ -379,15 +389,15 @@ proptest! {
         for (number, (parent, writes, forget)) in (1u64..).zip(blocks) {
             let (root, stored) = versions[parent.index(versions.len())].clone();
             let mut nodes = Nodes(stored);
-            let updates: Vec<Update> = writes
+            let updates: Vec<Write> = writes
                 .into_iter()
                 .map(|(key, value)| (Nibbles::unpack(key), Some(value)))
                 .collect();
-            let alone = update(&nodes, root, None, updates.clone()).unwrap();
+            let alone = update(&nodes, root, None, borrowed(&updates)).unwrap();
             let done = update_many(vec![
-                (&nodes, root, Some(&resident), updates.clone()),
+                (&nodes, root, Some(&resident), borrowed(&updates)),
                 (&nodes, root, None, Vec::new()),
-                (&nodes, root, Some(&resident), updates),
+                (&nodes, root, Some(&resident), borrowed(&updates)),
             ]).unwrap();
             prop_assert_eq!(&done, &[alone.clone(), (root, Vec::new()), alone.clone()]);
             let (root, changes) = alone;
@@ -412,8 +422,8 @@ fn what_is_in_memory_is_not_read_again() {
     let key = |n: u32| Nibbles::unpack(keccak256(n.to_be_bytes()));
     let mut root = EMPTY_ROOT_HASH;
     let mut block = |number: u64, keys: std::ops::Range<u32>, resident: &mut Tree| {
-        let value = vec![number.to_le_bytes()[0]; 70];
-        let updates = keys.map(|n| (key(n), Some(value.clone()))).collect();
+        let value = [number.to_le_bytes()[0]; 70];
+        let updates = keys.map(|n| (key(n), Some(&value[..]))).collect();
         let source = Counted(&nodes, &reads);
         let (new, changes) = update(source, root, Some(resident), updates).unwrap();
         resident.apply(&made(&changes), number);

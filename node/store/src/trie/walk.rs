@@ -26,7 +26,7 @@ pub(super) struct Stored<'a> {
 }
 
 /// What there is at a path before the updates.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Place<'a> {
     Empty,
     Stored(Stored<'a>),
@@ -49,7 +49,7 @@ impl<'a> Place<'a> {
 
 impl Place<'_> {
     /// Brings what the updates lead to near, where it is in memory.
-    pub(super) fn warm(&self, depth: usize, updates: &[Update]) {
+    pub(super) fn warm<T>(&self, depth: usize, updates: &[(Nibbles, T)]) {
         if let Self::Stored(stored) = self
             && let Some(node) = stored.resident
         {
@@ -101,12 +101,12 @@ impl Fork<'_> {
 }
 
 /// The new value; an empty one is none.
-pub(super) fn put((_, value): &Update) -> Option<&[u8]> {
-    value.as_deref().filter(|value| !value.is_empty())
+pub(super) fn put<'a>((_, value): &Update<'a>) -> Option<&'a [u8]> {
+    value.filter(|value| !value.is_empty())
 }
 
 /// The entry that a leaf would have.
-fn given(update: &Update) -> Option<(Nibbles, Value<'_>)> {
+fn given<'a>(update: &Update<'a>) -> Option<(Nibbles, Value<'a>)> {
     Some((update.0, Value::Given(put(update)?)))
 }
 
@@ -131,7 +131,7 @@ impl<'a> Workspace<'a> {
         source: &S,
         place: Place<'a>,
         at: &Nibbles,
-        updates: &'a [Update],
+        updates: &'a [Update<'a>],
     ) -> Result<Outcome, StoreError> {
         let stored = match place {
             Place::Empty => {
@@ -229,7 +229,7 @@ impl<'a> Workspace<'a> {
     }
 
     /// A subtree of nothing but these entries, sorted, each key once.
-    fn build(&mut self, at: &Nibbles, entries: &[(Nibbles, Value<'a>)]) -> Outcome {
+    pub(super) fn build(&mut self, at: &Nibbles, entries: &[(Nibbles, Value<'a>)]) -> Outcome {
         let (first, last) = match entries {
             [] => return Outcome::Gone,
             [(key, value)] => {
@@ -276,9 +276,21 @@ impl<'a> Workspace<'a> {
         read: usize,
         path: Nibbles,
         at: &Nibbles,
-        updates: &'a [Update],
+        updates: &'a [Update<'a>],
     ) -> Outcome {
         let own = at.join(&path);
+        if let [update] = updates
+            && update.0 == own
+            && let Some(new) = put(update)
+        {
+            // Another value, as nearly always.
+            if new == self.kept(read) {
+                return self.same(read);
+            }
+            let slot = self.reserve(at);
+            let value = Value::Given(new);
+            return self.fill(slot, Kind::Leaf { path, value });
+        }
         let mut entries = Vec::with_capacity(updates.len() + 1);
         let mut changed = false;
         let before = updates.partition_point(|(key, _)| *key < own);
@@ -307,7 +319,7 @@ impl<'a> Workspace<'a> {
         source: &S,
         branch: OpenBranch<'a>,
         at: &Nibbles,
-        updates: &'a [Update],
+        updates: &'a [Update<'a>],
     ) -> Result<Outcome, StoreError> {
         let slot = self.reserve(at);
         let mut fork = Fork {
