@@ -6,6 +6,7 @@ mod support;
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
+use alloy_primitives::Address;
 use pars_rpc::Cors;
 use serde_json::{Value, json};
 use support::*;
@@ -58,6 +59,133 @@ fn what_is_no_json_and_what_is_no_request() {
     });
 }
 
+/// What clients match on, as geth says it.
+#[test]
+fn refusals_are_in_geths_words() {
+    with_node(config(), |rpc| {
+        let nobody = Address::repeat_byte(0xee);
+        let into = |what: &str, name: &str| {
+            format!(
+                "invalid argument 0: json: cannot unmarshal {what} into Go value of type {name}"
+            )
+        };
+        let prefix = "hex string without 0x prefix";
+        let params = [
+            ("eth_getBalance", json!([]), "missing value for required argument 0".to_owned()),
+            ("eth_getBalance", json!(["0x1"]), into("hex string of odd length", "common.Address")),
+            ("eth_getBalance", json!([5]), into("non-string", "common.Address")),
+            (
+                "eth_getBalance",
+                json!(["0x12"]),
+                "invalid argument 0: hex string has length 2, want 40 for common.Address".to_owned(),
+            ),
+            ("eth_getTransactionByHash", json!(["1"]), into(prefix, "common.Hash")),
+            ("web3_sha3", json!(["0xzz"]), into("invalid hex string", "hexutil.Bytes")),
+            ("eth_getBlockByNumber", json!(["newest", true]), format!("invalid argument 0: {prefix}")),
+            (
+                "eth_getBlockByNumber",
+                json!(["0x01", true]),
+                "invalid argument 0: hex number with leading zero digits".to_owned(),
+            ),
+            (
+                "eth_getBalance",
+                json!([nobody, {"blockHash": topic(1), "blockNumber": "0x0"}]),
+                "invalid argument 1: cannot specify both BlockHash and BlockNumber, choose one or the other"
+                    .to_owned(),
+            ),
+            (
+                "eth_getLogs",
+                json!([{"blockHash": topic(1), "fromBlock": "0x0"}]),
+                "invalid argument 0: cannot specify both BlockHash and FromBlock/ToBlock, choose one or the other"
+                    .to_owned(),
+            ),
+            (
+                "eth_getLogs",
+                json!([{"address": [nobody, "0x11"]}]),
+                "invalid argument 0: invalid address at index 1: hex has invalid length 1 after decoding; expected 20 for address"
+                    .to_owned(),
+            ),
+            ("eth_getLogs", json!([{"topics": [[{}]]}]), "invalid argument 0: invalid topic(s)".to_owned()),
+            ("eth_getLogs", json!([{"toBlock": "pending"}]), "pending logs are not supported".to_owned()),
+            ("eth_chainId", json!([1]), "too many arguments, want at most 0".to_owned()),
+        ];
+        for (method, params, text) in params {
+            assert_eq!(rpc.refused(method, params), (-32602, text), "{method}");
+        }
+        let call = |mut request: Value| {
+            request["from"] = json!(nobody);
+            request["to"] = json!(SOMEONE);
+            json!([request])
+        };
+        let poor =
+            format!("insufficient funds for gas * price + value: address {nobody} have 0 want");
+        let twice = json!([{"to": SOMEONE}, "latest", {SOMEONE.to_string(): {"state": {}, "stateDiff": {}}}]);
+        let refused = [
+            (
+                "eth_getBalance",
+                json!([nobody, "0x99"]),
+                "header not found".to_owned(),
+            ),
+            (
+                "eth_getBalance",
+                json!([nobody, topic(1)]),
+                "header for hash not found".to_owned(),
+            ),
+            (
+                "eth_call",
+                call(json!({"value": "0x1"})),
+                format!("err: {poor} 1 (supplied gas 50000000)"),
+            ),
+            (
+                "eth_call",
+                call(json!({"gasPrice": "0x174876e800"})),
+                format!("err: {poor} 5000000000000000000 (supplied gas 50000000)"),
+            ),
+            (
+                "eth_call",
+                call(json!({"gas": "0x5"})),
+                "err: intrinsic gas too low: have 5, want 21000 (supplied gas 5)".to_owned(),
+            ),
+            (
+                "eth_call",
+                twice,
+                format!("account {SOMEONE} has both 'state' and 'stateDiff'"),
+            ),
+            (
+                "eth_estimateGas",
+                call(json!({"value": "0x1"})),
+                format!("failed with 50000000 gas: {poor} 1"),
+            ),
+            (
+                "debug_traceCall",
+                json!([call(json!({"value": "0x1"}))[0], "latest"]),
+                format!("tracing failed: {poor} 1"),
+            ),
+            (
+                "eth_feeHistory",
+                json!(["0x1", "latest", [5, 5]]),
+                "invalid reward percentile: #0:5.000000 >= #1:5.000000".to_owned(),
+            ),
+            (
+                "eth_getLogs",
+                json!([{"topics": [null, null, null, null, null]}]),
+                "exceed max topics".to_owned(),
+            ),
+            (
+                "eth_getFilterChanges",
+                json!(["x"]),
+                "filter not found".to_owned(),
+            ),
+        ];
+        for (method, params, text) in refused {
+            assert_eq!(rpc.refused(method, params), (-32000, text), "{method}");
+        }
+        assert_eq!(rpc.call("eth_uninstallFilter", json!(["x"])), false);
+        // Bytes of a transaction that is not there are none, not `null`.
+        assert_eq!(rpc.call("debug_getRawTransaction", json!([topic(1)])), "0x");
+    });
+}
+
 #[test]
 fn unknown_methods_and_wrong_parameters() {
     with_node(config(), |rpc| {
@@ -92,7 +220,7 @@ fn unknown_methods_and_wrong_parameters() {
                 "eth_getStorageAt",
                 json!([SOMEONE, format!("0x{}", "1".repeat(65))]),
             ),
-            ("eth_getFilterChanges", json!(["x"])),
+            ("eth_getFilterChanges", json!([5])),
         ] {
             assert_eq!(
                 rpc.refused(method, params.clone()).0,

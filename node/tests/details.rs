@@ -136,7 +136,6 @@ fn the_unknown_is_null() {
             ("eth_getBlockByHash", json!([unknown, true])),
             ("eth_getHeaderByNumber", json!(["0x99"])),
             ("eth_getTransactionByHash", json!([unknown])),
-            ("eth_getRawTransactionByHash", json!([unknown])),
             ("eth_getTransactionReceipt", json!([unknown])),
             ("eth_getBlockReceipts", json!(["0x99"])),
             ("eth_getBlockReceipts", json!([unknown])),

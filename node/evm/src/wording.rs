@@ -1,7 +1,10 @@
 //! geth's words for refusals and halts. Tools match on these texts.
 
 use alloy_primitives::Address;
-use revm::context_interface::result::{HaltReason, InvalidTransaction, OutOfGasError};
+use revm::{
+    context::TxEnv,
+    context_interface::result::{HaltReason, InvalidTransaction, OutOfGasError},
+};
 
 /// What geth says of a transaction from `sender` that cannot be executed for this reason.
 pub fn invalid_transaction_message(error: &InvalidTransaction, sender: Address) -> String {
@@ -65,6 +68,27 @@ pub fn invalid_transaction_message(error: &InvalidTransaction, sender: Address) 
         | E::AccessListNotSupported
         | E::AuthorizationListNotSupported => "transaction type not supported".to_owned(),
         other => other.to_string(),
+    }
+}
+
+/// The same of a call, with the numbers that only a call's transaction tells.
+pub(crate) fn call_refused_message(
+    error: &InvalidTransaction,
+    transaction: &TxEnv,
+    base_fee: u64,
+) -> String {
+    use InvalidTransaction as E;
+    let text = invalid_transaction_message(error, transaction.caller);
+    // Of a transaction with a price of its own, the price is both.
+    let most = transaction.gas_price;
+    let tip = transaction.gas_priority_fee.unwrap_or(most);
+    match error {
+        E::NonceOverflowInTransaction => format!("{text}, nonce: {}", u64::MAX),
+        E::PriorityFeeGreaterThanMaxFee => {
+            format!("{text}, maxPriorityFeePerGas: {tip}, maxFeePerGas: {most}")
+        }
+        E::GasPriceLessThanBasefee => format!("{text}, maxFeePerGas: {most}, baseFee: {base_fee}"),
+        _ => text,
     }
 }
 

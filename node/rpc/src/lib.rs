@@ -23,6 +23,7 @@ mod error;
 mod filter;
 mod framing;
 mod gate;
+mod hexadecimal;
 mod ingress;
 mod ipc;
 mod lanes;

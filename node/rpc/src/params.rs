@@ -1,9 +1,13 @@
 //! Positional parameters, parsed one by one with errors that name the position.
 
+use std::fmt::Display;
+
+use alloy_eips::{BlockId, BlockNumberOrTag};
 use jsonrpsee::core::JsonRawValue;
 use serde::de::DeserializeOwned;
 
 use crate::error::Fault;
+use crate::hexadecimal::{self, Hexadecimal};
 
 /// The parameters of one call.
 ///
@@ -43,25 +47,51 @@ impl<'a> Args<'a> {
 
     /// The parameter at `position`, which must be there.
     pub(crate) fn required<T: DeserializeOwned>(&self, position: usize) -> Result<T, Fault> {
-        self.optional(position)?.ok_or_else(|| {
-            Fault::invalid_params(format!("missing value for required argument {position}"))
-        })
+        self.optional(position)?.ok_or_else(|| missing(position))
     }
 
-    /// As [`Args::required`], for what is written as `0x` and hex digits. The types read digits
-    /// without the prefix too; clients are told of a prefix that they forgot, as by geth.
-    pub(crate) fn hex<T: DeserializeOwned>(&self, position: usize) -> Result<T, Fault> {
-        let text = self.values.get(position).map(|value| value.get());
-        let bare = |text: &str| {
-            let digits = text.strip_prefix('"').unwrap_or("0x");
-            !digits.starts_with("0x") && !digits.starts_with("0X")
-        };
-        if text.is_some_and(bare) {
-            return Err(Fault::invalid_params(format!(
-                "invalid argument {position}: hex string without 0x prefix"
-            )));
+    /// As [`Args::required`], for what is written as `0x` and hex digits.
+    pub(crate) fn hex<T: Hexadecimal>(&self, position: usize) -> Result<T, Fault> {
+        if let Some(json) = self.present(position)
+            && let Some(complaint) = hexadecimal::complaint::<T>(json)
+        {
+            return Err(invalid(position, complaint));
         }
         self.required(position)
+    }
+
+    /// The block at `position`; absent means the newest one.
+    pub(crate) fn block(&self, position: usize) -> Result<BlockId, Fault> {
+        self.present(position)
+            .map_or(Ok(BlockId::latest()), |json| {
+                hexadecimal::block(json).map_err(|error| invalid(position, error))
+            })
+    }
+
+    /// The block at `position`, which must be there.
+    pub(crate) fn required_block(&self, position: usize) -> Result<BlockId, Fault> {
+        self.there(position)?;
+        self.block(position)
+    }
+
+    /// The block number or tag at `position`, which must be there.
+    pub(crate) fn tag(&self, position: usize) -> Result<BlockNumberOrTag, Fault> {
+        hexadecimal::tag(self.there(position)?).map_err(|error| invalid(position, error))
+    }
+
+    /// The place in a list at `position`, which must be there.
+    pub(crate) fn index(&self, position: usize) -> Result<usize, Fault> {
+        hexadecimal::index(self.there(position)?).map_err(|error| invalid(position, error))
+    }
+
+    /// The JSON at `position` if it is there and not `null`.
+    fn present(&self, position: usize) -> Option<&'a str> {
+        let json = self.values.get(position)?.get();
+        (json != "null").then_some(json)
+    }
+
+    fn there(&self, position: usize) -> Result<&'a str, Fault> {
+        self.present(position).ok_or_else(|| missing(position))
     }
 
     /// The parameter at `position` if it is there and not `null`.
@@ -73,8 +103,24 @@ impl<'a> Args<'a> {
             return Ok(None);
         };
         serde_json::from_str::<Option<T>>(value.get())
-            .map_err(|error| Fault::invalid_params(format!("invalid argument {position}: {error}")))
+            .map_err(|error| invalid(position, without_place(error.to_string())))
     }
+}
+
+fn missing(position: usize) -> Fault {
+    Fault::invalid_params(format!("missing value for required argument {position}"))
+}
+
+fn invalid(position: usize, reason: impl Display) -> Fault {
+    Fault::invalid_params(format!("invalid argument {position}: {reason}"))
+}
+
+/// An error of reading JSON without line and column, which mean nothing to who sent a list.
+fn without_place(mut error: String) -> String {
+    if let Some(place) = error.rfind(" at line ") {
+        error.truncate(place);
+    }
+    error
 }
 
 #[cfg(test)]
@@ -117,7 +163,7 @@ mod tests {
         assert_eq!(args.hex::<Address>(0).unwrap(), Address::repeat_byte(0x11));
         assert_eq!(
             args.hex::<Address>(1).unwrap_err().message(),
-            "invalid argument 1: hex string without 0x prefix"
+            "invalid argument 1: json: cannot unmarshal hex string without 0x prefix into Go value of type common.Address"
         );
         for position in 2..6 {
             assert_eq!(args.hex::<Address>(position).unwrap_err().code(), -32602);

@@ -17,7 +17,7 @@ use crate::context::{Answer, ChainEvent, Json, Shared};
 use crate::convert;
 use crate::error::{Fault, RpcError, code};
 use crate::gate::Origin;
-use crate::methods::{logs::check_size, pars};
+use crate::methods::{logs::optional_filter, pars};
 use crate::params::Args;
 
 /// Names of the methods by which clients subscribe, are notified and unsubscribe.
@@ -68,11 +68,7 @@ impl Kind {
         }
         match name.as_str() {
             "newHeads" => Ok(Self::NewHeads),
-            "logs" => {
-                let filter = args.optional(1)?.unwrap_or_default();
-                check_size(&filter)?;
-                Ok(Self::Logs(Box::new(filter)))
-            }
+            "logs" => Ok(Self::Logs(Box::new(optional_filter(args, 1)?))),
             "newPendingTransactions" => Ok(Self::PendingTransactions {
                 full: args.optional(1)?.unwrap_or(false),
             }),

@@ -35,7 +35,11 @@ pub(crate) fn create<V: StateRef>(
             return Ok(AccessListOutcome {
                 access_list: list,
                 gas_used: outcome.gas_used(),
-                error: outcome.failure(),
+                // Without the reason, as in geth.
+                error: match &outcome {
+                    CallOutcome::Revert { .. } => Some("execution reverted".to_owned()),
+                    other => other.failure(),
+                },
             });
         }
         list = touched;

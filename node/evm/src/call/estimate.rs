@@ -103,7 +103,7 @@ fn attempt<V: StateRef>(
         Ok(ExecutionResult::Halt { reason, .. }) => {
             Ok(Trial::Fails(CallError::Failed(halt_message(&reason))))
         }
-        Err(CallError::Invalid(text)) if is_lack_of_gas(&text) => Ok(Trial::TooLittle),
+        Err(CallError::Invalid { reason, .. }) if is_lack_of_gas(&reason) => Ok(Trial::TooLittle),
         Err(error) => Err(error),
     }
 }

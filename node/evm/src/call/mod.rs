@@ -11,20 +11,23 @@ use std::time::Duration;
 
 use alloy_consensus::Header;
 use alloy_eips::eip2930::AccessList;
-use alloy_primitives::{Address, Bytes, Log, U256};
+use alloy_primitives::{Bytes, Log, U256};
 use alloy_rpc_types_eth::{BlockOverrides, TransactionRequest, state::StateOverride};
-use revm::context_interface::result::{ExecutionResult, InvalidTransaction, Output};
+use revm::{
+    context::TxEnv,
+    context_interface::result::{ExecutionResult, InvalidTransaction, Output},
+};
 use thiserror::Error;
 
 use crate::{
     Executor,
     revert::revert_message,
     state::StateRef,
-    wording::{halt_message, invalid_transaction_message},
+    wording::{call_refused_message, halt_message},
 };
 
 pub(crate) use cfg::CallCfg;
-pub(crate) use overrides::{CallPrecompiles, PrecompileOverrides};
+pub(crate) use overrides::{CallPrecompiles, PrecompileOverrides, refusal};
 pub(crate) use run::{Caller, standard_precompiles};
 pub(crate) use watch::Clock;
 
@@ -154,8 +157,13 @@ pub enum CallError {
     #[error("{0}")]
     Request(String),
     /// The call could not be sent as a transaction by anyone with that balance and those fees.
-    #[error("{0}")]
-    Invalid(String),
+    #[error("{reason}")]
+    Invalid {
+        /// geth's words for it.
+        reason: String,
+        /// Gas it would have had.
+        gas: u64,
+    },
     /// The state or block overrides cannot be applied.
     #[error("{0}")]
     Overrides(String),
@@ -177,8 +185,11 @@ pub enum CallError {
 }
 
 impl CallError {
-    fn invalid(error: &InvalidTransaction, sender: Address) -> Self {
-        Self::Invalid(invalid_transaction_message(error, sender))
+    fn invalid(error: &InvalidTransaction, transaction: &TxEnv, base_fee: u64) -> Self {
+        Self::Invalid {
+            reason: call_refused_message(error, transaction, base_fee),
+            gas: transaction.gas_limit,
+        }
     }
 }
 
@@ -199,6 +210,9 @@ impl Executor {
         options: &CallOptions,
     ) -> Result<CallOutcome, CallError> {
         let mut caller = Caller::prepare(self, header, state, request, options)?;
+        if request.gas.is_none() {
+            caller.check_funds()?;
+        }
         Ok(caller.run(caller.transaction.clone())?.into())
     }
 

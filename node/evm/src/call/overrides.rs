@@ -1,7 +1,9 @@
 //! Precompiles under state overrides, as in geth: an override of an account that is a precompile
 //! takes it away or moves it elsewhere.
 
-use alloy_evm::precompiles::PrecompilesMap;
+use std::fmt::Display;
+
+use alloy_evm::{overrides::StateOverrideError, precompiles::PrecompilesMap};
 use alloy_primitives::{Address, map::AddressSet};
 use alloy_rpc_types_eth::state::StateOverride;
 use revm::{
@@ -16,41 +18,52 @@ pub(crate) struct PrecompileOverrides(Vec<(Address, Option<Address>)>);
 
 impl PrecompileOverrides {
     /// Those of `overrides`, in order of addresses.
-    ///
-    /// # Errors
-    /// geth's words where a precompile is moved to an account that is overridden as well.
-    pub(crate) fn of(overrides: &StateOverride) -> Result<Self, String> {
+    pub(crate) fn of(overrides: &StateOverride) -> Self {
         let mut all: Vec<_> = overrides
             .iter()
             .map(|(address, account)| (*address, account.move_precompile_to))
             .collect();
         all.sort_unstable();
-        let taken = all
-            .iter()
-            .filter_map(|(_, to)| *to)
-            .find(|to| overrides.contains_key(to));
-        match taken {
-            Some(to) => Err(format!("account {to} is already overridden")),
-            None => Ok(Self(all)),
-        }
+        Self(all)
     }
 
     /// Changes `map` accordingly.
     ///
     /// # Errors
-    /// geth's words where there is no precompile to move.
+    /// geth's words where there is no precompile to move, or where it is moved to an account that is
+    /// overridden as well.
     pub(crate) fn apply(&self, mut map: PrecompilesMap) -> Result<CallPrecompiles, String> {
         let warm = (!self.0.is_empty()).then(|| map.addresses().copied().collect());
         for (address, to) in &self.0 {
+            let there = map.get(address).is_some();
             match to {
+                Some(_) if !there => return Err(not_moved(address)),
+                Some(to) if self.0.iter().any(|(taken, _)| taken == to) => {
+                    return Err(format!("account {to} is already overridden"));
+                }
                 Some(to) => map
                     .move_precompiles([(*address, *to)])
-                    .map_err(|_| format!("account {address} is not a precompile"))?,
-                None if map.get(address).is_some() => map.apply_precompile(address, |_| None),
+                    .map_err(|_| not_moved(address))?,
+                None if there => map.apply_precompile(address, |_| None),
                 None => {}
             }
         }
         Ok(CallPrecompiles { map, warm })
+    }
+}
+
+fn not_moved(address: &Address) -> String {
+    format!("account {address} is not a precompile")
+}
+
+/// geth's words for state overrides that cannot be applied; the state's error where it cannot be read.
+pub(crate) fn refusal<E: Display>(error: StateOverrideError<E>) -> Result<String, E> {
+    match error {
+        StateOverrideError::Database(error) => Err(error),
+        StateOverrideError::BothStateAndStateDiff(address) => Ok(format!(
+            "account {address} has both 'state' and 'stateDiff'"
+        )),
+        other => Ok(other.to_string()),
     }
 }
 

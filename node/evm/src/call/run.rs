@@ -8,11 +8,11 @@ use std::{
 use alloy_consensus::Header;
 use alloy_evm::{
     EvmEnv,
-    overrides::{OverrideBlockHashes as _, StateOverrideError, apply_state_overrides},
+    overrides::{OverrideBlockHashes as _, apply_state_overrides},
     precompiles::{Precompile as _, PrecompilesMap},
     rpc::TryIntoTxEnv as _,
 };
-use alloy_primitives::{Address, B256, TxKind};
+use alloy_primitives::{Address, B256, TxKind, U256};
 use alloy_rpc_types_eth::TransactionRequest;
 use revm::{
     Context, Database as _, Inspector, MainBuilder as _, MainContext as _,
@@ -27,14 +27,14 @@ use super::{
     CallError, CallOptions,
     cfg::CallCfg,
     gas_allowance,
-    overrides::{CallPrecompiles, PrecompileOverrides},
+    overrides::{CallPrecompiles, PrecompileOverrides, refusal},
     watch::Watch,
 };
 use crate::{
     Executor, eip1283,
     eip7610::Eip7610,
     env::block_env,
-    execution::{View, deadline},
+    execution::{MIN_TRANSACTION_GAS, View, deadline},
     precompiles::Run,
     spec::BlockRules,
     state::StateRef,
@@ -80,9 +80,11 @@ impl<'a, V: StateRef> Caller<'a, V> {
             state.apply_block_overrides((**overrides).clone(), &mut env.block_env);
         }
         if let Some(overrides) = &options.state_overrides {
-            apply_state_overrides(overrides.clone(), &mut state).map_err(|error| match error {
-                StateOverrideError::Database(error) => CallError::State(error.to_string()),
-                other => CallError::Overrides(other.to_string()),
+            apply_state_overrides(overrides.clone(), &mut state).map_err(|error| {
+                refusal(error).map_or_else(
+                    |error| CallError::State(error.to_string()),
+                    CallError::Overrides,
+                )
             })?;
         }
         let blob_fields = request.blob_versioned_hashes.is_some()
@@ -116,7 +118,7 @@ impl<'a, V: StateRef> Caller<'a, V> {
             .unwrap_or_default();
         transaction.nonce = request.nonce.unwrap_or(account.nonce);
         let allowance = gas_allowance(account.balance, transaction.value, transaction.gas_price)
-            .ok_or_else(|| insufficient_transfer(transaction.caller))?;
+            .ok_or_else(|| insufficient_funds(&transaction, account.balance, options.gas_cap))?;
         transaction.gas_limit = match request.gas {
             Some(gas) => gas.min(options.gas_cap),
             None => options.gas_cap.min(allowance),
@@ -125,7 +127,7 @@ impl<'a, V: StateRef> Caller<'a, V> {
             && executor.config.precompile_os_randomness
             && matches!(transaction.kind, TxKind::Call(to) if executor.precompiles.contains(&to));
         let moved = match &options.state_overrides {
-            Some(overrides) => PrecompileOverrides::of(overrides).map_err(CallError::Overrides)?,
+            Some(overrides) => PrecompileOverrides::of(overrides),
             None => PrecompileOverrides::default(),
         };
         let mut caller = Self {
@@ -145,6 +147,15 @@ impl<'a, V: StateRef> Caller<'a, V> {
         // What is the request's fault is told now.
         caller.prepared = Some(caller.precompiles()?);
         Ok(caller)
+    }
+
+    /// Refuses a call without a gas limit of its own whose sender cannot even pay for the least gas there is.
+    pub(crate) fn check_funds(&mut self) -> Result<(), CallError> {
+        if self.transaction.gas_limit >= MIN_TRANSACTION_GAS.min(self.gas_cap) {
+            return Ok(());
+        }
+        let have = self.balance()?;
+        Err(insufficient_funds(&self.transaction, have, self.gas_cap))
     }
 
     /// Runs `transaction`; the state stays as it was.
@@ -181,7 +192,6 @@ impl<'a, V: StateRef> Caller<'a, V> {
         transaction: TxEnv,
         inspector: &mut I,
     ) -> Result<ResultAndState, CallError> {
-        let sender = transaction.caller;
         let precompiles = match self.prepared.take() {
             Some(prepared) => prepared,
             None => self.precompiles()?,
@@ -193,9 +203,12 @@ impl<'a, V: StateRef> Caller<'a, V> {
             .build_mainnet_with_inspector(inspector)
             .with_precompiles(precompiles);
         eip1283::install(&mut evm.instruction, &self.env.cfg_env);
-        match Eip7610(evm).inspect(transaction) {
+        match Eip7610(evm).inspect(transaction.clone()) {
             Ok(outcome) => Ok(outcome),
-            Err(EVMError::Transaction(error)) => Err(CallError::invalid(&error, sender)),
+            Err(EVMError::Transaction(error)) => {
+                let base_fee = self.env.block_env.basefee;
+                Err(CallError::invalid(&error, &transaction, base_fee))
+            }
             Err(error) => Err(CallError::State(error.to_string())),
         }
     }
@@ -231,19 +244,19 @@ impl<'a, V: StateRef> Caller<'a, V> {
 
     /// Most gas the sender can pay for.
     pub(crate) fn allowance(&mut self) -> Result<u64, CallError> {
+        let have = self.balance()?;
         let TxEnv {
-            caller,
-            value,
-            gas_price,
-            ..
+            value, gas_price, ..
         } = self.transaction;
-        let balance = self
-            .state
-            .basic(caller)
-            .map_err(|error| CallError::State(error.to_string()))?
-            .unwrap_or_default()
-            .balance;
-        gas_allowance(balance, value, gas_price).ok_or_else(|| insufficient_transfer(caller))
+        gas_allowance(have, value, gas_price)
+            .ok_or_else(|| insufficient_funds(&self.transaction, have, self.gas_cap))
+    }
+
+    /// What the sender has.
+    fn balance(&mut self) -> Result<U256, CallError> {
+        let account = self.state.basic(self.transaction.caller);
+        let account = account.map_err(|error| CallError::State(error.to_string()))?;
+        Ok(account.unwrap_or_default().balance)
     }
 
     /// Whether the account has code.
@@ -301,8 +314,16 @@ fn names_no_fee(request: &TransactionRequest) -> bool {
     .all(|fee| fee == 0)
 }
 
-fn insufficient_transfer(sender: Address) -> CallError {
-    CallError::Invalid(format!(
-        "insufficient funds for gas * price + value: address {sender}"
-    ))
+/// The refusal of a transaction whose sender cannot pay for the value and so much gas.
+fn insufficient_funds(transaction: &TxEnv, have: U256, gas: u64) -> CallError {
+    let want = U256::from(gas)
+        .saturating_mul(U256::from(transaction.gas_price))
+        .saturating_add(transaction.value);
+    CallError::Invalid {
+        reason: format!(
+            "insufficient funds for gas * price + value: address {} have {have} want {want}",
+            transaction.caller
+        ),
+        gas,
+    }
 }

@@ -17,7 +17,7 @@ use alloy_eips::eip4895::Withdrawals;
 use alloy_evm::{
     EvmEnv, FromRecoveredTx as _,
     block::{BlockExecutionResult, BlockExecutor as _},
-    overrides::{OverrideBlockHashes as _, StateOverrideError, apply_state_overrides},
+    overrides::{OverrideBlockHashes as _, apply_state_overrides},
 };
 use alloy_hardforks::EthereumHardforks as _;
 use alloy_primitives::{Address, Log};
@@ -47,7 +47,7 @@ use crate::{
     CallOutcome, Executor,
     block_evm::BlockEvm,
     block_executor::{BLOB_TRANSACTION_REFUSED, BlockContext, ParsBlockExecutor},
-    call::{CallCfg, CallPrecompiles, PrecompileOverrides, standard_precompiles},
+    call::{CallCfg, CallPrecompiles, PrecompileOverrides, refusal, standard_precompiles},
     eip1283,
     eip7610::Eip7610,
     env::block_env,
@@ -55,7 +55,7 @@ use crate::{
     precompiles::Run,
     roots::{block_bloom, list_root},
     spec::BlockRules,
-    wording::invalid_transaction_message,
+    wording::{call_refused_message, invalid_transaction_message},
 };
 
 /// One block of a simulation.
@@ -270,10 +270,12 @@ impl Simulation<'_> {
         }
         let mut moved = PrecompileOverrides::default();
         if let Some(overrides) = state_overrides {
-            moved = PrecompileOverrides::of(&overrides).map_err(SimulateError::Overrides)?;
-            apply_state_overrides(overrides, &mut self.state).map_err(|error| match error {
-                StateOverrideError::Database(error) => SimulateError::State(error.to_string()),
-                other => SimulateError::Overrides(other.to_string()),
+            moved = PrecompileOverrides::of(&overrides);
+            apply_state_overrides(overrides, &mut self.state).map_err(|error| {
+                refusal(error).map_or_else(
+                    |error| SimulateError::State(error.to_string()),
+                    SimulateError::Overrides,
+                )
             })?;
         }
         // Told now, where it is the request's fault and there is no call to tell it.
@@ -374,6 +376,11 @@ impl Simulation<'_> {
         let transaction = unsigned_transaction(request, &defaults)?;
         if self.options.validation {
             check_nonce(transaction.nonce(), account.nonce, sender)?;
+            if account.nonce == u64::MAX {
+                let transaction = TxEnv::from_recovered_tx(&transaction, sender);
+                let error = InvalidTransaction::NonceOverflowInTransaction;
+                return Err(unsendable(error, &transaction, env.block_env.basefee));
+            }
         }
         let runs_over = account.nonce == u64::MAX && !self.options.validation;
         if runs_over {
@@ -457,16 +464,16 @@ impl Simulation<'_> {
             .build_mainnet_with_inspector(&mut observer)
             .with_precompiles(precompiles);
         eip1283::install(&mut evm.instruction, &env.cfg_env);
-        let result = Eip7610(evm).inspect(tx_env);
+        let result = Eip7610(evm).inspect(tx_env.clone());
         if observer.expired() {
             return Err(SimulateError::Timeout(self.options.time_limit));
         }
         match result {
             Ok(outcome) => Ok((outcome, observer.into_logs())),
-            Err(EVMError::Transaction(error)) => Err(SimulateError::Transaction {
-                text: invalid_transaction_message(&error, sender),
-                error,
-            }),
+            Err(EVMError::Transaction(error)) => {
+                let base_fee = env.block_env.basefee;
+                Err(unsendable(error, &tx_env, base_fee))
+            }
             Err(error) => Err(SimulateError::State(error.to_string())),
         }
     }
@@ -485,13 +492,22 @@ impl Simulation<'_> {
     }
 }
 
+/// The refusal of a call that its gas is told with.
+fn unsendable(error: InvalidTransaction, transaction: &TxEnv, base_fee: u64) -> SimulateError {
+    let reason = call_refused_message(&error, transaction, base_fee);
+    let gas = transaction.gas_limit;
+    SimulateError::Transaction {
+        text: format!("err: {reason} (supplied gas {gas})"),
+        error,
+    }
+}
+
 /// Checks the nonce of a call before anything else of it, as geth does.
 fn check_nonce(nonce: u64, expected: u64, sender: Address) -> Result<(), SimulateError> {
     let (tx, state) = (nonce, expected);
     let error = match tx.cmp(&state) {
         Ordering::Greater => InvalidTransaction::NonceTooHigh { tx, state },
         Ordering::Less => InvalidTransaction::NonceTooLow { tx, state },
-        Ordering::Equal if tx == u64::MAX => InvalidTransaction::NonceOverflowInTransaction,
         Ordering::Equal => return Ok(()),
     };
     Err(SimulateError::Transaction {

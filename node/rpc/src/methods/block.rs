@@ -1,8 +1,7 @@
 //! Blocks, headers, counts and uncles.
 
-use alloy_eips::{BlockId, BlockNumberOrTag};
+use alloy_eips::BlockId;
 use alloy_primitives::{B256, U64};
-use alloy_rpc_types_eth::Index;
 use serde_json::Value;
 
 use crate::context::{Answer, Shared, answer, mismatched};
@@ -13,14 +12,12 @@ use crate::pending::unsealed;
 
 /// The block parameter at `position`; absent means the newest block.
 pub(super) fn block_id(args: &Args<'_>, position: usize) -> Result<BlockId, Fault> {
-    Ok(args.optional(position)?.unwrap_or_default())
+    args.block(position)
 }
 
 /// The block number or tag at `position`, which must be there.
 fn by_tag(args: &Args<'_>, position: usize) -> Result<BlockId, Fault> {
-    Ok(BlockId::Number(
-        args.required::<BlockNumberOrTag>(position)?,
-    ))
+    args.tag(position).map(BlockId::Number)
 }
 
 /// The block hash at `position`, which must be there.
@@ -99,7 +96,7 @@ fn transaction_count(shared: &Shared, id: BlockId) -> Answer {
 /// `eth_getBlockReceipts`
 pub(super) fn receipts(shared: &Shared, args: &Args<'_>) -> Answer {
     args.at_most(1)?;
-    let id: BlockId = args.required(0)?;
+    let id = args.required_block(0)?;
     if id.is_pending() {
         let built = shared.pending.get(&shared.node)?;
         return answer(&unsealed(&convert::receipts(
@@ -136,16 +133,16 @@ fn uncle_count(shared: &Shared, id: BlockId) -> Answer {
 /// `eth_getUncleByBlockNumberAndIndex`: a block without its transactions; `null` where there is none.
 pub(super) fn uncle_by_number(shared: &Shared, args: &Args<'_>) -> Answer {
     args.at_most(2)?;
-    uncle(shared, by_tag(args, 0)?, args.required(1)?)
+    uncle(shared, by_tag(args, 0)?, args.index(1)?)
 }
 
 /// `eth_getUncleByBlockHashAndIndex`, likewise.
 pub(super) fn uncle_by_hash(shared: &Shared, args: &Args<'_>) -> Answer {
     args.at_most(2)?;
-    uncle(shared, by_digest(args, 0)?, args.required(1)?)
+    uncle(shared, by_digest(args, 0)?, args.index(1)?)
 }
 
-fn uncle(shared: &Shared, id: BlockId, Index(index): Index) -> Answer {
+fn uncle(shared: &Shared, id: BlockId, index: usize) -> Answer {
     let block = shared.block(id)?;
     let uncle = block.and_then(|mut block| {
         (index < block.ommers.len()).then(|| convert::uncle(block.ommers.swap_remove(index)))

@@ -63,7 +63,11 @@ pub(super) fn call(shared: &Shared, args: &Args<'_>) -> Answer {
         .node
         .executor
         .call(&header, state, &request, &options)
-        .map_err(call_fault)?;
+        .map_err(|error| {
+            worded(error, |reason, gas| {
+                format!("err: {reason} (supplied gas {gas})")
+            })
+        })?;
     match outcome {
         CallOutcome::Success { output, .. } => answer(&output),
         CallOutcome::Revert { output, .. } => Err(Fault::revert(&output)),
@@ -83,7 +87,7 @@ pub(super) fn estimate_gas(shared: &Shared, args: &Args<'_>) -> Answer {
         .node
         .executor
         .estimate_gas(&header, state, &request, &options)
-        .map_err(call_fault)?;
+        .map_err(estimate_fault)?;
     answer(&U64::from(gas))
 }
 
@@ -107,10 +111,24 @@ pub(super) fn create_access_list(shared: &Shared, args: &Args<'_>) -> Answer {
     })
 }
 
-pub(super) fn call_fault(error: CallError) -> Fault {
+/// As [`call_fault`], of an estimate.
+pub(super) fn estimate_fault(error: CallError) -> Fault {
+    worded(error, |reason, gas| {
+        format!("failed with {gas} gas: {reason}")
+    })
+}
+
+/// As [`call_fault`], with the method's own words for a call that could not be sent.
+pub(super) fn worded(error: CallError, words: impl FnOnce(&str, u64) -> String) -> Fault {
+    match error {
+        CallError::Invalid { reason, gas } => Fault::server(words(&reason, gas)),
+        other => call_fault(other),
+    }
+}
+
+fn call_fault(error: CallError) -> Fault {
     match error {
         CallError::Reverted(output) => Fault::revert(&output),
-        CallError::Overrides(_) => Fault::invalid_params(error.to_string()),
         CallError::State(_) => Fault::new(code::INTERNAL, error.to_string()),
         other => Fault::server(other.to_string()),
     }

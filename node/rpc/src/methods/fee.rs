@@ -107,7 +107,7 @@ pub(super) fn history(shared: &Shared, args: &Args<'_>) -> Answer {
         .required::<U64>(0)?
         .saturating_to::<u64>()
         .min(HISTORY_BLOCKS);
-    let newest = args.required::<BlockNumberOrTag>(1)?;
+    let newest = args.tag(1)?;
     let percentiles = args.optional::<Vec<f64>>(2)?.unwrap_or_default();
     check_percentiles(&percentiles)?;
 
@@ -174,20 +174,22 @@ pub(super) fn history(shared: &Shared, args: &Args<'_>) -> Answer {
 fn check_percentiles(percentiles: &[f64]) -> Result<(), Fault> {
     if percentiles.len() > HISTORY_PERCENTILES {
         return Err(Fault::server(format!(
-            "over the query limit {HISTORY_PERCENTILES}"
+            "invalid reward percentile: over the query limit {HISTORY_PERCENTILES}"
         )));
     }
     for (index, value) in percentiles.iter().enumerate() {
         if !(0.0..=100.0).contains(value) {
-            return Err(Fault::server(format!("invalid reward percentile: {value}")));
+            return Err(Fault::server(format!(
+                "invalid reward percentile: {value:.6}"
+            )));
         }
         if let Some(before) = index
             .checked_sub(1)
             .and_then(|index| percentiles.get(index))
-            && value < before
+            && value <= before
         {
             let text = format!(
-                "invalid reward percentile: #{}:{before} >= #{index}:{value}",
+                "invalid reward percentile: #{}:{before:.6} >= #{index}:{value:.6}",
                 index - 1
             );
             return Err(Fault::server(text));
@@ -265,11 +267,12 @@ mod tests {
 
     #[test]
     fn percentiles_are_checked() {
-        check_percentiles(&[0.0, 25.0, 25.0, 100.0]).unwrap();
+        check_percentiles(&[0.0, 25.0, 100.0]).unwrap();
         for wrong in [
             &[-1.0][..],
             &[100.1],
             &[50.0, 40.0],
+            &[25.0, 25.0],
             &[f64::NAN],
             &[1.0; 101],
         ] {

@@ -7,7 +7,7 @@ use alloy_primitives::Bytes;
 use pars_evm::{CallOptions, TransactionDefaults, unsigned_transaction};
 use serde_json::json;
 
-use super::call::{call_fault, request};
+use super::call::{estimate_fault, request};
 use super::fee::suggested_tip;
 use super::state::next_nonce;
 use crate::context::{Answer, Shared, answer};
@@ -60,7 +60,7 @@ pub(super) fn fill(shared: &Shared, args: &Args<'_>) -> Answer {
                 .node
                 .executor
                 .estimate_gas(&header, state, &request, &options)
-                .map_err(call_fault)?
+                .map_err(estimate_fault)?
         }
     };
     let defaults = TransactionDefaults {

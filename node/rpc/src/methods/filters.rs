@@ -4,7 +4,7 @@ use alloy_primitives::{B256, U128};
 use alloy_rpc_types_eth::{Filter, FilterBlockOption};
 use serde_json::value::to_raw_value;
 
-use super::logs::{check_range, check_size, query, scan};
+use super::logs::{check_range, filter, query, scan};
 use crate::context::{Answer, Shared, answer, store_fault};
 use crate::convert;
 use crate::error::Fault;
@@ -17,9 +17,8 @@ const BLOCKS_PER_POLL: u64 = 10_000;
 /// `eth_newFilter`
 pub(super) fn new_filter(shared: &Shared, args: &Args<'_>) -> Answer {
     args.at_most(1)?;
-    let filter: Filter = args.required(0)?;
+    let filter = filter(args, 0)?;
     check_range(&filter)?;
-    check_size(&filter)?;
     install(shared, Kind::Logs(Box::new(filter)))
 }
 
@@ -52,8 +51,14 @@ fn install(shared: &Shared, kind: Kind) -> Answer {
 /// `eth_uninstallFilter`
 pub(super) fn uninstall(shared: &Shared, args: &Args<'_>) -> Answer {
     args.at_most(1)?;
-    let id = args.required::<U128>(0)?;
-    answer(&shared.filters.lock().uninstall(&id))
+    let id = id(args)?;
+    answer(&id.is_some_and(|id| shared.filters.lock().uninstall(&id)))
+}
+
+/// The filter at position 0; `None` where no filter can be called so.
+fn id(args: &Args<'_>) -> Result<Option<U128>, Fault> {
+    let text: String = args.required(0)?;
+    Ok(serde_json::from_value(text.into()).ok())
 }
 
 fn not_found() -> Fault {
@@ -63,7 +68,7 @@ fn not_found() -> Fault {
 /// `eth_getFilterChanges`
 pub(super) fn changes(shared: &Shared, args: &Args<'_>) -> Answer {
     args.at_most(1)?;
-    let id = args.required::<U128>(0)?;
+    let id = id(args)?.ok_or_else(not_found)?;
     let head = shared.head().number;
     let changes = shared
         .filters
@@ -120,7 +125,7 @@ fn block_hashes(shared: &Shared, from: u64, to: u64) -> Result<Vec<B256>, Fault>
 /// `eth_getFilterLogs`: everything the filter asks for, new or not.
 pub(super) fn logs(shared: &Shared, args: &Args<'_>) -> Answer {
     args.at_most(1)?;
-    let id = args.required::<U128>(0)?;
+    let id = id(args)?.ok_or_else(not_found)?;
     let filter = shared
         .filters
         .lock()

@@ -1,6 +1,6 @@
 //! Blocks, headers, receipts and transactions as the bytes they are hashed from.
 
-use alloy_eips::{BlockId, Encodable2718};
+use alloy_eips::Encodable2718;
 use alloy_primitives::Bytes;
 
 use super::transaction;
@@ -11,7 +11,7 @@ use crate::params::Args;
 /// The block of the first parameter, which must exist: geth answers an error here, not `null`.
 fn block(shared: &Shared, args: &Args<'_>) -> Result<pars_store::Block, Fault> {
     args.at_most(1)?;
-    let id: BlockId = args.required(0)?;
+    let id = args.required_block(0)?;
     shared
         .block(id)?
         .ok_or_else(|| Fault::server("block not found"))
@@ -31,7 +31,7 @@ pub(super) fn whole_block(shared: &Shared, args: &Args<'_>) -> Answer {
 /// `debug_getRawReceipts`: each receipt as it is in the receipts trie.
 pub(super) fn receipts(shared: &Shared, args: &Args<'_>) -> Answer {
     let block = block(shared, args)?;
-    let pending = args.required::<BlockId>(0)?.is_pending();
+    let pending = args.required_block(0)?.is_pending();
     let receipts = if pending {
         shared.pending.get(&shared.node)?.receipts.clone()
     } else {

@@ -7,7 +7,7 @@ use pars_evm::{CallOptions, TraceError, TraceLimits, Traced};
 use pars_store::{Block, StateView};
 use serde_json::json;
 
-use super::call::{call_fault, request};
+use super::call::{request, worded};
 use crate::context::{Answer, Shared, answer, store_fault};
 use crate::error::Fault;
 use crate::params::Args;
@@ -37,7 +37,7 @@ pub(super) fn transaction(shared: &Shared, args: &Args<'_>) -> Answer {
 /// `debug_traceBlockByNumber`
 pub(super) fn block_by_number(shared: &Shared, args: &Args<'_>) -> Answer {
     args.at_most(2)?;
-    let tag = args.required::<BlockNumberOrTag>(0)?;
+    let tag = args.tag(0)?;
     whole_block(shared, args, BlockId::Number(tag))
 }
 
@@ -65,7 +65,7 @@ fn whole_block(shared: &Shared, args: &Args<'_>, id: BlockId) -> Answer {
 pub(super) fn call(shared: &Shared, args: &Args<'_>) -> Answer {
     args.at_most(3)?;
     let request = request(args)?;
-    let id: BlockId = args.required(1)?;
+    let id = args.required_block(1)?;
     let GethDebugTracingCallOptions {
         tracing_options,
         state_overrides,
@@ -151,7 +151,7 @@ fn trace(
 
 fn fault(error: TraceError) -> Fault {
     match error {
-        TraceError::Call(error) => call_fault(error),
+        TraceError::Call(error) => worded(error, |reason, _| format!("tracing failed: {reason}")),
         TraceError::TooLarge(_) => Fault::limit(error.to_string()),
         TraceError::Replay { .. } | TraceError::Block(_) | TraceError::State(_) => {
             Fault::internal(error)

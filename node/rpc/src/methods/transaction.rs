@@ -1,8 +1,8 @@
 //! Transactions and their receipts.
 
-use alloy_eips::{BlockId, BlockNumberOrTag, Encodable2718};
+use alloy_eips::{BlockId, Encodable2718};
 use alloy_primitives::{B256, Bytes};
-use alloy_rpc_types_eth::{Index, TransactionReceipt};
+use alloy_rpc_types_eth::TransactionReceipt;
 use pars_store::Block;
 use serde_json::Value;
 
@@ -34,45 +34,34 @@ pub(super) fn by_hash(shared: &Shared, args: &Args<'_>) -> Answer {
     answer(&waiting.map(convert::pending_transaction))
 }
 
-/// `eth_getRawTransactionByHash`
+/// `eth_getRawTransactionByHash`: no bytes where there is none, as in geth.
 pub(super) fn raw_by_hash(shared: &Shared, args: &Args<'_>) -> Answer {
     args.at_most(1)?;
     let hash = args.hex(0)?;
     let waiting = shared.node.pool.lock().get(&hash);
-    if let Some((block, index)) = find(shared, &hash)? {
-        return answer(
-            &block
-                .transactions
-                .get(index)
-                .map(|transaction| Bytes::from(transaction.encoded_2718())),
-        );
-    }
-    answer(&waiting.map(|transaction| Bytes::from(transaction.encoded_2718())))
+    let mined = find(shared, &hash)?;
+    let mined = mined.and_then(|(mut block, index)| {
+        (index < block.transactions.len()).then(|| block.transactions.swap_remove(index))
+    });
+    let found = mined.or(waiting.map(|transaction| transaction.into_inner()));
+    answer(&found.map_or_else(Bytes::new, |transaction| transaction.encoded_2718().into()))
 }
 
 /// `eth_getTransactionByBlockNumberAndIndex`
 pub(super) fn by_block_number(shared: &Shared, args: &Args<'_>) -> Answer {
     args.at_most(2)?;
-    at(
-        shared,
-        BlockId::Number(args.required::<BlockNumberOrTag>(0)?),
-        args.required(1)?,
-    )
+    at(shared, BlockId::Number(args.tag(0)?), args.index(1)?)
 }
 
 /// `eth_getTransactionByBlockHashAndIndex`
 pub(super) fn by_block_hash(shared: &Shared, args: &Args<'_>) -> Answer {
     args.at_most(2)?;
-    at(
-        shared,
-        BlockId::from(args.hex::<B256>(0)?),
-        args.required(1)?,
-    )
+    at(shared, BlockId::from(args.hex::<B256>(0)?), args.index(1)?)
 }
 
-fn at(shared: &Shared, id: BlockId, index: Index) -> Answer {
+fn at(shared: &Shared, id: BlockId, index: usize) -> Answer {
     let block = shared.block(id)?;
-    let transaction = block.and_then(|block| convert::transaction_at(&block, index.into()));
+    let transaction = block.and_then(|block| convert::transaction_at(&block, index));
     if id.is_pending() {
         answer(&unsealed(&transaction)?)
     } else {
