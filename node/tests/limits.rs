@@ -6,6 +6,7 @@ mod support;
 use std::io::{Read as _, Write as _};
 use std::time::Duration;
 
+use alloy_primitives::Address;
 use pars_evm::SenderRecovery;
 use pars_node::NodeConfig;
 use serde_json::{Value, json};
@@ -46,6 +47,15 @@ fn a_client_that_floods_is_told_so_over_all_its_connections() {
             }
         }
         assert!((5..=20).contains(&refused), "{refused}");
+        // A second of rest, and each call is counted once, though it is looked for in memory and then in the store.
+        std::thread::sleep(Duration::from_millis(1_100));
+        for byte in 1..=20 {
+            let address = Address::repeat_byte(byte);
+            assert_eq!(
+                rpc.call("eth_getBalance", json!([address, "latest"])),
+                "0x0"
+            );
+        }
         // A second of rest, and a batch is counted one by one.
         std::thread::sleep(Duration::from_millis(1_100));
         let batch = vec![json!({"jsonrpc": "2.0", "id": 1, "method": "eth_chainId"}); 60];

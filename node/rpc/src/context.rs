@@ -16,7 +16,7 @@ use pars_store::{Block, Head, Store, StoreError};
 use serde::Serialize;
 use tokio::sync::{Notify, broadcast};
 
-use crate::at_once::AtOnce;
+use crate::answers::Answers;
 use crate::config::RpcConfig;
 use crate::error::{Fault, code};
 use crate::filter::Filters;
@@ -95,8 +95,8 @@ pub(crate) struct Shared {
     pub(crate) pending: PendingBlock,
     /// Method names, for `rpc_modules`.
     pub(crate) methods: Vec<&'static str>,
-    /// The methods that are answered from memory.
-    pub(crate) at_once: AtOnce,
+    /// The methods, for requests that come over HTTP.
+    pub(crate) answers: Answers,
     reads: Workers,
     runs: Workers,
 }
@@ -115,7 +115,7 @@ impl Shared {
         node: RpcContext,
         config: RpcConfig,
         methods: Vec<&'static str>,
-        at_once: AtOnce,
+        answers: Answers,
     ) -> Self {
         let filters = Mutex::new(Filters::new(config.max_filters, config.filter_timeout));
         let reads = Workers::new("rpc-read", config.max_reads);
@@ -127,7 +127,7 @@ impl Shared {
             tip: Mutex::new(None),
             pending: PendingBlock::default(),
             methods,
-            at_once,
+            answers,
             reads,
             runs,
         }

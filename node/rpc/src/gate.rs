@@ -201,10 +201,16 @@ where
 /// The answer to a body. What comes this way has no [`Origin`]: nothing can be told later.
 pub(crate) async fn answer(body: &[u8], rules: &Rules, service: &Polite<Direct>) -> Reply {
     let answer = match whole_request(body) {
-        Some(request) => match service.at_once(&request) {
-            Some(json) => return Reply::json(StatusCode::OK, json),
-            None => service.call(request).await,
-        },
+        Some(request) => {
+            let text = match service.at_once(&request) {
+                Some(text) => Some(text),
+                None => service.worked_out(&request).await,
+            };
+            match text {
+                Some(text) => return Reply::json(StatusCode::OK, text),
+                None => service.call(request).await,
+            }
+        }
         None => match check_shape(body) {
             Shape::Request => {
                 dispatch::answer(service, body, rules.max_batch, Extensions::new()).await

@@ -11,7 +11,7 @@
 //!   geth's words because tools match on them;
 //! * a client that stops reading, or stops in the middle of a request, is dropped, not waited for.
 
-mod at_once;
+mod answers;
 mod candidates;
 mod clients;
 mod config;

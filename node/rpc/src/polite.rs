@@ -13,7 +13,7 @@ use jsonrpsee::types::{ErrorObjectOwned, Request};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::at_once::written;
+use crate::answers::written;
 use crate::clients::{Guest, Work};
 use crate::context::Shared;
 use crate::error::{Fault, code};
@@ -109,9 +109,23 @@ impl<S> Polite<S> {
 
     /// The whole answer to `request`, if it is in memory.
     pub(crate) fn at_once(&self, request: &Request<'_>) -> Option<String> {
-        let known = &self.shared.at_once;
-        let result = known.result(&self.shared, request, || self.admit_at_once())?;
+        let answers = &self.shared.answers;
+        let result = answers.at_once(&self.shared, request, || self.admit_at_once())?;
         Some(written(&request.id, result, self.max_response_bytes))
+    }
+
+    /// The whole answer to `request`, if it takes the store or the EVM.
+    pub(crate) async fn worked_out(&self, request: &Request<'_>) -> Option<String> {
+        let most = self.max_response_bytes;
+        let (weight, work) = self.shared.answers.work(request, most)?;
+        let text = match self.admit() {
+            Ok(_place) => {
+                let work = move |shared: &Shared| Ok(work(shared));
+                self.shared.blocking(weight, work).await
+            }
+            Err(fault) => Err(fault),
+        };
+        Some(text.unwrap_or_else(|fault| written(&request.id, Err(fault), most)))
     }
 }
 

@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tower::ServiceBuilder;
 use tower_http::cors::{Any, CorsLayer};
 
-use crate::at_once::AtOnce;
+use crate::answers::Answers;
 use crate::clients::{ClientLimits, Clients, Guest};
 use crate::config::{Cors, RpcConfig};
 use crate::connection::{Closer, Patient};
@@ -128,8 +128,8 @@ pub async fn serve(config: RpcConfig, context: RpcContext) -> Result<RpcHandle, 
     let mut names: Vec<_> = methods::table(&config).map(|(name, _)| name).collect();
     names.extend(subscribe::method_names());
     let events = context.events.subscribe();
-    let at_once = AtOnce::of(methods::table(&config));
-    let shared = Arc::new(Shared::new(context, config.clone(), names, at_once));
+    let answers = Answers::of(methods::table(&config));
+    let shared = Arc::new(Shared::new(context, config.clone(), names, answers));
     let mut module = RpcModule::from_arc(Arc::clone(&shared));
     methods::register(&mut module, &config)?;
     subscribe::register(&mut module)?;

@@ -1,7 +1,8 @@
-//! Calls whose answers are in memory.
+//! Answers of the table's methods, whole, as text.
 //!
-//! Their answers are written where their requests were read. What the general way is for, a place among the requests
-//! in work and a task that may wait, would take longer than they do.
+//! What is in memory is written where the request was read: a place among the requests in work and a task that may
+//! wait would take longer than that. What comes from the store or the EVM is written on the thread that did the work,
+//! so that a large answer keeps no other client waiting.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -9,7 +10,7 @@ use std::fmt::Write as _;
 use jsonrpsee::types::{ErrorObjectOwned, Id, Request};
 use jsonrpsee::{MethodResponse, ResponsePayload};
 
-use crate::context::{Answer, Json, Shared};
+use crate::context::{Answer, Json, Shared, Weight};
 use crate::error::Fault;
 use crate::methods::Handler;
 use crate::params::Args;
@@ -17,48 +18,60 @@ use crate::params::Args;
 /// Characters around the result and the id of an answer, and some.
 const AROUND: usize = 64;
 
-/// The methods that can be answered so.
-pub(crate) struct AtOnce(HashMap<&'static str, Source>);
+/// The methods, by name.
+pub(crate) struct Answers(HashMap<&'static str, Handler>);
 
-#[derive(Clone, Copy)]
-enum Source {
-    /// The answer is always there.
-    Always(fn(&Shared, &Args<'_>) -> Answer),
-    /// It may be there.
-    Known(fn(&Shared, &Args<'_>) -> Option<Answer>),
-}
-
-impl AtOnce {
+impl Answers {
     /// Those of a table.
     pub(crate) fn of(table: impl Iterator<Item = (&'static str, Handler)>) -> Self {
-        let source = |handler| match handler {
-            Handler::Quick(answer) => Some(Source::Always(answer)),
-            Handler::Known(known, _) => Some(Source::Known(known)),
-            Handler::Read(_) | Handler::Run(_) | Handler::Waiting(_) => None,
-        };
-        let those = table.filter_map(|(name, handler)| Some((name, source(handler)?)));
-        Self(those.collect())
+        Self(table.collect())
     }
 
     /// The result of a call, if it is in memory and `admit` lets it in, else the refusal. What `admit` gives is
     /// held meanwhile. It is asked once if there is an answer, and not at all if there is none.
-    pub(crate) fn result<T>(
+    pub(crate) fn at_once<T>(
         &self,
         shared: &Shared,
         request: &Request<'_>,
         admit: impl FnOnce() -> Result<T, Fault>,
     ) -> Option<Answer> {
-        let source = self.0.get(&*request.method)?;
-        let params = request.params.as_ref().map(|params| params.get());
-        let args = match Args::parse(params) {
-            Ok(args) => args,
-            Err(fault) => return Some(admit().and(Err(fault))),
-        };
-        match source {
-            Source::Always(answer) => Some(admit().and_then(|_held| answer(shared, &args))),
-            Source::Known(known) => known(shared, &args).map(|answer| admit().and(answer)),
+        let handler = self.0.get(&*request.method)?;
+        let args = || Args::parse(params(request));
+        match handler {
+            Handler::Quick(answer) => Some(admit().and_then(|_held| answer(shared, &args()?))),
+            Handler::Known(known, _) => {
+                // What is wrong with the question is told by the other way.
+                let answer = known(shared, &args().ok()?)?;
+                Some(admit().and(answer))
+            }
+            Handler::Read(_) | Handler::Run(_) | Handler::Waiting(_) => None,
         }
     }
+
+    /// The work on a thread that may block, if `request` asks for such; its result is the whole answer, of at most so
+    /// many bytes.
+    pub(crate) fn work(
+        &self,
+        request: &Request<'_>,
+        most: usize,
+    ) -> Option<(Weight, impl FnOnce(&Shared) -> String + Send + use<>)> {
+        let (weight, answer) = match *self.0.get(&*request.method)? {
+            Handler::Read(answer) | Handler::Known(_, answer) => (Weight::Read, answer),
+            Handler::Run(answer) => (Weight::Run, answer),
+            Handler::Quick(_) | Handler::Waiting(_) => return None,
+        };
+        let id = request.id.clone().into_owned();
+        let params = params(request).map(str::to_owned);
+        let work = move |shared: &Shared| {
+            let args = Args::parse(params.as_deref());
+            written(&id, args.and_then(|args| answer(shared, &args)), most)
+        };
+        Some((weight, work))
+    }
+}
+
+fn params<'a>(request: &'a Request<'_>) -> Option<&'a str> {
+    request.params.as_ref().map(|params| params.get())
 }
 
 /// The answer to the request `id`, in at most so many bytes.
