@@ -148,6 +148,21 @@ fn refusals_are_in_geths_words() {
             ),
             (
                 "eth_call",
+                json!([{"data": "0x01"}]),
+                "stack underflow (0 <=> 2)".to_owned(),
+            ),
+            (
+                "eth_call",
+                json!([{"data": "0x0c"}]),
+                "invalid opcode: opcode 0xc not defined".to_owned(),
+            ),
+            (
+                "eth_estimateGas",
+                json!([{"data": "0x50"}]),
+                "stack underflow (0 <=> 1)".to_owned(),
+            ),
+            (
+                "eth_call",
                 twice,
                 format!("account {SOMEONE} has both 'state' and 'stateDiff'"),
             ),

@@ -96,7 +96,9 @@ pub(crate) fn call_refused_message(
 pub fn halt_message(reason: &HaltReason) -> String {
     use HaltReason as H;
     let text = match reason {
-        H::OutOfGas(OutOfGasError::ReentrancySentry) => "not enough gas for reentrancy sentry",
+        H::OutOfGas(OutOfGasError::ReentrancySentry) => {
+            "out of gas: not enough gas for reentrancy sentry"
+        }
         H::OutOfGas(_) => "out of gas",
         H::OpcodeNotFound | H::NotActivated => "invalid opcode",
         H::InvalidFEOpcode => "invalid opcode: INVALID",

@@ -28,10 +28,11 @@ pub(crate) fn create<V: StateRef>(
     loop {
         transaction.access_list = list.clone();
         let (result, watch) = caller.record(transaction.clone(), excluded.clone())?;
+        let last = watch.last();
         let touched = merged([&list, &watch.access_list()], &excluded);
         rounds += 1;
         if touched == list || rounds == MAX_ROUNDS {
-            let outcome = CallOutcome::from(result);
+            let outcome = CallOutcome::told(result, last);
             return Ok(AccessListOutcome {
                 access_list: list,
                 gas_used: outcome.gas_used(),

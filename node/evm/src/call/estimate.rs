@@ -6,8 +6,8 @@ use revm::{
     context_interface::result::{ExecutionResult, HaltReason},
 };
 
-use super::{CallError, run::Caller};
-use crate::{execution::MIN_TRANSACTION_GAS, state::StateRef, wording::halt_message};
+use super::{CallError, run::Caller, told_halt};
+use crate::{execution::MIN_TRANSACTION_GAS, state::StateRef};
 
 /// Gas a call with value hands to the callee for free, which the caller must have at hand.
 const CALL_STIPEND: u64 = 2_300;
@@ -91,17 +91,22 @@ fn attempt<V: StateRef>(
     transaction: &TxEnv,
 ) -> Result<Trial, CallError> {
     match caller.run(transaction.clone()) {
-        Ok(ExecutionResult::Success { gas, .. }) => Ok(Trial::Enough {
+        Ok((ExecutionResult::Success { gas, .. }, _)) => Ok(Trial::Enough {
             used: gas.tx_gas_used(),
             refunded: gas.inner_refunded(),
         }),
-        Ok(ExecutionResult::Revert { output, .. }) => Ok(Trial::Fails(CallError::Reverted(output))),
-        Ok(ExecutionResult::Halt {
-            reason: HaltReason::OutOfGas(_),
-            ..
-        }) => Ok(Trial::TooLittle),
-        Ok(ExecutionResult::Halt { reason, .. }) => {
-            Ok(Trial::Fails(CallError::Failed(halt_message(&reason))))
+        Ok((ExecutionResult::Revert { output, .. }, _)) => {
+            Ok(Trial::Fails(CallError::Reverted(output)))
+        }
+        Ok((
+            ExecutionResult::Halt {
+                reason: HaltReason::OutOfGas(_),
+                ..
+            },
+            _,
+        )) => Ok(Trial::TooLittle),
+        Ok((ExecutionResult::Halt { reason, .. }, last)) => {
+            Ok(Trial::Fails(CallError::Failed(told_halt(&reason, last))))
         }
         Err(CallError::Invalid { reason, .. }) if is_lack_of_gas(&reason) => Ok(Trial::TooLittle),
         Err(error) => Err(error),

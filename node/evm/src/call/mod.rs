@@ -15,7 +15,7 @@ use alloy_primitives::{Bytes, Log, U256};
 use alloy_rpc_types_eth::{BlockOverrides, TransactionRequest, state::StateOverride};
 use revm::{
     context::TxEnv,
-    context_interface::result::{ExecutionResult, InvalidTransaction, Output},
+    context_interface::result::{ExecutionResult, HaltReason, InvalidTransaction, Output},
 };
 use thiserror::Error;
 
@@ -23,6 +23,7 @@ use crate::{
     Executor,
     revert::revert_message,
     state::StateRef,
+    trace::fault::{self, Instruction},
     wording::{call_refused_message, halt_message},
 };
 
@@ -111,6 +112,30 @@ impl CallOutcome {
             Self::Revert { output, .. } => Some(revert_message(output)),
             Self::Halt { reason, .. } => Some(reason.clone()),
         }
+    }
+}
+
+impl CallOutcome {
+    /// As geth tells it, with the instruction that is to blame where there is one.
+    pub(crate) fn told(result: ExecutionResult, last: Option<Instruction>) -> Self {
+        let reason = match &result {
+            ExecutionResult::Halt { reason, .. } => Some(told_halt(reason, last)),
+            _ => None,
+        };
+        match (Self::from(result), reason) {
+            (Self::Halt { gas_used, .. }, Some(reason)) => Self::Halt { reason, gas_used },
+            (other, _) => other,
+        }
+    }
+}
+
+/// What geth says of a call that halted at `last`.
+pub(crate) fn told_halt(reason: &HaltReason, last: Option<Instruction>) -> String {
+    match reason {
+        HaltReason::StackUnderflow | HaltReason::OpcodeNotFound | HaltReason::NotActivated => {
+            fault::text(reason.clone().into(), last)
+        }
+        other => halt_message(other),
     }
 }
 
@@ -213,7 +238,8 @@ impl Executor {
         if request.gas.is_none() {
             caller.check_funds()?;
         }
-        Ok(caller.run(caller.transaction.clone())?.into())
+        let (result, last) = caller.run(caller.transaction.clone())?;
+        Ok(CallOutcome::told(result, last))
     }
 
     /// Least gas with which `request` succeeds on `state` in the block that `header` describes:

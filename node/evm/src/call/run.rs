@@ -38,6 +38,7 @@ use crate::{
     precompiles::Run,
     spec::BlockRules,
     state::StateRef,
+    trace::fault::Instruction,
 };
 
 /// Where a call runs.
@@ -158,10 +159,13 @@ impl<'a, V: StateRef> Caller<'a, V> {
         Err(insufficient_funds(&self.transaction, have, self.gas_cap))
     }
 
-    /// Runs `transaction`; the state stays as it was.
-    pub(crate) fn run(&mut self, transaction: TxEnv) -> Result<ExecutionResult, CallError> {
+    /// Runs `transaction` and gives back its last instruction too; the state stays as it was.
+    pub(crate) fn run(
+        &mut self,
+        transaction: TxEnv,
+    ) -> Result<(ExecutionResult, Option<Instruction>), CallError> {
         self.watched(transaction, Watch::new(self.deadline))
-            .map(|(result, _)| result)
+            .map(|(result, watch)| (result, watch.last()))
     }
 
     /// Runs `transaction` and gives back what it touched, less `excluded`.

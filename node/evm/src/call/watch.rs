@@ -17,6 +17,8 @@ use revm::{
     },
 };
 
+use crate::trace::fault::Instruction;
+
 /// Instructions between two looks at the clock: some microseconds of work.
 const STEPS_PER_LOOK: u32 = 1 << 10;
 
@@ -53,6 +55,7 @@ impl Clock {
 pub(crate) struct Watch {
     clock: Clock,
     touched: Option<Touched>,
+    last: Option<Instruction>,
 }
 
 /// Accounts and slots as `eth_createAccessList` counts them.
@@ -67,6 +70,7 @@ impl Watch {
         Self {
             clock: Clock::until(deadline),
             touched: None,
+            last: None,
         }
     }
 
@@ -85,6 +89,11 @@ impl Watch {
     /// Whether the call was stopped by the clock.
     pub(crate) fn expired(&self) -> bool {
         self.clock.expired()
+    }
+
+    /// The instruction that was executed last: where the call halts, the one to blame.
+    pub(crate) fn last(&self) -> Option<Instruction> {
+        self.last
     }
 
     /// What was touched, as an access list in order of addresses and slots.
@@ -151,6 +160,10 @@ impl<CTX> Inspector<CTX> for Watch {
             interpreter.halt_oog();
             return;
         }
+        self.last = Some(Instruction {
+            opcode: interpreter.bytecode.opcode(),
+            stack: interpreter.stack.len(),
+        });
         if let Some(touched) = &mut self.touched {
             touched.step(interpreter);
         }

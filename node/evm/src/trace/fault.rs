@@ -11,9 +11,9 @@ const PRECOMPILE: &str = "precompiled failed";
 
 /// An instruction and the number of items on the stack before it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Instruction {
-    pub(super) opcode: u8,
-    pub(super) stack: usize,
+pub(crate) struct Instruction {
+    pub(crate) opcode: u8,
+    pub(crate) stack: usize,
 }
 
 /// The name of an opcode, as geth prints it.
@@ -25,7 +25,7 @@ pub(super) fn opcode_name(opcode: u8) -> String {
 }
 
 /// The error of a frame that ended so, at `last` if it ran any code; geth's `core/vm/errors.go`.
-pub(super) fn text(result: InstructionResult, last: Option<Instruction>) -> String {
+pub(crate) fn text(result: InstructionResult, last: Option<Instruction>) -> String {
     use InstructionResult as R;
     let text = match result {
         R::Revert => "execution reverted",

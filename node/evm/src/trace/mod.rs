@@ -2,7 +2,7 @@
 
 mod bounded;
 mod calls;
-mod fault;
+pub(crate) mod fault;
 mod flat;
 mod prestate;
 mod settings;
