@@ -188,6 +188,14 @@ fn fees() {
             next + 2_000_000_000
         );
         assert_eq!(rpc.call("eth_blobBaseFee", json!([])), "0x1");
+        // With the block that would be built now as the last one.
+        let pending = rpc.call("eth_feeHistory", json!(["0x2", "pending", [50]]));
+        assert_eq!(number(&pending["oldestBlock"]), rpc.block_number());
+        let built = rpc.call("eth_getBlockByNumber", json!(["pending", false]));
+        assert_eq!(pending["baseFeePerGas"][1], built["baseFeePerGas"]);
+        assert_eq!(pending["baseFeePerGas"].as_array().unwrap().len(), 3);
+        assert_eq!(pending["gasUsedRatio"][1], 0.0);
+        assert_eq!(pending["reward"][1], json!(["0x0"]));
         let all = rpc.call("eth_feeHistory", json!([1000, "latest"]));
         assert_eq!(all["oldestBlock"], "0x0");
         assert_eq!(all.get("reward"), None);

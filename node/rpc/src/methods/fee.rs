@@ -1,9 +1,10 @@
 //! What a transaction should pay.
 
-use alloy_consensus::{Header, Transaction as _};
+use alloy_consensus::{Header, ReceiptEnvelope, Transaction as _};
 use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::{U64, U256};
 use alloy_rpc_types_eth::FeeHistory;
+use pars_store::Block;
 
 use crate::context::{Answer, Shared, answer, store_fault};
 use crate::error::Fault;
@@ -112,6 +113,14 @@ pub(super) fn history(shared: &Shared, args: &Args<'_>) -> Answer {
     check_percentiles(&percentiles)?;
 
     let head = shared.head();
+    // The block that would be built now may be the last one.
+    let pending = match newest {
+        BlockNumberOrTag::Pending => Some(shared.pending.get(&shared.node)?),
+        _ => None,
+    };
+    let pending = pending
+        .as_deref()
+        .map(|built| (&built.block, &built.receipts));
     let newest = match newest {
         BlockNumberOrTag::Number(number) if number > head.number => {
             let text = format!(
@@ -120,9 +129,12 @@ pub(super) fn history(shared: &Shared, args: &Args<'_>) -> Answer {
             );
             return Err(Fault::server(text));
         }
-        tag => shared
-            .number_of(BlockId::Number(tag))?
-            .unwrap_or(head.number),
+        tag => match pending {
+            Some((block, _)) => block.header.number,
+            None => shared
+                .number_of(BlockId::Number(tag))?
+                .unwrap_or(head.number),
+        },
     };
     if count == 0 {
         return answer(&FeeHistory::default());
@@ -136,9 +148,14 @@ pub(super) fn history(shared: &Shared, args: &Args<'_>) -> Answer {
     let mut rewards = Vec::new();
     let mut last = None;
     for number in oldest..=newest {
-        let header = shared.node.store.header(number).map_err(store_fault)?;
-        let header =
-            header.ok_or_else(|| Fault::internal(format!("header {number} is missing")))?;
+        let built = pending.filter(|(block, _)| block.header.number == number);
+        let header = match built {
+            Some((block, _)) => block.header.clone(),
+            None => {
+                let header = shared.node.store.header(number).map_err(store_fault)?;
+                header.ok_or_else(|| Fault::internal(format!("header {number} is missing")))?
+            }
+        };
         history
             .base_fee_per_gas
             .push(header.base_fee_per_gas.unwrap_or(0).into());
@@ -153,7 +170,10 @@ pub(super) fn history(shared: &Shared, args: &Args<'_>) -> Answer {
             .blob_gas_used_ratio
             .push(blob_ratio(shared, &header));
         if !percentiles.is_empty() {
-            rewards.push(rewards_of(shared, &header, &percentiles)?);
+            rewards.push(match built {
+                Some((block, receipts)) => rewards_in(block, receipts, &percentiles),
+                None => rewards_of(shared, &header, &percentiles)?,
+            });
         }
         last = Some(header);
     }
@@ -215,10 +235,14 @@ fn rewards_of(shared: &Shared, header: &Header, percentiles: &[f64]) -> Result<V
         return Ok(vec![0; percentiles.len()]);
     };
     let receipts = shared.receipts(header.number)?;
-    let base_fee = header.base_fee_per_gas.unwrap_or(0);
+    Ok(rewards_in(&block, &receipts, percentiles))
+}
+
+fn rewards_in(block: &Block, receipts: &[ReceiptEnvelope], percentiles: &[f64]) -> Vec<u128> {
+    let base_fee = block.header.base_fee_per_gas.unwrap_or(0);
     let mut gas_before = 0;
     let mut tips = Vec::with_capacity(receipts.len());
-    for (transaction, receipt) in block.transactions.iter().zip(&receipts) {
+    for (transaction, receipt) in block.transactions.iter().zip(receipts) {
         let gas_after = receipt.cumulative_gas_used();
         tips.push((
             transaction.effective_tip_per_gas(base_fee).unwrap_or(0),
@@ -226,7 +250,7 @@ fn rewards_of(shared: &Shared, header: &Header, percentiles: &[f64]) -> Result<V
         ));
         gas_before = gas_after;
     }
-    Ok(tips_at(tips, header.gas_used, percentiles))
+    tips_at(tips, block.header.gas_used, percentiles)
 }
 
 /// From (tip, gas) of a block's transactions to the tip at each percentile of its gas.
