@@ -99,16 +99,27 @@ pub fn spec(size: Size) -> Arc<ChainSpec> {
     Arc::new(spec)
 }
 
-/// Executes one transaction after another, nothing ahead.
+/// Seeks no questions.
 pub fn executor(spec: &Arc<ChainSpec>) -> Executor {
+    with(
+        spec,
+        ExecutorConfig {
+            feed_engine: false,
+            ..ExecutorConfig::default()
+        },
+    )
+}
+
+/// Seeks the questions of a block first, as is the default.
+pub fn searching(spec: &Arc<ChainSpec>) -> Executor {
+    with(spec, ExecutorConfig::default())
+}
+
+fn with(spec: &Arc<ChainSpec>, config: ExecutorConfig) -> Executor {
     let engine = Engine::builder()
         .gpu(GpuPolicy::Off)
         .build()
         .expect("an engine");
-    let config = ExecutorConfig {
-        feed_engine: false,
-        ..ExecutorConfig::default()
-    };
     Executor::with_config(Arc::clone(spec), engine, config)
 }
 

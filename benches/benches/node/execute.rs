@@ -19,12 +19,12 @@ use revm::{
 
 use crate::{
     Size, Turns,
-    blocks::{GAS, Kind, attributes, candidates, executor, spec},
+    blocks::{GAS, Kind, attributes, candidates, executor, searching, spec},
     folder,
 };
 
 /// What is measured.
-const ROWS: [&str; 7] = [
+const ROWS: [&str; 8] = [
     "execute/bare-revm",
     "execute/pars-memory",
     "execute/pars-disk",
@@ -32,6 +32,7 @@ const ROWS: [&str; 7] = [
     "execute-roots-commit/pars-disk",
     "roots/pars-disk",
     "commit/pars-disk",
+    "search-execute/pars-memory",
 ];
 
 /// `wanted` tells which kinds of blocks.
@@ -72,10 +73,12 @@ fn one(kind: Kind, size: Size) {
                 .unwrap();
         }
     }
-    let in_memory =
-        Store::with_backend(Arc::new(Memory::new()), &genesis, Retention::ARCHIVE).unwrap();
+    let memory =
+        || Store::with_backend(Arc::new(Memory::new()), &genesis, Retention::ARCHIVE).unwrap();
+    let (in_memory, of_search) = (memory(), memory());
     let dir = folder();
     let stored = Store::open_with(dir.path(), &genesis, &StoreOptions::default()).unwrap();
+    let searching = searching(&spec);
     let executor = executor(&spec);
 
     let mut cold: [Turns; ROWS.len()] = Default::default();
@@ -113,6 +116,18 @@ fn one(kind: Kind, size: Size) {
             gas += evm.transact_commit(environment).unwrap().tx_gas_used();
         }
         turns[0].push(started.elapsed());
+
+        // As the node does it where nobody switches it off: what the block will ask of the engine is sought first.
+        let taken = || {
+            let stats = searching.stats();
+            stats.collect_micros + stats.answer_micros + stats.execute_micros
+        };
+        let before = taken();
+        let built = searching
+            .build(&of_search, candidates.clone(), attributes(number))
+            .unwrap();
+        turns[7].push(std::time::Duration::from_micros(taken() - before));
+        of_search.commit(built.commit).unwrap();
 
         // Only the run itself: the node counts that time.
         let before = executor.stats().execute_micros;
@@ -158,8 +173,9 @@ fn one(kind: Kind, size: Size) {
             }
         }
         println!(
-            "  {name}: in memory {:.2} of bare revm; on disk{state} {:.2}, with roots {:.2}, with the durable write {:.2}",
+            "  {name}: in memory {:.2} of bare revm, {:.2} with the search for questions; on disk{state} {:.2}, with roots {:.2}, with the durable write {:.2}",
             ratio(&turns[1], &turns[0]),
+            ratio(&turns[7], &turns[0]),
             ratio(&turns[2], &turns[0]),
             ratio(&turns[3], &turns[0]),
             ratio(&turns[4], &turns[0])

@@ -76,12 +76,11 @@ impl<'a> Ahead<'a> {
         }
     }
 
-    /// Does `run` while all is read for it on another thread, where there is enough to read. There a rehearsal is made,
-    /// if any.
+    /// Does `run` while all is read for it, and rehearsed, on another thread, where there is enough to read.
     pub(crate) fn beside<'r, T>(
         &self,
         tip: &Tip,
-        rehearsal: impl FnOnce() -> Option<Rehearsal<'r>> + Send,
+        rehearsal: impl FnOnce() -> Rehearsal<'r> + Send,
         run: impl FnOnce() -> T,
     ) -> T {
         if self.groups.len() * TOGETHER <= SIDE_BY_SIDE_FROM {
@@ -96,7 +95,7 @@ impl<'a> Ahead<'a> {
     }
 
     /// Reads group after group, rehearses from the last one on, and brings near what the state root will need.
-    fn read<'r>(&self, tip: &Tip, rehearsal: impl FnOnce() -> Option<Rehearsal<'r>>) {
+    fn read<'r>(&self, tip: &Tip, rehearsal: impl FnOnce() -> Rehearsal<'r>) {
         let state = tip.state();
         let to_come = |group: usize| group > self.at.load(Ordering::Relaxed);
         let over = || !to_come(self.groups.len() - 1);
@@ -108,10 +107,11 @@ impl<'a> Ahead<'a> {
                 calls |= accounts.iter().any(|(_, account)| has_code(account));
             }
         }
-        if calls && let Some(mut rehearsal) = rehearsal() {
+        if calls {
+            let mut rehearsal = rehearsal();
             let rest = self.groups.iter().enumerate().rev();
-            for (_, group) in rest.take_while(|(index, _)| to_come(*index)) {
-                rehearsal.of(group, &state);
+            for (number, group) in rest.take_while(|(number, _)| to_come(*number)) {
+                rehearsal.of(number, group, &state);
             }
             for (address, slots) in &rehearsal.slots {
                 if !over() {
@@ -157,6 +157,8 @@ fn has_code(account: &Option<Account>) -> bool {
 pub(crate) struct Rehearsal<'a> {
     evm: BlockEvm<State<WrapDatabaseRef<View<StateView>>>>,
     senders: &'a Senders,
+    /// Transactions that were run already, in order.
+    done: &'a [usize],
     /// The slots that they looked at.
     slots: BTreeMap<Address, Vec<U256>>,
 }
@@ -168,6 +170,7 @@ impl<'a> Rehearsal<'a> {
         senders: &'a Senders,
         tip: &Tip,
         header: &Header,
+        done: &'a [usize],
     ) -> Self {
         let mut env = block_env(spec, header);
         // Earlier ones of the same sender have not been run.
@@ -182,14 +185,18 @@ impl<'a> Rehearsal<'a> {
         Self {
             evm,
             senders,
+            done,
             slots: BTreeMap::new(),
         }
     }
 
-    /// Runs the transactions of a group that call contracts.
-    fn of(&mut self, group: &Group<'_>, state: &StateView) {
+    /// Runs the transactions of the group with this number that call contracts.
+    fn of(&mut self, number: usize, group: &Group<'_>, state: &StateView) {
         let accounts = group.read(state).unwrap_or_default();
-        for transaction in group.transactions {
+        for (index, transaction) in (number * TOGETHER..).zip(group.transactions) {
+            if self.done.binary_search(&index).is_ok() {
+                continue;
+            }
             let code = |address: Address| {
                 let place = accounts.binary_search_by_key(&address, |(address, _)| *address);
                 let account = place.ok().and_then(|place| accounts.get(place));

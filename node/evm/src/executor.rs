@@ -23,10 +23,11 @@ use crate::{
     checks::{check_lists, check_outcome},
     error::{BuildError, ExecutionError, VerifyError},
     execution::{BlockRun, Frame, Policy, RunError, Totals, deadline, run_block},
-    feeding::{FeedLimits, find_questions, front},
+    feeding::{FeedLimits, Search, find_questions, front},
     header::{HeaderChoice, MAX_BLOCK_RLP_BYTES, check_header, next_header},
     ommers::check_ommers,
     precompiles::Precompiles,
+    quiet::QuietCodes,
     receipts::fill_blooms,
     roots::{block_bloom, block_rlp_length, list_root, side_by_side},
     senders::{SenderError, SenderRecovery, Senders, recover_any_s},
@@ -118,6 +119,7 @@ pub struct Executor {
     pub(crate) config: ExecutorConfig,
     pub(crate) counters: Counters,
     senders: Arc<Senders>,
+    quiet: QuietCodes,
 }
 
 impl std::fmt::Debug for Executor {
@@ -146,6 +148,7 @@ impl Executor {
             config,
             counters: Counters::default(),
             senders,
+            quiet: QuietCodes::default(),
         }
     }
 
@@ -280,7 +283,7 @@ impl Executor {
             steps: true,
         };
         let mut run = self
-            .run(frame, &first, candidates, fed, Policy::Skip { deadline })
+            .run(frame, &first, candidates, &fed, Policy::Skip { deadline })
             .map_err(|error| match error {
                 RunError::Step(reason) => ExecutionError::Evm(reason),
                 RunError::Execution(error) => error,
@@ -435,7 +438,7 @@ impl Executor {
             withdrawals: block.withdrawals.as_ref().map(|list| list.as_slice()),
             steps: true,
         };
-        let mut run = self.run(frame, &transactions, [], fed, Policy::Refuse)?;
+        let mut run = self.run(frame, &transactions, [], &fed, Policy::Refuse)?;
         let empty = self.spec.empty_accounts(header.number);
         let receipts = &mut run.receipts;
         let mut outcome = Ok(());
@@ -495,7 +498,7 @@ impl Executor {
             withdrawals: None,
             steps: false,
         };
-        let mut run = self.run(frame, &transactions, [], Fed::default(), Policy::Refuse)?;
+        let mut run = self.run(frame, &transactions, [], &Fed::default(), Policy::Refuse)?;
         fill_blooms(&mut run.receipts);
         let empty = self.spec.empty_accounts(header.number);
         let (state, root) = changes_and_root(tip, &run.state, empty);
@@ -529,25 +532,25 @@ impl Executor {
             questions: self.config.max_questions,
         };
         let started = Instant::now();
-        let found = find_questions(
-            &self.spec,
-            &self.precompiles,
-            &self.senders,
+        let search = Search {
+            spec: &self.spec,
+            precompiles: &self.precompiles,
+            senders: &self.senders,
+            quiet: &self.quiet,
             header,
-            state,
-            transactions,
-            limits,
-        );
+        };
+        let found = find_questions(search, state, transactions, limits);
         let counters = &self.counters;
         add(&counters.collect_micros, started.elapsed().as_micros());
         add(&counters.questions_static, found.found_static);
         add(&counters.questions_speculative, found.found_speculative);
         add(&counters.speculative_gas, found.speculative_gas);
+        add(&counters.passed_over, found.passed_over);
         let questions = found.questions.len();
-        let searched = true;
+        let run = found.run;
         if questions == 0 {
             return Fed {
-                searched,
+                run,
                 ..Fed::default()
             };
         }
@@ -571,7 +574,7 @@ impl Executor {
         };
         add(&counters.batches, batches);
         Fed {
-            searched,
+            run,
             questions,
             batches,
         }
@@ -583,15 +586,21 @@ impl Executor {
         frame: Frame<'_>,
         first: &[Recovered<TxEnvelope>],
         others: impl IntoIterator<Item = Recovered<TxEnvelope>>,
-        fed: Fed,
+        fed: &Fed,
         policy: Policy,
     ) -> Result<BlockRun, RunError> {
         let started = Instant::now();
         let (spec, precompiles, senders) = (&self.spec, &self.precompiles, &self.senders);
         let ahead = Ahead::of(first);
         let rehearse = || {
-            let rehearsal = Rehearsal::new(spec, precompiles, senders, frame.tip, frame.header);
-            (!fed.searched).then_some(rehearsal)
+            Rehearsal::new(
+                spec,
+                precompiles,
+                senders,
+                frame.tip,
+                frame.header,
+                &fed.run,
+            )
         };
         let run = ahead.beside(frame.tip, rehearse, || {
             let first = (first, &ahead);
@@ -645,10 +654,10 @@ impl From<RunError> for VerifyError {
 }
 
 /// What feeding did for one block.
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 struct Fed {
-    /// Whether transactions were run for it.
-    searched: bool,
+    /// The transactions that were run for it, in order.
+    run: Vec<usize>,
     questions: usize,
     batches: usize,
 }

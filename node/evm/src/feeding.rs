@@ -8,7 +8,7 @@ use alloy_consensus::{
 };
 use alloy_eips::Typed2718 as _;
 use alloy_evm::{Evm as _, block::SystemCaller};
-use alloy_primitives::TxKind;
+use alloy_primitives::{B256, TxKind};
 use revm::{Database as _, database::State};
 
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
     env::block_env,
     execution::{MIN_TRANSACTION_GAS, View, deadline},
     precompiles::{Precompiles, Question, Run},
+    quiet::QuietCodes,
     senders::Senders,
     spec::ChainSpec,
     state::StateRef,
@@ -40,23 +41,43 @@ pub(crate) struct Findings {
     pub(crate) found_static: usize,
     pub(crate) found_speculative: usize,
     pub(crate) speculative_gas: u64,
+    /// The transactions that were run for it, in order.
+    pub(crate) run: Vec<usize>,
+    /// Calls that were not, as their contract has asked nothing for long.
+    pub(crate) passed_over: usize,
 }
 
-/// Finds the questions of `transactions`, to be run in the block that `header` begins on `state`.
+/// What the search for a block's questions works with.
+#[derive(Clone, Copy)]
+pub(crate) struct Search<'a> {
+    pub(crate) spec: &'a ChainSpec,
+    pub(crate) precompiles: &'a Precompiles,
+    pub(crate) senders: &'a Senders,
+    pub(crate) quiet: &'a QuietCodes,
+    /// What the block begins with.
+    pub(crate) header: &'a Header,
+}
+
+/// Finds the questions of `transactions`, to be run in a block on `state`.
 ///
 /// A transaction sent straight to a precompile gives its questions by being read. One that runs
 /// code is run on throw-away state, where each yes/no check records its question and answers
-/// "yes" at once. Plain transfers ask nothing. Failures of the search are no failures of the
-/// block: a transaction that cannot be run here is passed over.
+/// "yes" at once. Plain transfers ask nothing; calls without input and those of quiet contracts hardly
+/// ever do. Failures of the search are no failures of the block: a transaction that cannot be run
+/// here is passed over.
 pub(crate) fn find_questions<V: StateRef>(
-    spec: &ChainSpec,
-    precompiles: &Precompiles,
-    senders: &Senders,
-    header: &Header,
+    search: Search<'_>,
     state: V,
     transactions: &[Recovered<TxEnvelope>],
     limits: FeedLimits,
 ) -> Findings {
+    let Search {
+        spec,
+        precompiles,
+        senders,
+        quiet,
+        header,
+    } = search;
     let mut findings = Findings::default();
     if precompiles.is_empty() {
         return findings;
@@ -75,7 +96,7 @@ pub(crate) fn find_questions<V: StateRef>(
     );
     let mut began = false;
     let mut block_gas = 0_u64;
-    for transaction in transactions {
+    for (index, transaction) in transactions.iter().enumerate() {
         let room = limits.questions.saturating_sub(findings.questions.len());
         if room == 0 || block_gas >= header.gas_limit || Instant::now() >= deadline {
             break;
@@ -90,7 +111,14 @@ pub(crate) fn find_questions<V: StateRef>(
             findings.questions.extend(questions);
             continue;
         }
-        if findings.speculative_gas >= limits.gas || !runs_code(&mut evm, transaction) {
+        let Some(code) = code_of(&mut evm, transaction) else {
+            continue;
+        };
+        if code.is_some_and(|code| !quiet.worth_a_look(&code)) {
+            findings.passed_over += 1;
+            continue;
+        }
+        if findings.speculative_gas >= limits.gas {
             continue;
         }
         if !began {
@@ -105,7 +133,11 @@ pub(crate) fn find_questions<V: StateRef>(
                 .speculative_gas
                 .saturating_add(result.tx_gas_used());
         }
+        findings.run.push(index);
         let mut found = collector.take();
+        if let Some(code) = code {
+            quiet.note(code, !found.is_empty());
+        }
         found.truncate(room);
         findings.found_speculative += found.len();
         findings.questions.append(&mut found);
@@ -140,22 +172,21 @@ fn least_gas(input: &[u8]) -> u64 {
         .saturating_add(40 * rest)
 }
 
-/// Whether a transaction can reach a precompile at all: it creates a contract, calls an account
-/// with code, or installs code by EIP-7702.
-fn runs_code<E>(evm: &mut E, transaction: &Recovered<TxEnvelope>) -> bool
+/// Nothing where a transaction hardly reaches a precompile: that takes one that creates a contract, calls an
+/// account with code and says what for, or installs code by EIP-7702. Of a call that does nothing else, the code.
+fn code_of<E>(evm: &mut E, transaction: &Recovered<TxEnvelope>) -> Option<Option<B256>>
 where
     E: alloy_evm::Evm<DB: alloy_evm::Database>,
 {
     if transaction.is_eip7702() {
-        return true;
+        return Some(None);
     }
     match transaction.kind() {
-        TxKind::Create => true,
-        TxKind::Call(to) => evm
-            .db_mut()
-            .basic(to)
-            .ok()
-            .flatten()
-            .is_some_and(|account| account.code_hash != KECCAK_EMPTY),
+        TxKind::Create => Some(None),
+        TxKind::Call(_) if transaction.input().is_empty() => None,
+        TxKind::Call(to) => {
+            let account = evm.db_mut().basic(to).ok().flatten()?;
+            (account.code_hash != KECCAK_EMPTY).then_some(Some(account.code_hash))
+        }
     }
 }

@@ -57,6 +57,7 @@ mod feeding;
 mod header;
 mod ommers;
 mod precompiles;
+mod quiet;
 mod receipts;
 mod revert;
 mod roots;

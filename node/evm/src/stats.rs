@@ -30,6 +30,8 @@ pub struct ExecutorStats {
     pub failed_batches: u64,
     /// Gas spent on throw-away runs.
     pub speculative_gas: u64,
+    /// Calls not run so, as their contract has asked nothing for long.
+    pub passed_over: u64,
     /// Time spent looking for questions, in microseconds.
     pub collect_micros: u64,
     /// Time spent waiting for the engine's batch, in microseconds.
@@ -71,6 +73,7 @@ counters!(
     largest_batch,
     failed_batches,
     speculative_gas,
+    passed_over,
     collect_micros,
     answer_micros,
     execute_micros,

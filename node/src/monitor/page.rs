@@ -52,6 +52,11 @@ const EXECUTOR: &[Count] = &[
         "Batches the engine could not answer.",
         |s| s.failed_batches,
     ),
+    (
+        "calls_passed_over",
+        "Calls not run on throw-away state, as their contract has asked nothing for long.",
+        |s| s.passed_over,
+    ),
     ("speculative_gas", "Gas spent on throw-away runs.", |s| {
         s.speculative_gas
     }),

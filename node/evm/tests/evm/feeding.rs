@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::{
     chain::{Chain, Intent, cpu_engine},
-    contracts::{forwarder, relay},
+    contracts::{counter, forwarder, relay},
 };
 
 sol! {
@@ -261,6 +261,41 @@ fn what_the_search_misses_is_answered_all_the_same() {
         assert!(*questions > 1);
     }
     assert!(limited.executor.stats().memo_misses > 0);
+}
+
+/// Contracts that ask nothing are looked at no more after a while; those that ask are, every time.
+#[test]
+fn contracts_that_never_ask_are_passed_over() {
+    let counting = Address::repeat_byte(0xc1);
+    let mut chain = Chain::with(
+        cpu_engine(),
+        ExecutorConfig::default(),
+        [
+            (FORWARDER, forwarder(MLDSA).bytes()),
+            (counting, counter().bytes()),
+        ],
+    );
+    let samples = samples();
+    let mut asked = 0;
+    for block in 0..2_u64 {
+        let mut transactions = Vec::new();
+        for (index, sample) in samples.iter().take(24).enumerate() {
+            let account = &mut chain.accounts[index % 8];
+            transactions.push(account.dynamic(Intent::to_contract(counting, [1])));
+            let call = Intent::to_contract(FORWARDER, verify_call(sample)).gas(600_000);
+            transactions.push(account.dynamic(call));
+        }
+        let executed = chain.block(transactions);
+        assert_eq!(executed.skipped, []);
+        // Built and verified.
+        asked += 2 * 24;
+        let stats = chain.executor.stats();
+        assert_eq!(stats.questions_speculative, asked, "block {block}");
+        assert_eq!(stats.memo_misses, 0);
+        let passed = if block == 0 { 32 } else { 79 };
+        assert_eq!(stats.passed_over, passed, "block {block}");
+    }
+    assert_eq!(chain.slot(counting, 0), U256::from(48));
 }
 
 #[test]
