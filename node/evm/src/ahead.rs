@@ -98,7 +98,7 @@ impl<'a> Ahead<'a> {
     fn read<'r>(&self, tip: &Tip, rehearsal: impl FnOnce() -> Rehearsal<'r>) {
         let state = tip.state();
         let to_come = |group: usize| group > self.at.load(Ordering::Relaxed);
-        let over = || !to_come(self.groups.len() - 1);
+        let over = || self.at.load(Ordering::Relaxed) >= self.groups.len();
         let mut calls = false;
         for (index, group) in self.groups.iter().enumerate() {
             if to_come(index)
@@ -111,7 +111,7 @@ impl<'a> Ahead<'a> {
             let mut rehearsal = rehearsal();
             let rest = self.groups.iter().enumerate().rev();
             for (number, group) in rest.take_while(|(number, _)| to_come(*number)) {
-                rehearsal.of(number, group, &state);
+                rehearsal.of(number, group, &state, || to_come(number));
             }
             for (address, slots) in &rehearsal.slots {
                 if !over() {
@@ -190,10 +190,19 @@ impl<'a> Rehearsal<'a> {
         }
     }
 
-    /// Runs the transactions of the group with this number that call contracts.
-    fn of(&mut self, number: usize, group: &Group<'_>, state: &StateView) {
+    /// Runs the transactions of the group with this number that call contracts, for as long as they are `to_come`.
+    fn of(
+        &mut self,
+        number: usize,
+        group: &Group<'_>,
+        state: &StateView,
+        to_come: impl Fn() -> bool,
+    ) {
         let accounts = group.read(state).unwrap_or_default();
         for (index, transaction) in (number * TOGETHER..).zip(group.transactions) {
+            if !to_come() {
+                return;
+            }
             if self.done.binary_search(&index).is_ok() {
                 continue;
             }
