@@ -4,7 +4,9 @@
 use core::arch::x86_64::*;
 
 use super::{
-    LANES, Lane, permute, permute_pair,
+    LANES, Lane,
+    many::{States, Step},
+    permute, permute_pair,
     streams::{SEED_BLOCKS, Seed, Stream, seed_words},
 };
 use crate::x86::avx2::transpose;
@@ -89,34 +91,79 @@ unsafe fn store(state: &[X4; LANES], to: *mut u64, stride: usize) {
     }
 }
 
-/// Permutes four states; `words[w][l]` is word `w` of state `l`.
+/// Makes a step of four sponges.
 ///
 /// # Safety
-/// The processor has AVX2.
+/// The processor has AVX2; each block has the step's rate in bytes.
 #[target_feature(enable = "avx2")]
-pub(crate) unsafe fn permute4(words: &mut [[u64; 4]; LANES]) {
-    let base = words.as_mut_ptr().cast();
-    // SAFETY: the array is 25 groups of four words.
+pub(super) unsafe fn absorb4(states: &mut States<4>, step: &Step<'_, 4>) {
+    let base = states.0.as_mut_ptr().cast();
+    // SAFETY: the array is 25 groups of four words; the caller's promise.
     unsafe {
         let mut state = load(base, 4);
+        absorb(&mut state, step.fresh, step.rate, &step.blocks);
         permute(&mut state);
         store(&state, base, 4);
     }
 }
 
-/// Permutes eight states; `words[w][l]` is word `w` of state `l`.
+/// Makes a step of eight sponges.
 ///
 /// # Safety
-/// The processor has AVX2.
+/// As [`absorb4`].
 #[target_feature(enable = "avx2")]
-pub(crate) unsafe fn permute8(words: &mut [[u64; 8]; LANES]) {
-    let base = words.as_mut_ptr().cast::<u64>();
-    // SAFETY: the array is 25 groups of twice four words.
+pub(super) unsafe fn absorb8(states: &mut States<8>, step: &Step<'_, 8>) {
+    let base = states.0.as_mut_ptr().cast::<u64>();
+    let [first, second] = step.blocks.as_chunks::<4>().0 else {
+        return;
+    };
+    // SAFETY: the array is 25 groups of twice four words; the caller's promise.
     unsafe {
-        let mut states = [load(base, 8), load(base.add(4), 8)];
-        permute_pair(&mut states);
-        store(&states[0], base, 8);
-        store(&states[1], base.add(4), 8);
+        let mut halves = [load(base, 8), load(base.add(4), 8)];
+        absorb(&mut halves[0], step.fresh, step.rate, first);
+        absorb(&mut halves[1], step.fresh >> 4, step.rate, second);
+        permute_pair(&mut halves);
+        store(&halves[0], base, 8);
+        store(&halves[1], base.add(4), 8);
+    }
+}
+
+/// Clears the states of the lanes in `fresh`, and adds a block of `rate` bytes to each.
+///
+/// # Safety
+/// The processor has AVX2; each block has so many bytes.
+#[inline(always)]
+unsafe fn absorb(state: &mut [X4; LANES], fresh: u8, rate: usize, blocks: &[&[u8]; 4]) {
+    // SAFETY: blocks are read within their length; the caller's promise.
+    unsafe {
+        let keep = |lane: u8| i64::from(fresh >> lane & 1) - 1;
+        let keep = _mm256_setr_epi64x(keep(0), keep(1), keep(2), keep(3));
+        for word in state.iter_mut() {
+            *word = X4(_mm256_and_si256(word.0, keep));
+        }
+        let words = rate / 8;
+        for (group, state) in state.chunks_exact_mut(4).enumerate() {
+            if 4 * group + 4 > words {
+                break;
+            }
+            let mut rows = [_mm256_setzero_si256(); 4];
+            for (row, block) in rows.iter_mut().zip(blocks) {
+                *row = _mm256_loadu_si256(block.as_ptr().add(32 * group).cast());
+            }
+            for (word, row) in state.iter_mut().zip(transpose(rows)) {
+                *word = word.xor(X4(row));
+            }
+        }
+        for (index, word) in state.iter_mut().enumerate().take(words).skip(words / 4 * 4) {
+            let at = |lane: usize| {
+                blocks[lane]
+                    .as_ptr()
+                    .add(8 * index)
+                    .cast::<i64>()
+                    .read_unaligned()
+            };
+            *word = word.xor(X4(_mm256_setr_epi64x(at(0), at(1), at(2), at(3))));
+        }
     }
 }
 

@@ -4,7 +4,9 @@
 use core::arch::x86_64::*;
 
 use super::{
-    LANES, Lane, permute,
+    LANES, Lane,
+    many::{States, Step},
+    permute,
     streams::{SEED_BLOCKS, Seed, Stream, seed_words},
 };
 use crate::x86::avx512::transpose;
@@ -44,19 +46,63 @@ impl Lane for X8 {
     }
 }
 
-/// Permutes eight states; `words[w][l]` is word `w` of state `l`.
+/// Makes a step of eight sponges.
+///
+/// The blocks are turned into words side by side in registers: words put into memory one by one would have to arrive
+/// there before they could be read eight at a time.
 ///
 /// # Safety
-/// The processor has AVX-512F.
+/// The processor has AVX-512F; each block has the step's rate in bytes.
 #[target_feature(enable = "avx512f")]
-pub(crate) unsafe fn permute8(words: &mut [[u64; 8]; LANES]) {
-    let base = words.as_mut_ptr().cast::<X8>();
-    // SAFETY: the array is 25 consecutive groups of 64 bytes; unaligned loads and stores are used.
-    let mut state: [X8; LANES] = core::array::from_fn(|i| unsafe { base.add(i).read_unaligned() });
+pub(super) unsafe fn absorb8(states: &mut States<8>, step: &Step<'_, 8>) {
+    let base = states.0.as_mut_ptr().cast::<__m512i>();
+    let mut state = [X8::splat(0); LANES];
+    for (i, word) in state.iter_mut().enumerate() {
+        // SAFETY: the array is 25 consecutive groups of 64 bytes, aligned to as many.
+        *word = X8(unsafe { _mm512_maskz_load_epi64(!step.fresh, base.add(i).cast()) });
+    }
+    // SAFETY: the caller's promise; of a group that a block has in part, the rest is not read.
+    unsafe {
+        absorb_group::<0>(&mut state, step);
+        absorb_group::<1>(&mut state, step);
+        absorb_group::<2>(&mut state, step);
+    }
     permute(&mut state);
     for (i, word) in state.into_iter().enumerate() {
         // SAFETY: as above.
-        unsafe { base.add(i).write_unaligned(word) };
+        unsafe { _mm512_store_si512(base.add(i), word.0) };
+    }
+}
+
+/// Adds the words from 8 times `GROUP` on, eight at most, of each block to its state.
+///
+/// # Safety
+/// As [`absorb8`].
+#[inline(always)]
+unsafe fn absorb_group<const GROUP: usize>(state: &mut [X8; LANES], step: &Step<'_, 8>) {
+    let words = (step.rate / 8).saturating_sub(8 * GROUP).min(8);
+    let state = &mut state[8 * GROUP..];
+    // SAFETY: blocks have that many words there.
+    unsafe {
+        let at = |lane: usize| step.blocks[lane].as_ptr().add(64 * GROUP).cast::<i64>();
+        if words == 1 {
+            let mut row = [0; 8];
+            for (lane, word) in row.iter_mut().enumerate() {
+                *word = at(lane).read_unaligned();
+            }
+            let [a, b, c, d, e, f, g, h] = row;
+            state[0] = state[0].xor(X8(_mm512_setr_epi64(a, b, c, d, e, f, g, h)));
+        } else if words > 0 {
+            let mask = 0xff_u8 >> (8 - words);
+            let mut rows = [_mm512_setzero_si512(); 8];
+            for (lane, row) in rows.iter_mut().enumerate() {
+                *row = _mm512_maskz_loadu_epi64(mask, at(lane));
+            }
+            let rows = transpose(rows);
+            for (word, row) in state.iter_mut().zip(rows) {
+                *word = word.xor(X8(row));
+            }
+        }
     }
 }
 

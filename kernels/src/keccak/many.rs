@@ -50,71 +50,86 @@ impl Sponge {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the level was found on this processor.
             #[allow(unsafe_code)]
-            Level::Avx512 => self.run::<8>(messages, outputs, |words| unsafe {
-                super::avx512::permute8(words)
+            Level::Avx512 => self.run::<8>(messages, outputs, |states, step| unsafe {
+                super::avx512::absorb8(states, step);
             }),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 if messages.len() > 4 => {
+                #[allow(unsafe_code)]
+                self.run::<8>(messages, outputs, |states, step| {
+                    // SAFETY: the level was found on this processor.
+                    unsafe { super::avx2::absorb8(states, step) };
+                });
+            }
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the level was found on this processor.
             #[allow(unsafe_code)]
-            Level::Avx2 if messages.len() > 4 => self.run::<8>(messages, outputs, |words| unsafe {
-                super::avx2::permute8(words)
-            }),
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: the level was found on this processor.
-            #[allow(unsafe_code)]
-            Level::Avx2 => self.run::<4>(messages, outputs, |words| unsafe {
-                super::avx2::permute4(words)
+            Level::Avx2 => self.run::<4>(messages, outputs, |states, step| unsafe {
+                super::avx2::absorb4(states, step);
             }),
             #[cfg(target_arch = "aarch64")]
-            Level::Neon => self.run::<2>(messages, outputs, super::neon::permute2),
-            _ => self.run::<1>(messages, outputs, |words| {
-                let mut state = words.map(|[word]| word);
+            Level::Neon => self.run::<2>(messages, outputs, |states, step| {
+                step.absorb(states);
+                super::neon::permute2(&mut states.0);
+            }),
+            _ => self.run::<1>(messages, outputs, |states, step| {
+                step.absorb(states);
+                let mut state = states.0.map(|[word]| word);
                 permute(&mut state);
-                *words = state.map(|word| [word]);
+                states.0 = state.map(|word| [word]);
             }),
         }
     }
 
-    /// The loop, over `L` lanes.
+    /// The loop, over `L` lanes; `absorb` clears, absorbs and permutes as a step says.
     fn run<const L: usize>(
         &self,
         messages: &[[&[u8]; 2]],
         outputs: &mut [u8],
-        permute: impl Fn(&mut [[u64; L]; LANES]),
+        absorb: impl Fn(&mut States<L>, &Step<'_, L>),
     ) {
         let length = outputs.len().checked_div(messages.len()).unwrap_or(0);
         if length == 0 {
             return;
         }
         let mut queue = messages.iter().zip(outputs.chunks_exact_mut(length));
-        let mut words = [[0u64; L]; LANES];
+        let mut states = States([[0; L]; LANES]);
         let mut lanes: [Option<Task<'_, '_>>; L] = core::array::from_fn(|_| None);
+        let mut padded = [[0; LONGEST_RATE]; L];
         loop {
+            let mut fresh = 0;
             let mut busy = false;
+            let mut blocks: [Option<&[u8]>; L] = [None; L];
             for (lane, task) in lanes.iter_mut().enumerate() {
                 if task.is_none() {
+                    fresh |= 1 << lane;
                     *task = queue.next().map(|(message, output)| Task {
                         message: *message,
                         output,
                         squeezing: false,
                     });
-                    words.iter_mut().for_each(|word| word[lane] = 0);
                 }
-                if let Some(task) = task {
-                    busy = true;
-                    if !task.squeezing {
-                        let mut block = [0u64; 21];
-                        task.squeezing = self.next_block(&mut task.message, &mut block);
-                        for (word, value) in words.iter_mut().zip(&block[..self.rate / 8]) {
-                            word[lane] ^= value;
-                        }
-                    }
-                }
+                let Some(task) = task else {
+                    continue;
+                };
+                busy = true;
+                blocks[lane] = match task.squeezing {
+                    true => Some(&NO_BLOCK[..self.rate]),
+                    false => self.next_block(task, &mut padded[lane]),
+                };
             }
             if !busy {
                 return;
             }
-            permute(&mut words);
+            let step = Step {
+                fresh,
+                rate: self.rate,
+                blocks: core::array::from_fn(|lane| {
+                    blocks[lane].unwrap_or(&padded[lane][..self.rate])
+                }),
+            };
+            absorb(&mut states, &step);
+            let words = &states.0;
             for (lane, slot) in lanes.iter_mut().enumerate() {
                 let Some(task) = slot else { continue };
                 if !task.squeezing {
@@ -123,7 +138,7 @@ impl Sponge {
                 let take = task.output.len().min(self.rate);
                 let (now, later) = core::mem::take(&mut task.output).split_at_mut(take);
                 let (whole, rest) = now.as_chunks_mut::<8>();
-                for (bytes, word) in whole.iter_mut().zip(&words) {
+                for (bytes, word) in whole.iter_mut().zip(words) {
                     *bytes = word[lane].to_le_bytes();
                 }
                 if let Some(word) = words.get(whole.len()) {
@@ -138,34 +153,71 @@ impl Sponge {
         }
     }
 
-    /// Takes the next block off a message; `true` with the padded last one.
-    fn next_block(&self, message: &mut [&[u8]; 2], block: &mut [u64; 21]) -> bool {
-        let [first, second] = *message;
+    /// Takes the next block off a task's message: as it lies there, or copied into `padded` where it is in both parts
+    /// or is the last, which gets its padding.
+    fn next_block<'m>(
+        &self,
+        task: &mut Task<'m, '_>,
+        padded: &mut [u8; LONGEST_RATE],
+    ) -> Option<&'m [u8]> {
+        let [first, second] = task.message;
+        if let Some((now, later)) = first.split_at_checked(self.rate) {
+            task.message[0] = later;
+            return Some(now);
+        }
         if first.is_empty()
             && let Some((now, later)) = second.split_at_checked(self.rate)
         {
-            for (word, bytes) in block.iter_mut().zip(now.as_chunks::<8>().0) {
-                *word = u64::from_le_bytes(*bytes);
+            task.message[1] = later;
+            return Some(now);
+        }
+        let from_second = second.len().min(self.rate - first.len());
+        let filled = first.len() + from_second;
+        padded[..first.len()].copy_from_slice(first);
+        padded[first.len()..filled].copy_from_slice(&second[..from_second]);
+        padded[filled..].fill(0);
+        task.message = [&[], &second[from_second..]];
+        if filled < self.rate {
+            padded[filled] ^= self.suffix;
+            padded[self.rate - 1] ^= 0x80;
+            task.squeezing = true;
+        }
+        None
+    }
+}
+
+/// Most bytes that a sponge takes at once.
+const LONGEST_RATE: usize = 168;
+
+/// What a lane absorbs that has nothing to absorb.
+const NO_BLOCK: [u8; LONGEST_RATE] = [0; LONGEST_RATE];
+
+/// States side by side: word `w` of state `l` is `[w][l]`.
+#[repr(align(64))]
+pub(super) struct States<const L: usize>(pub(super) [[u64; L]; LANES]);
+
+/// What is done with states before they are permuted.
+pub(super) struct Step<'b, const L: usize> {
+    /// Bit n: lane n begins with a state of zeros.
+    pub(super) fresh: u8,
+    /// Bytes of a block, a multiple of 8 from 72 to 168.
+    pub(super) rate: usize,
+    /// What each absorbs: `rate` bytes.
+    pub(super) blocks: [&'b [u8]; L],
+}
+
+impl<const L: usize> Step<'_, L> {
+    /// Clears and absorbs, word by word.
+    fn absorb(&self, states: &mut States<L>) {
+        for (lane, block) in self.blocks.iter().enumerate() {
+            if self.fresh >> lane & 1 == 1 {
+                states.0.iter_mut().for_each(|word| word[lane] = 0);
             }
-            message[1] = later;
-            return false;
+            let (words, _) = block.as_chunks::<8>();
+            for (word, bytes) in states.0.iter_mut().zip(&words[..self.rate / 8]) {
+                word[lane] ^= u64::from_le_bytes(*bytes);
+            }
         }
-        let mut bytes = [0u8; 168];
-        let from_first = first.len().min(self.rate);
-        let from_second = second.len().min(self.rate - from_first);
-        let filled = from_first + from_second;
-        bytes[..from_first].copy_from_slice(&first[..from_first]);
-        bytes[from_first..filled].copy_from_slice(&second[..from_second]);
-        *message = [&first[from_first..], &second[from_second..]];
-        let last = filled < self.rate;
-        if last {
-            bytes[filled] ^= self.suffix;
-            bytes[self.rate - 1] ^= 0x80;
-        }
-        for (word, bytes) in block.iter_mut().zip(bytes.as_chunks::<8>().0) {
-            *word = u64::from_le_bytes(*bytes);
-        }
-        last
     }
 }
 
