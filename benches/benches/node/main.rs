@@ -1,8 +1,8 @@
 //! The node's own path: executing blocks beside bare revm, accepting them with state roots on disk,
 //! the storage engine under that load beside redb, and what the compute engine does for a block.
 //!
-//! Everybody takes turns on the same block, one block after another, on one thread: the speed of a core
-//! changes while neighbours work, and a ratio of turns side by side does not. Printed are the 10th percentile
+//! Everybody takes turns on the same block, one block after another: the speed of a core changes while neighbours work,
+//! and a ratio of turns side by side does not. Printed are the 10th percentile
 //! and the median of a turn.
 //!
 //! `cargo bench -p pars-benches --bench node` runs all of it; `-- execute`, `-- engine`, `-- genesis` or

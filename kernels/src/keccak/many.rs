@@ -48,7 +48,7 @@ impl Sponge {
     pub fn hash_many_at(&self, level: Level, messages: &[[&[u8]; 2]], outputs: &mut [u8]) {
         match level.available() {
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: the level was found on this processor.
+            // SAFETY: the level was found on this processor; blocks have the rate's length.
             #[allow(unsafe_code)]
             Level::Avx512 => self.run::<8>(messages, outputs, |states, step| unsafe {
                 super::avx512::absorb8(states, step);
@@ -57,12 +57,12 @@ impl Sponge {
             Level::Avx2 if messages.len() > 4 => {
                 #[allow(unsafe_code)]
                 self.run::<8>(messages, outputs, |states, step| {
-                    // SAFETY: the level was found on this processor.
+                    // SAFETY: the level was found on this processor; blocks have the rate's length.
                     unsafe { super::avx2::absorb8(states, step) };
                 });
             }
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: the level was found on this processor.
+            // SAFETY: the level was found on this processor; blocks have the rate's length.
             #[allow(unsafe_code)]
             Level::Avx2 => self.run::<4>(messages, outputs, |states, step| unsafe {
                 super::avx2::absorb4(states, step);

@@ -3,9 +3,9 @@
 //! It decides nothing: whatever is not ready in time is read where it is needed, and gives the same.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
-        OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -15,15 +15,13 @@ use alloy_consensus::{
 };
 use alloy_evm::Evm as _;
 use alloy_primitives::{Address, U256};
-use pars_store::{Account, BlockState, StateView, StoreError, Tip};
-use revm::database::{State, WrapDatabaseRef};
+use pars_precompiles::Collector;
+use pars_store::{Account, BlockState, StateView, Tip};
 
 use crate::{
     block_evm::BlockEvm,
-    env::block_env,
-    execution::View,
-    precompiles::{Precompiles, Run},
-    roots::SIDE_BY_SIDE_FROM,
+    feeding::{Throwaway, throwaway},
+    precompiles::Precompiles,
     senders::Senders,
     spec::ChainSpec,
 };
@@ -83,7 +81,7 @@ impl<'a> Ahead<'a> {
         rehearsal: impl FnOnce() -> Rehearsal<'r> + Send,
         run: impl FnOnce() -> T,
     ) -> T {
-        if self.groups.len() * TOGETHER <= SIDE_BY_SIDE_FROM {
+        if self.groups.len() < 2 {
             return run();
         }
         let run = || {
@@ -130,21 +128,14 @@ impl<'a> Ahead<'a> {
     }
 
     /// Before the transaction with this index: puts the accounts of its group into `state`, where it is the first there.
-    ///
-    /// # Errors
-    /// As [`BlockState::load`].
-    pub(crate) fn supply(&self, index: usize, state: &mut BlockState) -> Result<(), StoreError> {
+    /// Those that cannot be read are an error where they are needed.
+    pub(crate) fn supply(&self, index: usize, state: &mut BlockState) {
         let (number, place) = (index / TOGETHER, index % TOGETHER);
-        let Some(group) = self.groups.get(number).filter(|_| place == 0) else {
-            return Ok(());
-        };
-        self.at.store(number, Ordering::Relaxed);
-        match group.read(state.view()) {
-            Some(accounts) => {
-                state.supply(accounts);
-                Ok(())
-            }
-            None => state.load(&parties(group.transactions)),
+        if place == 0
+            && let Some(group) = self.groups.get(number)
+        {
+            self.at.store(number, Ordering::Relaxed);
+            state.supply(group.read(state.view()).unwrap_or_default());
         }
     }
 }
@@ -155,12 +146,14 @@ fn has_code(account: &Option<Account>) -> bool {
 
 /// Runs of transactions on the state before the block, which is not changed: what they read is in the caches then.
 pub(crate) struct Rehearsal<'a> {
-    evm: BlockEvm<State<WrapDatabaseRef<View<StateView>>>>,
+    evm: BlockEvm<Throwaway<StateView>>,
+    /// What they ask, which nobody wants to know.
+    asked: Arc<Collector>,
     senders: &'a Senders,
     /// Transactions that were run already, in order.
     done: &'a [usize],
     /// The slots that they looked at.
-    slots: BTreeMap<Address, Vec<U256>>,
+    slots: BTreeMap<Address, BTreeSet<U256>>,
 }
 
 impl<'a> Rehearsal<'a> {
@@ -172,18 +165,10 @@ impl<'a> Rehearsal<'a> {
         header: &Header,
         done: &'a [usize],
     ) -> Self {
-        let mut env = block_env(spec, header);
-        // Earlier ones of the same sender have not been run.
-        env.cfg_env.disable_nonce_check = true;
-        let state = State::builder()
-            .with_database_ref(View(tip.state()))
-            .build();
-        let mut evm = BlockEvm::new(state, env);
-        // Whatever they ask is answered at once.
-        let run = Run::Collect(precompiles.collector());
-        precompiles.install(evm.precompiles_mut(), header.parent_hash, &run);
+        let (evm, asked) = throwaway(spec, precompiles, header, tip.state());
         Self {
             evm,
+            asked,
             senders,
             done,
             slots: BTreeMap::new(),
@@ -216,8 +201,10 @@ impl<'a> Rehearsal<'a> {
             }
             let mut environment = self.senders.tx_env(transaction);
             environment.gas_limit = environment.gas_limit.min(REHEARSAL_GAS);
+            let done = self.evm.transact_raw(environment);
+            self.asked.take();
             // One that cannot be run here may be run there.
-            let Ok(done) = self.evm.transact_raw(environment) else {
+            let Ok(done) = done else {
                 continue;
             };
             for (address, account) in done.state {

@@ -224,7 +224,7 @@ pub(crate) fn run_block(
     let mut tried = first.len();
     let mut left = Vec::new();
     for (index, transaction) in first.iter().enumerate() {
-        ahead.supply(index, course.executor.evm_mut().db_mut())?;
+        ahead.supply(index, course.executor.evm_mut().db_mut());
         match course.take(index, transaction)? {
             Taken::Included => {}
             Taken::Left => left.push(index),

@@ -1,7 +1,10 @@
 //! Knowing the questions early: what a block's transactions will ask of the engine, found before
 //! they run so that it can be answered as one batch.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use alloy_consensus::{
     Header, Transaction as _, TxEnvelope, constants::KECCAK_EMPTY, transaction::Recovered,
@@ -9,7 +12,11 @@ use alloy_consensus::{
 use alloy_eips::Typed2718 as _;
 use alloy_evm::{Evm as _, block::SystemCaller};
 use alloy_primitives::{B256, TxKind};
-use revm::{Database as _, database::State};
+use pars_precompiles::Collector;
+use revm::{
+    Database as _,
+    database::{State, WrapDatabaseRef},
+};
 
 use crate::{
     block_evm::BlockEvm,
@@ -83,17 +90,7 @@ pub(crate) fn find_questions<V: StateRef>(
         return findings;
     }
     let deadline = deadline(Instant::now(), limits.time);
-    let collector = precompiles.collector();
-    let state = State::builder().with_database_ref(View(state)).build();
-    let mut env = block_env(spec, header);
-    // A plain transfer is passed over, so its sender's next nonce would be wrong.
-    env.cfg_env.disable_nonce_check = true;
-    let mut evm = BlockEvm::new(state, env);
-    precompiles.install(
-        evm.precompiles_mut(),
-        header.parent_hash,
-        &Run::Collect(collector.clone()),
-    );
+    let (mut evm, collector) = throwaway(spec, precompiles, header, state);
     let mut began = false;
     let mut block_gas = 0_u64;
     for (index, transaction) in transactions.iter().enumerate() {
@@ -143,6 +140,28 @@ pub(crate) fn find_questions<V: StateRef>(
         findings.questions.append(&mut found);
     }
     findings
+}
+
+/// State that is thrown away, over `V`.
+pub(crate) type Throwaway<V> = State<WrapDatabaseRef<View<V>>>;
+
+/// An EVM for the block that `header` begins, on state that is thrown away: each yes/no check records its question in the
+/// collector and answers "yes" at once.
+pub(crate) fn throwaway<V: StateRef>(
+    spec: &ChainSpec,
+    precompiles: &Precompiles,
+    header: &Header,
+    state: V,
+) -> (BlockEvm<Throwaway<V>>, Arc<Collector>) {
+    let collector = precompiles.collector();
+    let state = State::builder().with_database_ref(View(state)).build();
+    let mut env = block_env(spec, header);
+    // Not every transaction is run, so a sender's next nonce would be wrong.
+    env.cfg_env.disable_nonce_check = true;
+    let mut evm = BlockEvm::new(state, env);
+    let run = Run::Collect(Arc::clone(&collector));
+    precompiles.install(evm.precompiles_mut(), header.parent_hash, &run);
+    (evm, collector)
 }
 
 /// Takes the first of `candidates`: as many as fill a block if each uses the least gas that it can. What comes after

@@ -7,7 +7,7 @@ use alloy_rlp::{Encodable, length_of_length};
 use pars_store::Block;
 
 /// Fewest transactions of a block for which a second thread is woken.
-pub(crate) const SIDE_BY_SIDE_FROM: usize = 64;
+const SIDE_BY_SIDE_FROM: usize = 64;
 
 /// Does both of two things for a block of so many transactions, on two threads where that is worth it.
 pub(crate) fn side_by_side<T>(

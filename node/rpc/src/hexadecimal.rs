@@ -40,8 +40,26 @@ fn plain_text(json: &str) -> Option<&str> {
         .filter(|text| !text.contains('\\'))
 }
 
-fn without_prefix(text: &str) -> Option<&str> {
-    text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"))
+fn without_prefix(text: &str) -> Result<&str, &'static str> {
+    text.strip_prefix("0x")
+        .or_else(|| text.strip_prefix("0X"))
+        .ok_or(NO_PREFIX)
+}
+
+/// What stands for the digits of whole bytes.
+fn pairs(text: &str) -> Result<&str, &'static str> {
+    let digits = without_prefix(text)?;
+    match digits.len().is_multiple_of(2) {
+        true => Ok(digits),
+        false => Err(ODD),
+    }
+}
+
+fn all_hex(digits: &str) -> Result<(), &'static str> {
+    match digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        true => Ok(()),
+        false => Err(NOT_HEX),
+    }
 }
 
 /// What is wrong with the JSON of a `T`; `None` where nothing is.
@@ -55,14 +73,11 @@ pub(crate) fn complaint<T: Hexadecimal>(json: &str) -> Option<String> {
     let Some(text) = plain_text(json) else {
         return of_type("non-string");
     };
-    let digits = match without_prefix(text) {
-        Some(digits) => digits,
-        None if text.is_empty() => "",
-        None => return of_type(NO_PREFIX),
+    let digits = match pairs(text) {
+        Ok(digits) => digits,
+        Err(_) if text.is_empty() => "",
+        Err(error) => return of_type(error),
     };
-    if !digits.len().is_multiple_of(2) {
-        return of_type(ODD);
-    }
     if let Some(want) = T::BYTES.map(|bytes| 2 * bytes)
         && digits.len() != want
     {
@@ -71,10 +86,7 @@ pub(crate) fn complaint<T: Hexadecimal>(json: &str) -> Option<String> {
             "hex string has length {have}, want {want} for {name}"
         ));
     }
-    if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return of_type(NOT_HEX);
-    }
-    None
+    all_hex(digits).err().and_then(of_type)
 }
 
 /// The number of bytes that `text` writes.
@@ -82,14 +94,9 @@ pub(crate) fn bytes(text: &str) -> Result<usize, &'static str> {
     if text.is_empty() {
         return Err("empty hex string");
     }
-    let digits = without_prefix(text).ok_or(NO_PREFIX)?;
-    if !digits.len().is_multiple_of(2) {
-        Err(ODD)
-    } else if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        Err(NOT_HEX)
-    } else {
-        Ok(digits.len() / 2)
-    }
+    let digits = pairs(text)?;
+    all_hex(digits)?;
+    Ok(digits.len() / 2)
 }
 
 /// A quantity: `0x` and digits without leading zeros.
@@ -97,12 +104,11 @@ fn quantity(text: &str) -> Result<u64, &'static str> {
     if text.is_empty() {
         return Err("empty hex string");
     }
-    let digits = without_prefix(text).ok_or(NO_PREFIX)?;
+    let digits = without_prefix(text)?;
     match digits.as_bytes() {
         [] => return Err("hex string \"0x\""),
         [b'0', _, ..] => return Err("hex number with leading zero digits"),
-        digits if !digits.iter().all(u8::is_ascii_hexdigit) => return Err(NOT_HEX),
-        _ => {}
+        _ => all_hex(digits)?,
     }
     u64::from_str_radix(digits, 16).map_err(|_| "hex number > 64 bits")
 }

@@ -134,8 +134,8 @@ impl Tip {
     }
 
     /// The same for slots of an account, whose storage trie is in memory.
-    pub fn warm_storage(&self, address: &Address, slots: &[U256]) {
-        let slots: Vec<_> = slots.iter().map(U256::to_be_bytes::<32>).collect();
+    pub fn warm_storage<'a>(&self, address: &Address, slots: impl IntoIterator<Item = &'a U256>) {
+        let slots: Vec<_> = slots.into_iter().map(U256::to_be_bytes::<32>).collect();
         if let Some(tree) = self.nodes.read().storage(address) {
             tree.warm(&keys_of(&slots));
         }

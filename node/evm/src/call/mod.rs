@@ -113,9 +113,7 @@ impl CallOutcome {
             Self::Halt { reason, .. } => Some(reason.clone()),
         }
     }
-}
 
-impl CallOutcome {
     /// As geth tells it, with the instruction that is to blame where there is one.
     pub(crate) fn told(result: ExecutionResult, last: Option<Instruction>) -> Self {
         let reason = match &result {

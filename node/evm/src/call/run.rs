@@ -207,11 +207,12 @@ impl<'a, V: StateRef> Caller<'a, V> {
             .build_mainnet_with_inspector(inspector)
             .with_precompiles(precompiles);
         eip1283::install(&mut evm.instruction, &self.env.cfg_env);
-        match Eip7610(evm).inspect(transaction.clone()) {
+        let mut evm = Eip7610(evm);
+        match evm.inspect(transaction) {
             Ok(outcome) => Ok(outcome),
             Err(EVMError::Transaction(error)) => {
-                let base_fee = self.env.block_env.basefee;
-                Err(CallError::invalid(&error, &transaction, base_fee))
+                let Context { tx, block, .. } = &evm.0.ctx;
+                Err(CallError::invalid(&error, tx, block.basefee))
             }
             Err(error) => Err(CallError::State(error.to_string())),
         }

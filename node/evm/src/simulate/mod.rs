@@ -464,18 +464,18 @@ impl Simulation<'_> {
             .build_mainnet_with_inspector(&mut observer)
             .with_precompiles(precompiles);
         eip1283::install(&mut evm.instruction, &env.cfg_env);
-        let result = Eip7610(evm).inspect(tx_env.clone());
+        let mut evm = Eip7610(evm);
+        let result = evm.inspect(tx_env).map_err(|error| match error {
+            EVMError::Transaction(error) => {
+                let Context { tx, block, .. } = &evm.0.ctx;
+                unsendable(error, tx, block.basefee)
+            }
+            error => SimulateError::State(error.to_string()),
+        });
         if observer.expired() {
             return Err(SimulateError::Timeout(self.options.time_limit));
         }
-        match result {
-            Ok(outcome) => Ok((outcome, observer.into_logs())),
-            Err(EVMError::Transaction(error)) => {
-                let base_fee = env.block_env.basefee;
-                Err(unsendable(error, &tx_env, base_fee))
-            }
-            Err(error) => Err(SimulateError::State(error.to_string())),
-        }
+        Ok((result?, observer.into_logs()))
     }
 
     fn precompiles(

@@ -72,6 +72,11 @@ impl StepTracer {
         }
     }
 
+    /// Begins a frame within the one that runs.
+    fn enter(&mut self) {
+        self.waiting.push(std::mem::take(&mut self.refunded));
+    }
+
     /// What the transaction would have refunded so far.
     fn refund(&self) -> u64 {
         let waiting = self.waiting.iter().copied();
@@ -183,8 +188,7 @@ impl<CTX: ContextTr<Journal: JournalExt>> Inspector<CTX> for StepTracer {
     }
 
     fn call(&mut self, _: &mut CTX, _: &mut CallInputs) -> Option<CallOutcome> {
-        self.waiting.push(self.refunded);
-        self.refunded = 0;
+        self.enter();
         None
     }
 
@@ -193,8 +197,7 @@ impl<CTX: ContextTr<Journal: JournalExt>> Inspector<CTX> for StepTracer {
     }
 
     fn create(&mut self, _: &mut CTX, _: &mut CreateInputs) -> Option<CreateOutcome> {
-        self.waiting.push(self.refunded);
-        self.refunded = 0;
+        self.enter();
         None
     }
 

@@ -3,7 +3,7 @@
 use alloy_primitives::{Address, Bytes};
 use alloy_rpc_types_eth::TransactionRequest;
 use alloy_rpc_types_trace::geth::GethDebugTracingOptions;
-use pars_evm::{CallOptions, TraceError, TraceLimits};
+use pars_evm::{CallOptions, Trace, TraceError, TraceLimits};
 use revm::bytecode::opcode as op;
 use serde_json::{Value, json};
 
@@ -40,24 +40,34 @@ fn trace(code: &Bytes, options: &Value, bytes: usize) -> Result<String, TraceErr
     let large = Code::new().push(BYTES).op(&[op::PUSH0, op::RETURN]).bytes();
     let accounts = [(TRACED, code.clone()), (LARGE, large)];
     let chain = Chain::with(cpu_engine(), Default::default(), accounts);
-    let options: GethDebugTracingOptions = serde_json::from_value(options.clone()).unwrap();
     let limits = TraceLimits {
         bytes,
         ..TraceLimits::default()
     };
+    let trace = trace_on(&chain, 20_000_000, options, limits)?;
+    Ok(serde_json::to_string(&trace).unwrap())
+}
+
+/// The trace of a call with so much gas.
+fn trace_on(
+    chain: &Chain,
+    gas: u64,
+    options: &Value,
+    limits: TraceLimits,
+) -> Result<Trace, TraceError> {
+    let options: GethDebugTracingOptions = serde_json::from_value(options.clone()).unwrap();
     let request = TransactionRequest {
-        gas: Some(20_000_000),
+        gas: Some(gas),
         ..TransactionRequest::default().to(TRACED)
     };
-    let trace = chain.executor.trace_call(
+    chain.executor.trace_call(
         &chain.store.head().header,
         chain.store.head_state().unwrap(),
         &request,
         &CallOptions::default(),
         options,
         limits,
-    )?;
-    Ok(serde_json::to_string(&trace).unwrap())
+    )
 }
 
 /// An answer needs at least its own length; each program is one whose answer is made long by one thing alone.
@@ -195,18 +205,7 @@ fn frames_tell_how_they_ended() {
     ];
     let chain = Chain::with(cpu_engine(), Default::default(), accounts);
     let traced = |options: Value| {
-        let request = TransactionRequest {
-            gas: Some(4_000_000),
-            ..TransactionRequest::default().to(TRACED)
-        };
-        let trace = chain.executor.trace_call(
-            &chain.store.head().header,
-            chain.store.head_state().unwrap(),
-            &request,
-            &CallOptions::default(),
-            serde_json::from_value(options).unwrap(),
-            TraceLimits::default(),
-        );
+        let trace = trace_on(&chain, 4_000_000, &options, TraceLimits::default());
         serde_json::to_value(trace.unwrap()).unwrap()
     };
     let top = traced(json!({"tracer": "callTracer"}));

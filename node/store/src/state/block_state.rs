@@ -71,36 +71,6 @@ impl BlockState {
         self.entries.reserve(accounts);
     }
 
-    /// Reads accounts ahead, all at once, which costs less than reading them one by one when they are
-    /// needed.
-    ///
-    /// # Errors
-    /// As [`StateView::account`].
-    pub fn load(&mut self, addresses: &[Address]) -> Result<(), StoreError> {
-        let first = self.entries.len();
-        let mut missing = Vec::new();
-        for &address in addresses {
-            if let Entry::Vacant(free) = self.places.entry(address) {
-                free.insert(first + missing.len());
-                missing.push(address);
-            }
-        }
-        match self.view.accounts(&missing) {
-            Ok(accounts) => {
-                for (address, account) in missing.into_iter().zip(accounts) {
-                    self.push(address, account);
-                }
-                Ok(())
-            }
-            Err(error) => {
-                for address in missing {
-                    self.places.remove(&address);
-                }
-                Err(error)
-            }
-        }
-    }
-
     /// The state below.
     pub fn view(&self) -> &StateView {
         &self.view
