@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use alloy_primitives::{Address, B256, Bytes, address, hex};
 use serde_json::{Value, json};
 use support::*;
@@ -330,7 +332,10 @@ fn every_refusal_has_its_code() {
 
 #[test]
 fn the_work_of_one_request_is_bounded() {
-    with_node(config(), |rpc| {
+    let mut config = config();
+    // Gas is what bounds it here, on however slow a machine.
+    config.rpc.call_timeout = Duration::from_secs(60);
+    with_node(config, |rpc| {
         // JUMPDEST, PUSH0, JUMP: uses all the gas there is.
         let overrides = json!({CONTRACT.to_string(): {"code": "0x5b5f56"}});
         let call = json!({"to": CONTRACT});
@@ -350,5 +355,41 @@ fn the_work_of_one_request_is_bounded() {
                 .len(),
             256
         );
+    });
+}
+
+/// Calls and estimates too are held to what the operator allows.
+#[test]
+fn the_operator_bounds_calls() {
+    let mut config = config();
+    config.rpc.call_gas_cap = 100_000;
+    with_node(config, |rpc| {
+        // GAS, PUSH0, MSTORE, PUSH1 32, PUSH0, RETURN: what is left when it begins.
+        let overrides = json!({CONTRACT.to_string(): {"code": "0x5a5f5260205ff3"}});
+        let call = json!({"to": CONTRACT, "gas": "0xffffff"});
+        let gas = rpc.call("eth_call", json!([call, "latest", overrides]));
+        assert!(
+            B256::try_from(gas.as_str().unwrap().parse::<Bytes>().unwrap().as_ref()).unwrap()
+                < B256::left_padding_from(&[1, 0x86, 0xa0])
+        );
+        // JUMPDEST, PUSH0, JUMP
+        let endless = json!({CONTRACT.to_string(): {"code": "0x5b5f56"}});
+        let block = json!({"blockStateCalls": [{"stateOverrides": endless, "calls": [call]}]});
+        let simulated = rpc.call("eth_simulateV1", json!([block]));
+        assert_eq!(simulated[0]["gasUsed"], "0x186a0");
+        assert!(
+            rpc.refused("eth_estimateGas", json!([call, "latest", endless]))
+                .1
+                .contains("100000")
+        );
+    });
+    let mut config = support::config();
+    config.rpc.call_timeout = Duration::from_millis(20);
+    config.rpc.call_gas_cap = u64::MAX;
+    with_node(config, |rpc| {
+        let endless = json!({CONTRACT.to_string(): {"code": "0x5b5f56"}});
+        let call = json!({"to": CONTRACT, "gas": "0x7fffffffffffffff"});
+        let (_, message) = rpc.refused("eth_call", json!([call, "latest", endless]));
+        assert_eq!(message, "execution aborted (timeout = 20ms)");
     });
 }

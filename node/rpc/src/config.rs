@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use pars_evm::CallOptions;
+
 /// Largest transaction the pool takes, in bytes (large proofs travel in calldata).
 const LARGEST_TRANSACTION: u32 = 512 * 1024;
 
@@ -57,6 +59,10 @@ pub struct RpcConfig {
     /// Calls that may run the EVM or search logs at a time; others wait their turn. Counted apart,
     /// so that long calls do not hold up transactions and receipts.
     pub max_runs: usize,
+    /// Most gas of a call, an estimate or a simulation, whatever it asks for.
+    pub call_gas_cap: u64,
+    /// How long one of those may run the EVM.
+    pub call_timeout: Duration,
     /// Most blocks one `eth_getLogs` may span.
     pub max_log_blocks: u64,
     /// Most logs one `eth_getLogs` may return.
@@ -73,6 +79,7 @@ pub struct RpcConfig {
 impl Default for RpcConfig {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        let call = CallOptions::default();
         Self {
             address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8545),
             ipc: None,
@@ -96,6 +103,8 @@ impl Default for RpcConfig {
             write_timeout: Duration::from_secs(30),
             max_reads: 4 * cores.max(2),
             max_runs: 2 * cores.max(2),
+            call_gas_cap: call.gas_cap,
+            call_timeout: call.time_limit,
             max_log_blocks: 100_000,
             max_logs: 10_000,
             max_filters: 4096,

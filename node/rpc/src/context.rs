@@ -10,7 +10,7 @@ use alloy_primitives::{B256, U256};
 use jsonrpsee::core::JsonRawValue;
 use parking_lot::Mutex;
 use pars_engine::Engine;
-use pars_evm::{BlockAttributes, ChainSpec, Executor};
+use pars_evm::{BlockAttributes, CallOptions, ChainSpec, Executor};
 use pars_pool::{Journal, Pool};
 use pars_store::{Block, Head, Store, StoreError};
 use serde::Serialize;
@@ -111,6 +111,15 @@ pub(crate) enum Weight {
 }
 
 impl Shared {
+    /// The operator's bounds of a call.
+    pub(crate) fn call_options(&self) -> CallOptions {
+        CallOptions {
+            gas_cap: self.config.call_gas_cap,
+            time_limit: self.config.call_timeout,
+            ..CallOptions::default()
+        }
+    }
+
     pub(crate) fn new(
         node: RpcContext,
         config: RpcConfig,

@@ -137,6 +137,8 @@ pub struct Rpc {
     pub request_timeout_seconds: u64,
     pub idle_timeout_seconds: u64,
     pub slow_subscriber_seconds: u64,
+    pub call_gas_cap: u64,
+    pub call_timeout_seconds: u64,
     pub max_log_blocks: u64,
     pub max_logs: usize,
     pub max_filters: usize,

@@ -142,6 +142,8 @@ fn rpc(keys: &Rpc) -> RpcConfig {
         request_timeout: Duration::from_secs(keys.request_timeout_seconds),
         idle_timeout: Duration::from_secs(keys.idle_timeout_seconds),
         slow_subscriber: Duration::from_secs(keys.slow_subscriber_seconds),
+        call_gas_cap: keys.call_gas_cap,
+        call_timeout: Duration::from_secs(keys.call_timeout_seconds),
         max_log_blocks: keys.max_log_blocks,
         max_logs: keys.max_logs,
         max_filters: keys.max_filters,

@@ -40,7 +40,7 @@ fn question(shared: &Shared, args: &Args<'_>, most: usize) -> Result<Question, F
         state_overrides: args.optional::<StateOverride>(2)?,
         block_overrides: args.optional::<BlockOverrides>(3)?.map(Box::new),
         off_chain_randomness: id.is_latest() || id.is_pending(),
-        ..CallOptions::default()
+        ..shared.call_options()
     };
     let (header, state) = shared.state(id)?;
     Ok(Question {

@@ -4,7 +4,7 @@ use alloy_consensus::transaction::Recovered;
 use alloy_eips::BlockId;
 use alloy_eips::eip2718::Encodable2718 as _;
 use alloy_primitives::Bytes;
-use pars_evm::{CallOptions, TransactionDefaults, unsigned_transaction};
+use pars_evm::{TransactionDefaults, unsigned_transaction};
 use serde_json::json;
 
 use super::call::{estimate_fault, request};
@@ -55,7 +55,7 @@ pub(super) fn fill(shared: &Shared, args: &Args<'_>) -> Answer {
         Some(gas) => gas,
         None => {
             let (header, state) = shared.state(BlockId::latest())?;
-            let options = CallOptions::default();
+            let options = shared.call_options();
             shared
                 .node
                 .executor

@@ -4,9 +4,7 @@ use alloy_eips::{BlockId, eip4895::Withdrawals};
 use alloy_rpc_types_eth::simulate::{SimCallResult, SimulateError as CallFault};
 use alloy_rpc_types_eth::state::StateOverride;
 use alloy_rpc_types_eth::{BlockOverrides, TransactionRequest};
-use pars_evm::{
-    BlockCalls, CallOptions, CallOutcome, SimulateError, SimulateOptions, SimulatedBlock,
-};
+use pars_evm::{BlockCalls, CallOutcome, SimulateError, SimulateOptions, SimulatedBlock};
 use pars_store::{BlockCommit, Tip};
 use revm::context_interface::result::InvalidTransaction;
 use serde::Deserialize;
@@ -85,7 +83,7 @@ pub(super) fn simulate(shared: &Shared, args: &Args<'_>) -> Answer {
     args.at_most(2)?;
     let payload: Payload = args.required(0)?;
     let id = block_id(args, 1)?;
-    let limits = CallOptions::default();
+    let limits = shared.call_options();
     let options = SimulateOptions {
         validation: payload.validation,
         trace_transfers: payload.trace_transfers,

@@ -75,7 +75,7 @@ pub(super) fn call(shared: &Shared, args: &Args<'_>) -> Answer {
     let call = CallOptions {
         state_overrides,
         block_overrides: block_overrides.map(Box::new),
-        ..CallOptions::default()
+        ..shared.call_options()
     };
     let executor = &shared.node.executor;
     let limits = TraceLimits::default();
