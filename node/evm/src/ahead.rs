@@ -1,42 +1,50 @@
 //! What a block's transactions will need, made ready on a second thread while those before them run.
 //!
-//! It decides nothing: whatever is not ready in time is read where it is needed, and gives the same.
+//! It decides nothing: whatever is not ready in time is read, or run, where it is needed, and gives the same.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicUsize, Ordering},
-    },
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use alloy_consensus::{
-    Header, Transaction as _, TxEnvelope, constants::KECCAK_EMPTY, transaction::Recovered,
+    Transaction as _, TxEnvelope, constants::KECCAK_EMPTY, transaction::Recovered,
 };
-use alloy_evm::Evm as _;
-use alloy_primitives::{Address, U256};
-use pars_precompiles::Collector;
+use alloy_primitives::Address;
+use parking_lot::Mutex;
 use pars_store::{Account, BlockState, StateView, Tip};
 
 use crate::{
-    block_evm::BlockEvm,
-    feeding::{Throwaway, throwaway},
-    precompiles::Precompiles,
-    senders::Senders,
-    spec::ChainSpec,
+    eip7610::Rehearsed,
+    rehearsal::{Rehearsal, holds},
 };
 
 /// Transactions whose senders and recipients are read together.
 const TOGETHER: usize = 64;
 
-/// Most gas of a transaction that is rehearsed: nobody waits for one for long.
+/// Most gas of a transaction that is rehearsed beside the run: nobody waits for one for long.
 const REHEARSAL_GAS: u64 = 300_000;
 
-/// The accounts that transactions name, in the order in which they will be needed.
+/// When transactions are run for the first time. Blocks are the same whatever is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RunAhead {
+    /// When it is their turn, on one thread.
+    Never,
+    /// Calls may be run on a second thread while those before them are; they are run again in their turn if anything that
+    /// they read is another by then.
+    #[default]
+    Beside,
+    /// All of them once before the first one's turn comes. That takes longer than either; it is for tests, in
+    /// which the smallest block shall take the way of a large one.
+    Before,
+}
+
+/// The accounts that transactions name, in the order in which they will be needed, and what is known of their outcomes.
 pub(crate) struct Ahead<'a> {
+    when: RunAhead,
     groups: Vec<Group<'a>>,
-    /// The group that the run is at; behind the last one where it is over.
-    at: AtomicUsize,
+    /// So many groups have had their turn, or have it; all and more where the run is over.
+    begun: AtomicUsize,
 }
 
 /// Accounts by address, in order.
@@ -47,6 +55,8 @@ struct Group<'a> {
     transactions: &'a [Recovered<TxEnvelope>],
     /// Their senders and recipients; nothing where those could not be read.
     accounts: OnceLock<Option<Accounts>>,
+    /// Of those that were rehearsed, the outcome.
+    outcomes: Vec<Mutex<Option<Box<Rehearsed>>>>,
 }
 
 impl Group<'_> {
@@ -59,18 +69,47 @@ impl Group<'_> {
         };
         self.accounts.get_or_init(read).as_deref()
     }
+
+    /// Rehearses those of the transactions that are `worth` it, for as long as they are `to_come`.
+    fn rehearse(
+        &self,
+        rehearsal: &mut Rehearsal<'_>,
+        accounts: &[(Address, Option<Account>)],
+        worth: impl Fn(&Recovered<TxEnvelope>) -> bool,
+        to_come: impl Fn() -> bool,
+    ) {
+        rehearsal.begin(accounts);
+        for (transaction, outcome) in self.transactions.iter().zip(&self.outcomes) {
+            if !to_come() {
+                return;
+            }
+            if worth(transaction) {
+                *outcome.lock() = rehearsal.run(transaction).map(Box::new);
+            }
+        }
+    }
 }
 
 impl<'a> Ahead<'a> {
-    /// Nobody has read anything yet.
-    pub(crate) fn of(transactions: &'a [Recovered<TxEnvelope>]) -> Self {
+    /// Nobody has read or run anything yet.
+    pub(crate) fn of(transactions: &'a [Recovered<TxEnvelope>], when: RunAhead) -> Self {
         let groups = transactions.chunks(TOGETHER).map(|transactions| Group {
             transactions,
             accounts: OnceLock::new(),
+            outcomes: transactions.iter().map(|_| Mutex::default()).collect(),
         });
         Self {
+            when,
             groups: groups.collect(),
-            at: AtomicUsize::new(0),
+            begun: AtomicUsize::new(0),
+        }
+    }
+
+    /// Most gas of a transaction that is rehearsed.
+    pub(crate) fn gas(&self) -> u64 {
+        match self.when {
+            RunAhead::Never | RunAhead::Beside => REHEARSAL_GAS,
+            RunAhead::Before => u64::MAX,
         }
     }
 
@@ -81,23 +120,29 @@ impl<'a> Ahead<'a> {
         rehearsal: impl FnOnce() -> Rehearsal<'r> + Send,
         run: impl FnOnce() -> T,
     ) -> T {
-        if self.groups.len() < 2 {
-            return run();
+        match self.when {
+            RunAhead::Before => {
+                self.read(tip, rehearsal);
+                run()
+            }
+            RunAhead::Beside if self.groups.len() > 1 => {
+                let run = || {
+                    let done = run();
+                    self.begun.store(usize::MAX, Ordering::Relaxed);
+                    done
+                };
+                pars_store::beside(run, || self.read(tip, rehearsal))
+            }
+            RunAhead::Beside | RunAhead::Never => run(),
         }
-        let run = || {
-            let done = run();
-            self.at.store(self.groups.len(), Ordering::Relaxed);
-            done
-        };
-        pars_store::beside(run, || self.read(tip, rehearsal))
     }
 
     /// Reads group after group, rehearses from the last one on, and brings near what the state root will need.
     fn read<'r>(&self, tip: &Tip, rehearsal: impl FnOnce() -> Rehearsal<'r>) {
         let state = tip.state();
-        let to_come = |group: usize| group > self.at.load(Ordering::Relaxed);
-        let over = || self.at.load(Ordering::Relaxed) >= self.groups.len();
-        let mut calls = false;
+        let to_come = |group: usize| group >= self.begun.load(Ordering::Relaxed);
+        let over = || self.begun.load(Ordering::Relaxed) > self.groups.len();
+        let mut calls = self.when == RunAhead::Before;
         for (index, group) in self.groups.iter().enumerate() {
             if to_come(index)
                 && let Some(accounts) = group.read(&state)
@@ -109,11 +154,15 @@ impl<'a> Ahead<'a> {
             let mut rehearsal = rehearsal();
             let rest = self.groups.iter().enumerate().rev();
             for (number, group) in rest.take_while(|(number, _)| to_come(*number)) {
-                rehearsal.of(number, group, &state, || to_come(number));
+                let accounts = group.read(&state).unwrap_or_default();
+                let worth = |transaction: &_| self.is_worth_it(transaction, accounts);
+                group.rehearse(&mut rehearsal, accounts, worth, || to_come(number));
             }
-            for (address, slots) in &rehearsal.slots {
-                if !over() {
-                    tip.warm_storage(address, slots);
+            for slots in rehearsal.slots().chunk_by(|(a, _), (b, _)| a == b) {
+                if let Some((address, _)) = slots.first()
+                    && !over()
+                {
+                    tip.warm_storage(address, slots.iter().map(|(_, slot)| slot));
                 }
             }
         }
@@ -127,94 +176,38 @@ impl<'a> Ahead<'a> {
         }
     }
 
-    /// Before the transaction with this index: puts the accounts of its group into `state`, where it is the first there.
-    /// Those that cannot be read are an error where they are needed.
-    pub(crate) fn supply(&self, index: usize, state: &mut BlockState) {
+    /// Whether to rehearse a transaction: a plain transfer takes no longer than to compare what it read.
+    fn is_worth_it(
+        &self,
+        transaction: &Recovered<TxEnvelope>,
+        accounts: &[(Address, Option<Account>)],
+    ) -> bool {
+        let code = |address: Address| {
+            let place = accounts.binary_search_by_key(&address, |(address, _)| *address);
+            let account = place.ok().and_then(|place| accounts.get(place));
+            account.is_some_and(|(_, account)| has_code(account))
+        };
+        self.when == RunAhead::Before || transaction.to().is_some_and(code)
+    }
+
+    /// Before the transaction with this index: puts the accounts of its group into `state`, where it is the first there,
+    /// and tells what it does, where that is known. Accounts that cannot be read are an error where they are needed.
+    pub(crate) fn supply(&self, index: usize, state: &mut BlockState) -> Option<Rehearsed> {
         let (number, place) = (index / TOGETHER, index % TOGETHER);
-        if place == 0
-            && let Some(group) = self.groups.get(number)
-        {
-            self.at.store(number, Ordering::Relaxed);
+        let group = self.groups.get(number)?;
+        if place == 0 {
+            self.begun.store(number + 1, Ordering::Relaxed);
             state.supply(group.read(state.view()).unwrap_or_default());
         }
+        let outcome = group.outcomes.get(place)?.lock().take();
+        outcome
+            .filter(|rehearsed| holds(rehearsed, state))
+            .map(|rehearsed| *rehearsed)
     }
 }
 
 fn has_code(account: &Option<Account>) -> bool {
     account.is_some_and(|account| account.code_hash != KECCAK_EMPTY)
-}
-
-/// Runs of transactions on the state before the block, which is not changed: what they read is in the caches then.
-pub(crate) struct Rehearsal<'a> {
-    evm: BlockEvm<Throwaway<StateView>>,
-    /// What they ask, which nobody wants to know.
-    asked: Arc<Collector>,
-    senders: &'a Senders,
-    /// Transactions that were run already, in order.
-    done: &'a [usize],
-    /// The slots that they looked at.
-    slots: BTreeMap<Address, BTreeSet<U256>>,
-}
-
-impl<'a> Rehearsal<'a> {
-    pub(crate) fn new(
-        spec: &ChainSpec,
-        precompiles: &Precompiles,
-        senders: &'a Senders,
-        tip: &Tip,
-        header: &Header,
-        done: &'a [usize],
-    ) -> Self {
-        let (evm, asked) = throwaway(spec, precompiles, header, tip.state());
-        Self {
-            evm,
-            asked,
-            senders,
-            done,
-            slots: BTreeMap::new(),
-        }
-    }
-
-    /// Runs the transactions of the group with this number that call contracts, for as long as they are `to_come`.
-    fn of(
-        &mut self,
-        number: usize,
-        group: &Group<'_>,
-        state: &StateView,
-        to_come: impl Fn() -> bool,
-    ) {
-        let accounts = group.read(state).unwrap_or_default();
-        for (index, transaction) in (number * TOGETHER..).zip(group.transactions) {
-            if !to_come() {
-                return;
-            }
-            if self.done.binary_search(&index).is_ok() {
-                continue;
-            }
-            let code = |address: Address| {
-                let place = accounts.binary_search_by_key(&address, |(address, _)| *address);
-                let account = place.ok().and_then(|place| accounts.get(place));
-                account.is_some_and(|(_, account)| has_code(account))
-            };
-            if !transaction.to().is_some_and(code) {
-                continue;
-            }
-            let mut environment = self.senders.tx_env(transaction);
-            environment.gas_limit = environment.gas_limit.min(REHEARSAL_GAS);
-            let done = self.evm.transact_raw(environment);
-            self.asked.take();
-            // One that cannot be run here may be run there.
-            let Ok(done) = done else {
-                continue;
-            };
-            for (address, account) in done.state {
-                if !account.storage.is_empty() {
-                    let slots = self.slots.entry(address).or_default();
-                    slots.extend(account.storage.into_keys());
-                }
-            }
-        }
-    }
 }
 
 /// Senders and recipients, each once.

@@ -15,7 +15,11 @@ use revm::{
     primitives::hardfork::SpecId,
 };
 
-use crate::{eip1283, eip7610::Eip7610, state::StateDb};
+use crate::{
+    eip1283,
+    eip7610::{Eip7610, Rehearsed},
+    state::StateDb,
+};
 
 type Inner<DB, I> = RevmEvm<
     EthEvmContext<DB>,
@@ -28,16 +32,19 @@ type Inner<DB, I> = RevmEvm<
 /// Ethereum's EVM with the standard precompiles of the fork and the rules that revm leaves
 /// out ([`Eip7610`], [`eip1283`]).
 pub(crate) struct BlockEvm<DB: Database, I = NoOpInspector> {
-    evm: Eip7610<Inner<DB, I>>,
+    inner: Eip7610<Inner<DB, I>>,
     inspect: bool,
+    /// What the next transaction does, where that is known.
+    known: Option<Rehearsed>,
 }
 
 impl<DB: Database, I> BlockEvm<DB, I> {
     fn of(mut evm: Inner<DB, I>, inspect: bool) -> Self {
         eip1283::install(&mut evm.instruction, &evm.ctx.cfg);
         Self {
-            evm: Eip7610(evm),
+            inner: Eip7610::new(evm),
             inspect,
+            known: None,
         }
     }
 }
@@ -46,6 +53,21 @@ impl<DB: Database> BlockEvm<DB> {
     pub(crate) fn new(state: DB, env: EvmEnv) -> Self {
         let evm = EthEvmFactory::default().create_evm(state, env);
         Self::of(evm.into_inner(), false)
+    }
+}
+
+impl<DB: Database + StateDb> BlockEvm<DB> {
+    /// Runs `transaction`, but gives the block's beneficiary nothing yet.
+    pub(crate) fn rehearse(
+        &mut self,
+        transaction: TxEnv,
+    ) -> Result<Rehearsed, EVMError<DB::Error>> {
+        self.inner.rehearse(transaction)
+    }
+
+    /// Says what the next transaction does; of one of which nothing is known, it is found out by running it.
+    pub(crate) fn foretell(&mut self, known: Option<Rehearsed>) {
+        self.known = known;
     }
 }
 
@@ -72,22 +94,24 @@ where
     type Inspector = I;
 
     fn block(&self) -> &BlockEnv {
-        &self.evm.0.ctx.block
+        &self.inner.evm.ctx.block
     }
 
     fn cfg_env(&self) -> &CfgEnv {
-        &self.evm.0.ctx.cfg
+        &self.inner.evm.ctx.cfg
     }
 
     fn chain_id(&self) -> u64 {
-        self.evm.0.ctx.cfg.chain_id
+        self.inner.evm.ctx.cfg.chain_id
     }
 
     fn transact_raw(&mut self, transaction: TxEnv) -> Result<ResultAndState, Self::Error> {
-        if self.inspect {
-            self.evm.inspect(transaction)
+        if let Some(known) = self.known.take() {
+            self.inner.adopt(transaction, known)
+        } else if self.inspect {
+            self.inner.inspect(transaction)
         } else {
-            self.evm.transact(transaction)
+            self.inner.transact(transaction)
         }
     }
 
@@ -97,11 +121,11 @@ where
         contract: Address,
         data: Bytes,
     ) -> Result<ResultAndState, Self::Error> {
-        self.evm.system_call(caller, contract, data)
+        self.inner.system_call(caller, contract, data)
     }
 
     fn finish(self) -> (DB, EvmEnv) {
-        let context = self.evm.0.ctx;
+        let context = self.inner.evm.ctx;
         let env = EvmEnv {
             block_env: context.block,
             cfg_env: context.cfg,
@@ -114,7 +138,7 @@ where
     }
 
     fn components(&self) -> (&DB, &I, &PrecompilesMap) {
-        let evm = &self.evm.0;
+        let evm = &self.inner.evm;
         (
             &evm.ctx.journaled_state.database,
             &evm.inspector,
@@ -123,7 +147,7 @@ where
     }
 
     fn components_mut(&mut self) -> (&mut DB, &mut I, &mut PrecompilesMap) {
-        let evm = &mut self.evm.0;
+        let evm = &mut self.inner.evm;
         (
             &mut evm.ctx.journaled_state.database,
             &mut evm.inspector,

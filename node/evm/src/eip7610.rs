@@ -1,17 +1,20 @@
 //! Creation where an account has storage and nothing else (EIP-7610).
 
+use std::{cell::Cell, marker::PhantomData};
+
 use alloy_primitives::Bytes;
 use revm::{
     Database,
-    context::{ContextSetters, ContextTr, FrameStack, JournalTr},
+    context::{Cfg as _, ContextSetters, ContextTr, FrameStack, JournalTr},
     context_interface::{
         journaled_state::account::JournaledAccountTr as _,
-        result::{EVMError, ExecutionResult, ResultAndState},
+        result::{EVMError, ExecutionResult, HaltReason, ResultAndState},
     },
     handler::{
-        EthFrame, EvmTr, FrameInitOrResult, FrameResult, FrameTr, Handler as _, ItemOrResult,
-        MainnetHandler, SystemCallTx,
+        EthFrame, EvmTr, EvmTrError, FrameInitOrResult, FrameResult, FrameTr, Handler,
+        ItemOrResult, MainnetHandler, SystemCallTx,
         evm::{ContextDbError, FrameInitResult},
+        post_execution::reward_beneficiary,
     },
     inspector::{InspectorEvmTr, InspectorHandler as _},
     interpreter::{
@@ -28,11 +31,36 @@ use crate::state::StateDb;
 /// code (EIP-7610). The EVM inside looks at nonce and code alone, and would begin the contract with
 /// that storage dropped.
 /// The rule holds at every fork, from a network's first block on.
-pub(crate) struct Eip7610<E>(pub(crate) E);
+pub(crate) struct Eip7610<E> {
+    pub(crate) evm: E,
+    /// Whether a creation was tried.
+    created: bool,
+}
+
+/// Why an EVM could not run a transaction.
+type Error<E> = EVMError<<<<E as EvmTr>::Context as ContextTr>::Db as Database>::Error>;
 
 /// How a transaction ended, or why it could not be run.
-type Outcome<E> =
-    Result<ResultAndState, EVMError<<<<E as EvmTr>::Context as ContextTr>::Db as Database>::Error>>;
+type Outcome<E> = Result<ResultAndState, Error<E>>;
+
+/// A transaction that was run for later.
+pub(crate) struct Rehearsed {
+    /// What it does, without the beneficiary's reward.
+    pub(crate) outcome: ResultAndState,
+    /// What the reward follows from.
+    gas: Gas,
+    /// Whether it tried to create a contract.
+    pub(crate) created: bool,
+}
+
+impl<E> Eip7610<E> {
+    pub(crate) fn new(evm: E) -> Self {
+        Self {
+            evm,
+            created: false,
+        }
+    }
+}
 
 impl<E> Eip7610<E>
 where
@@ -44,9 +72,42 @@ where
     /// Runs `transaction`; what it changes is in the outcome.
     #[inline]
     pub(crate) fn transact(&mut self, transaction: <E::Context as ContextTr>::Tx) -> Outcome<E> {
-        self.0.ctx_mut().set_tx(transaction);
+        self.evm.ctx_mut().set_tx(transaction);
         let result = MainnetHandler::default().run(self);
         self.close(result)
+    }
+
+    /// Runs `transaction`, but gives the block's beneficiary nothing yet.
+    pub(crate) fn rehearse(
+        &mut self,
+        transaction: <E::Context as ContextTr>::Tx,
+    ) -> Result<Rehearsed, Error<E>> {
+        self.created = false;
+        self.evm.ctx_mut().set_tx(transaction);
+        let mut handler = Unrewarded::default();
+        let result = handler.run(self);
+        Ok(Rehearsed {
+            outcome: self.close(result)?,
+            gas: handler.gas.get(),
+            created: self.created,
+        })
+    }
+
+    /// The outcome of running `transaction`, where all that it read when it was `rehearsed` is as it was then.
+    pub(crate) fn adopt(
+        &mut self,
+        transaction: <E::Context as ContextTr>::Tx,
+        rehearsed: Rehearsed,
+    ) -> Outcome<E> {
+        let context = self.evm.ctx_mut();
+        context.set_tx(transaction);
+        let rules = context.cfg().spec().into();
+        context.journal_mut().set_spec_id(rules);
+        let result = reward_beneficiary(context, &rehearsed.gas);
+        let mut outcome = rehearsed.outcome;
+        outcome.state.extend(context.journal_mut().finalize());
+        result.map_err(EVMError::Database)?;
+        Ok(outcome)
     }
 
     /// Runs `transaction` under the inspector.
@@ -54,7 +115,7 @@ where
     where
         E: InspectorEvmTr,
     {
-        self.0.ctx_mut().set_tx(transaction);
+        self.evm.ctx_mut().set_tx(transaction);
         let result = MainnetHandler::default().inspect_run(self);
         self.close(result)
     }
@@ -70,7 +131,7 @@ where
         <E::Context as ContextTr>::Tx: SystemCallTx,
     {
         let transaction = SystemCallTx::new_system_tx_with_caller(caller, contract, data);
-        self.0.ctx_mut().set_tx(transaction);
+        self.evm.ctx_mut().set_tx(transaction);
         let result = MainnetHandler::default().run_system_call(self);
         self.close(result)
     }
@@ -84,7 +145,7 @@ where
             EVMError<<<E::Context as ContextTr>::Db as Database>::Error>,
         >,
     ) -> Outcome<E> {
-        let state = self.0.ctx_mut().journal_mut().finalize();
+        let state = self.evm.ctx_mut().journal_mut().finalize();
         Ok(ResultAndState::new(result?, state))
     }
 }
@@ -107,7 +168,7 @@ where
         &E::Precompiles,
         &FrameStack<EthFrame>,
     ) {
-        self.0.all()
+        self.evm.all()
     }
 
     #[inline]
@@ -119,7 +180,7 @@ where
         &mut E::Precompiles,
         &mut FrameStack<EthFrame>,
     ) {
-        self.0.all_mut()
+        self.evm.all_mut()
     }
 
     #[inline]
@@ -127,17 +188,18 @@ where
         &mut self,
         frame: FrameInit,
     ) -> Result<FrameInitResult<'_, EthFrame>, ContextDbError<E::Context>> {
-        if let FrameInput::Create(inputs) = &frame.frame_input
-            && let Some(refused) = collision(self.0.ctx_mut(), frame.depth, inputs)?
-        {
-            return Ok(ItemOrResult::Result(FrameResult::Create(refused)));
+        if let FrameInput::Create(inputs) = &frame.frame_input {
+            self.created = true;
+            if let Some(refused) = collision(self.evm.ctx_mut(), frame.depth, inputs)? {
+                return Ok(ItemOrResult::Result(FrameResult::Create(refused)));
+            }
         }
-        self.0.frame_init(frame)
+        self.evm.frame_init(frame)
     }
 
     #[inline]
     fn frame_run(&mut self) -> Result<FrameInitOrResult<EthFrame>, ContextDbError<E::Context>> {
-        self.0.frame_run()
+        self.evm.frame_run()
     }
 
     #[inline]
@@ -145,7 +207,7 @@ where
         &mut self,
         result: <EthFrame as FrameTr>::FrameResult,
     ) -> Result<Option<<EthFrame as FrameTr>::FrameResult>, ContextDbError<E::Context>> {
-        self.0.frame_return_result(result)
+        self.evm.frame_return_result(result)
     }
 }
 
@@ -164,7 +226,7 @@ where
         &FrameStack<EthFrame>,
         &E::Inspector,
     ) {
-        self.0.all_inspector()
+        self.evm.all_inspector()
     }
 
     fn all_mut_inspector(
@@ -176,7 +238,39 @@ where
         &mut FrameStack<EthFrame>,
         &mut E::Inspector,
     ) {
-        self.0.all_mut_inspector()
+        self.evm.all_mut_inspector()
+    }
+}
+
+/// Ethereum's handler, but for the beneficiary's reward: what would be a change of one account by every transaction, each
+/// on top of the one before.
+struct Unrewarded<E, F> {
+    /// What the transaction came to.
+    gas: Cell<Gas>,
+    of: PhantomData<(E, F)>,
+}
+
+impl<E, F> Default for Unrewarded<E, F> {
+    fn default() -> Self {
+        Self {
+            gas: Cell::default(),
+            of: PhantomData,
+        }
+    }
+}
+
+impl<E, F> Handler for Unrewarded<E, F>
+where
+    E: EvmTr<Context: ContextTr<Journal: JournalTr<State = EvmState>>, Frame = EthFrame>,
+    F: EvmTrError<E>,
+{
+    type Evm = E;
+    type Error = F;
+    type HaltReason = HaltReason;
+
+    fn reward_beneficiary(&self, _: &mut E, result: &mut FrameResult) -> Result<(), F> {
+        self.gas.set(*result.gas());
+        Ok(())
     }
 }
 

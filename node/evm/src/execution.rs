@@ -93,6 +93,8 @@ pub(crate) enum Policy {
 pub(crate) struct BlockRun {
     pub(crate) included: Included,
     pub(crate) skipped: Vec<(B256, String)>,
+    /// So many outcomes were known before.
+    pub(crate) adopted: usize,
     /// Their blooms are empty.
     pub(crate) receipts: Vec<ReceiptEnvelope>,
     pub(crate) totals: Totals,
@@ -223,8 +225,12 @@ pub(crate) fn run_block(
     };
     let mut tried = first.len();
     let mut left = Vec::new();
+    let mut adopted = 0;
     for (index, transaction) in first.iter().enumerate() {
-        ahead.supply(index, course.executor.evm_mut().db_mut());
+        let evm = course.executor.evm_mut();
+        let known = ahead.supply(index, evm.db_mut());
+        adopted += usize::from(known.is_some());
+        evm.foretell(known);
         match course.take(index, transaction)? {
             Taken::Included => {}
             Taken::Left => left.push(index),
@@ -234,6 +240,7 @@ pub(crate) fn run_block(
             }
         }
     }
+    course.executor.evm_mut().foretell(None);
     let mut more = Vec::new();
     if tried == first.len() {
         for (index, transaction) in (tried..).zip(others) {
@@ -257,6 +264,7 @@ pub(crate) fn run_block(
     Ok(BlockRun {
         included: Included { tried, left, more },
         skipped,
+        adopted,
         receipts: result.receipts,
         totals: Totals {
             gas_used: result.gas_used,

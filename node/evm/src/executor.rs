@@ -19,7 +19,7 @@ use pars_store::{
 };
 
 use crate::{
-    ahead::{Ahead, Rehearsal},
+    ahead::{Ahead, RunAhead},
     checks::{check_lists, check_outcome},
     error::{BuildError, ExecutionError, VerifyError},
     execution::{BlockRun, Frame, Policy, RunError, Totals, deadline, run_block},
@@ -29,6 +29,7 @@ use crate::{
     precompiles::Precompiles,
     quiet::QuietCodes,
     receipts::fill_blooms,
+    rehearsal::Rehearsal,
     roots::{block_bloom, block_rlp_length, list_root, side_by_side},
     senders::{SenderError, SenderRecovery, Senders, recover_any_s},
     spec::{BlockRules, ChainSpec},
@@ -94,6 +95,8 @@ pub struct ExecutorConfig {
     pub precompile_os_randomness: bool,
     /// How senders are found.
     pub sender_recovery: SenderRecovery,
+    /// When a block's transactions are run for the first time.
+    pub run_ahead: RunAhead,
 }
 
 impl Default for ExecutorConfig {
@@ -106,6 +109,7 @@ impl Default for ExecutorConfig {
             memo_bytes: 64 << 20,
             precompile_os_randomness: true,
             sender_recovery: SenderRecovery::default(),
+            run_ahead: RunAhead::default(),
         }
     }
 }
@@ -283,7 +287,7 @@ impl Executor {
             steps: true,
         };
         let mut run = self
-            .run(frame, &first, candidates, &fed, Policy::Skip { deadline })
+            .run(frame, &first, candidates, Policy::Skip { deadline })
             .map_err(|error| match error {
                 RunError::Step(reason) => ExecutionError::Evm(reason),
                 RunError::Execution(error) => error,
@@ -438,7 +442,7 @@ impl Executor {
             withdrawals: block.withdrawals.as_ref().map(|list| list.as_slice()),
             steps: true,
         };
-        let mut run = self.run(frame, &transactions, [], &fed, Policy::Refuse)?;
+        let mut run = self.run(frame, &transactions, [], Policy::Refuse)?;
         let empty = self.spec.empty_accounts(header.number);
         let receipts = &mut run.receipts;
         let mut outcome = Ok(());
@@ -498,7 +502,7 @@ impl Executor {
             withdrawals: None,
             steps: false,
         };
-        let mut run = self.run(frame, &transactions, [], &Fed::default(), Policy::Refuse)?;
+        let mut run = self.run(frame, &transactions, [], Policy::Refuse)?;
         fill_blooms(&mut run.receipts);
         let empty = self.spec.empty_accounts(header.number);
         let (state, root) = changes_and_root(tip, &run.state, empty);
@@ -547,12 +551,8 @@ impl Executor {
         add(&counters.speculative_gas, found.speculative_gas);
         add(&counters.passed_over, found.passed_over);
         let questions = found.questions.len();
-        let run = found.run;
         if questions == 0 {
-            return Fed {
-                run,
-                ..Fed::default()
-            };
+            return Fed::default();
         }
         let started = Instant::now();
         let answered = self.precompiles.answer(&self.engine, found.questions);
@@ -573,11 +573,7 @@ impl Executor {
             }
         };
         add(&counters.batches, batches);
-        Fed {
-            run,
-            questions,
-            batches,
-        }
+        Fed { questions, batches }
     }
 
     /// Runs the transactions in `first` and then `others`.
@@ -586,12 +582,11 @@ impl Executor {
         frame: Frame<'_>,
         first: &[Recovered<TxEnvelope>],
         others: impl IntoIterator<Item = Recovered<TxEnvelope>>,
-        fed: &Fed,
         policy: Policy,
     ) -> Result<BlockRun, RunError> {
         let started = Instant::now();
         let (spec, precompiles, senders) = (&self.spec, &self.precompiles, &self.senders);
-        let ahead = Ahead::of(first);
+        let ahead = Ahead::of(first, self.config.run_ahead);
         let rehearse = || {
             Rehearsal::new(
                 spec,
@@ -599,7 +594,7 @@ impl Executor {
                 senders,
                 frame.tip,
                 frame.header,
-                &fed.run,
+                ahead.gas(),
             )
         };
         let run = ahead.beside(frame.tip, rehearse, || {
@@ -609,6 +604,7 @@ impl Executor {
         add(&self.counters.execute_micros, started.elapsed().as_micros());
         add(&self.counters.transactions, run.receipts.len());
         add(&self.counters.gas, run.totals.gas_used);
+        add(&self.counters.adopted, run.adopted);
         Ok(run)
     }
 }
@@ -656,8 +652,6 @@ impl From<RunError> for VerifyError {
 /// What feeding did for one block.
 #[derive(Default)]
 struct Fed {
-    /// The transactions that were run for it, in order.
-    run: Vec<usize>,
     questions: usize,
     batches: usize,
 }

@@ -10,13 +10,10 @@ use alloy_consensus::{
     Header, Transaction as _, TxEnvelope, constants::KECCAK_EMPTY, transaction::Recovered,
 };
 use alloy_eips::Typed2718 as _;
-use alloy_evm::{Evm as _, block::SystemCaller};
+use alloy_evm::{Database, Evm as _, block::SystemCaller};
 use alloy_primitives::{B256, TxKind};
 use pars_precompiles::Collector;
-use revm::{
-    Database as _,
-    database::{State, WrapDatabaseRef},
-};
+use revm::{Database as _, database::State};
 
 use crate::{
     block_evm::BlockEvm,
@@ -26,7 +23,7 @@ use crate::{
     quiet::QuietCodes,
     senders::Senders,
     spec::ChainSpec,
-    state::StateRef,
+    state::{StateDb, StateRef},
 };
 
 /// Bounds of the search for questions. They bound work, never results: a question not found is
@@ -48,8 +45,6 @@ pub(crate) struct Findings {
     pub(crate) found_static: usize,
     pub(crate) found_speculative: usize,
     pub(crate) speculative_gas: u64,
-    /// The transactions that were run for it, in order.
-    pub(crate) run: Vec<usize>,
     /// Calls that were not, as their contract has asked nothing for long.
     pub(crate) passed_over: usize,
 }
@@ -90,10 +85,11 @@ pub(crate) fn find_questions<V: StateRef>(
         return findings;
     }
     let deadline = deadline(Instant::now(), limits.time);
+    let state = State::builder().with_database_ref(View(state)).build();
     let (mut evm, collector) = throwaway(spec, precompiles, header, state);
     let mut began = false;
     let mut block_gas = 0_u64;
-    for (index, transaction) in transactions.iter().enumerate() {
+    for transaction in transactions {
         let room = limits.questions.saturating_sub(findings.questions.len());
         if room == 0 || block_gas >= header.gas_limit || Instant::now() >= deadline {
             break;
@@ -130,7 +126,6 @@ pub(crate) fn find_questions<V: StateRef>(
                 .speculative_gas
                 .saturating_add(result.tx_gas_used());
         }
-        findings.run.push(index);
         let mut found = collector.take();
         if let Some(code) = code {
             quiet.note(code, !found.is_empty());
@@ -142,19 +137,15 @@ pub(crate) fn find_questions<V: StateRef>(
     findings
 }
 
-/// State that is thrown away, over `V`.
-pub(crate) type Throwaway<V> = State<WrapDatabaseRef<View<V>>>;
-
 /// An EVM for the block that `header` begins, on state that is thrown away: each yes/no check records its question in the
 /// collector and answers "yes" at once.
-pub(crate) fn throwaway<V: StateRef>(
+pub(crate) fn throwaway<DB: Database + StateDb>(
     spec: &ChainSpec,
     precompiles: &Precompiles,
     header: &Header,
-    state: V,
-) -> (BlockEvm<Throwaway<V>>, Arc<Collector>) {
+    state: DB,
+) -> (BlockEvm<DB>, Arc<Collector>) {
     let collector = precompiles.collector();
-    let state = State::builder().with_database_ref(View(state)).build();
     let mut env = block_env(spec, header);
     // Not every transaction is run, so a sender's next nonce would be wrong.
     env.cfg_env.disable_nonce_check = true;

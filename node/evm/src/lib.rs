@@ -59,6 +59,7 @@ mod ommers;
 mod precompiles;
 mod quiet;
 mod receipts;
+mod rehearsal;
 mod revert;
 mod roots;
 mod senders;
@@ -71,6 +72,7 @@ mod trace;
 mod usage;
 mod wording;
 
+pub use ahead::RunAhead;
 pub use block_executor::{BLOB_TRANSACTION_REFUSED, BlockContext, ParsBlockExecutor};
 pub use call::{AccessListOutcome, CallError, CallOptions, CallOutcome};
 pub use decode::{decode_block, decode_block_from, decode_transaction};

@@ -18,6 +18,8 @@ pub struct ExecutorStats {
     pub transactions: u64,
     /// Gas those transactions used.
     pub gas: u64,
+    /// Those of them whose outcome was known when their turn came, as they had been run on a second thread.
+    pub adopted: u64,
     /// Questions found ahead of execution by reading a transaction that calls a precompile.
     pub questions_static: u64,
     /// Questions found ahead of execution by running a transaction on throw-away state.
@@ -67,6 +69,7 @@ counters!(
     blocks_invalid,
     transactions,
     gas,
+    adopted,
     questions_static,
     questions_speculative,
     batches,

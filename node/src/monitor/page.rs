@@ -33,6 +33,11 @@ const EXECUTOR: &[Count] = &[
     ),
     ("gas", "Gas those transactions used.", |s| s.gas),
     (
+        "transactions_adopted",
+        "Transactions whose outcome was known from a run on a second thread.",
+        |s| s.adopted,
+    ),
+    (
         "questions_static",
         "Questions found by reading calldata.",
         |s| s.questions_static,

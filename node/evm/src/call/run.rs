@@ -207,11 +207,11 @@ impl<'a, V: StateRef> Caller<'a, V> {
             .build_mainnet_with_inspector(inspector)
             .with_precompiles(precompiles);
         eip1283::install(&mut evm.instruction, &self.env.cfg_env);
-        let mut evm = Eip7610(evm);
+        let mut evm = Eip7610::new(evm);
         match evm.inspect(transaction) {
             Ok(outcome) => Ok(outcome),
             Err(EVMError::Transaction(error)) => {
-                let Context { tx, block, .. } = &evm.0.ctx;
+                let Context { tx, block, .. } = &evm.evm.ctx;
                 Err(CallError::invalid(&error, tx, block.basefee))
             }
             Err(error) => Err(CallError::State(error.to_string())),

@@ -464,10 +464,10 @@ impl Simulation<'_> {
             .build_mainnet_with_inspector(&mut observer)
             .with_precompiles(precompiles);
         eip1283::install(&mut evm.instruction, &env.cfg_env);
-        let mut evm = Eip7610(evm);
+        let mut evm = Eip7610::new(evm);
         let result = evm.inspect(tx_env).map_err(|error| match error {
             EVMError::Transaction(error) => {
-                let Context { tx, block, .. } = &evm.0.ctx;
+                let Context { tx, block, .. } = &evm.evm.ctx;
                 unsendable(error, tx, block.basefee)
             }
             error => SimulateError::State(error.to_string()),

@@ -12,6 +12,7 @@ mod contracts;
 mod feeding;
 mod genesis;
 mod random;
+mod rehearsal;
 mod senders;
 mod system_calls;
 mod tracing;

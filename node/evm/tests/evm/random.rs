@@ -1,7 +1,7 @@
 //! Whatever is thrown at the builder: what it builds verifies, and to the same roots.
 
 use alloy_primitives::{Address, Bytes, U256};
-use pars_evm::{Executor, ExecutorConfig};
+use pars_evm::{Executor, ExecutorConfig, RunAhead};
 use proptest::prelude::*;
 
 use crate::{
@@ -78,9 +78,11 @@ proptest! {
                 (FORWARDER, forwarder(MLDSA).bytes()),
             ],
         );
-        // The same chain without the search for questions.
-        let config = ExecutorConfig { feed_engine: false, ..ExecutorConfig::default() };
-        let one_by_one = Executor::with_config(chain.spec.clone(), cpu_engine(), config);
+        // The same chain without the search for questions, and with each transaction run once before its turn or not.
+        let alone = [RunAhead::Never, RunAhead::Before].map(|run_ahead| {
+            let config = ExecutorConfig { feed_engine: false, run_ahead, ..ExecutorConfig::default() };
+            Executor::with_config(chain.spec.clone(), cpu_engine(), config)
+        });
         let samples = samples();
         for steps in blocks {
             let mut transactions = Vec::new();
@@ -118,13 +120,16 @@ proptest! {
                 });
             }
             let sent = transactions.len();
-            let alone = one_by_one
-                .build(&chain.store, transactions.clone(), chain.attributes())
-                .unwrap();
+            let alone = alone.each_ref().map(|executor| {
+                executor.build(&chain.store, transactions.clone(), chain.attributes()).unwrap()
+            });
             // Builds, verifies, compares, commits.
             let executed = chain.block(transactions);
-            prop_assert_eq!(&alone.commit.block, &executed.commit.block);
-            prop_assert_eq!(&alone.skipped, &executed.skipped);
+            for alone in &alone {
+                prop_assert_eq!(&alone.commit.block, &executed.commit.block);
+                prop_assert_eq!(&alone.commit.receipts, &executed.commit.receipts);
+                prop_assert_eq!(&alone.skipped, &executed.skipped);
+            }
             prop_assert_eq!(
                 executed.commit.block.transactions.len() + executed.skipped.len(),
                 sent

@@ -7,7 +7,7 @@ use std::{
 
 use alloy_genesis::{ChainConfig, Genesis};
 use alloy_primitives::{B256, FixedBytes, U256};
-use pars_evm::{Executor, decode_block};
+use pars_evm::{Executed, Executor, decode_block};
 use pars_store::{Overlay, Store, Tip};
 use serde_json::Value;
 
@@ -58,7 +58,7 @@ fn genesis(test: &Value, config: ChainConfig) -> Genesis {
 struct Rules<'a> {
     test: &'a Value,
     network: Network,
-    executors: BTreeMap<Option<u64>, Executor>,
+    executors: BTreeMap<Option<u64>, [Executor; 2]>,
 }
 
 impl<'a> Rules<'a> {
@@ -70,11 +70,13 @@ impl<'a> Rules<'a> {
         }
     }
 
-    fn executor(&mut self, merge: Option<u64>) -> &Executor {
+    /// As is the default, and with each transaction run before its turn.
+    fn executors(&mut self, merge: Option<u64>) -> &[Executor; 2] {
         let Self { test, network, .. } = self;
         self.executors.entry(merge).or_insert_with(|| {
             let genesis = genesis(test, network.config(test, merge));
-            spec::executor(&spec::spec(&genesis))
+            let spec = spec::spec(&genesis);
+            [spec::executor(&spec), spec::rehearsing(&spec)]
         })
     }
 }
@@ -103,7 +105,7 @@ struct Chain<'a> {
 impl<'a> Chain<'a> {
     fn begin(test: &'a Value) -> Result<Self, String> {
         let mut rules = Rules::of(test);
-        let spec = Arc::clone(rules.executor(None).spec());
+        let spec = Arc::clone(rules.executors(None)[0].spec());
         let expected = json::hash(&test["genesisBlockHeader"]["hash"]);
         if spec.genesis_hash() != expected {
             return Err(format!(
@@ -156,11 +158,19 @@ impl<'a> Chain<'a> {
             .get(&block.header.parent_hash)
             .ok_or("the block's parent is not known")?;
         let (before, merge) = (parent.total_difficulty, parent.merge);
-        let executed = self
-            .rules
-            .executor(merge)
-            .verify_on(&parent.tip, &block)
-            .map_err(|error| error.to_string())?;
+        let [usual, rehearsed] = self.rules.executors(merge).each_ref().map(|executor| {
+            let executed = executor.verify_on(&parent.tip, &block);
+            executed.map_err(|error| error.to_string())
+        });
+        let receipts = |executed: &Executed| executed.commit.receipts.clone();
+        let (a, b) = (
+            usual.as_ref().map(receipts),
+            rehearsed.as_ref().map(receipts),
+        );
+        if a != b {
+            return Err(format!("rehearsed: {b:?}, usual: {a:?}"));
+        }
+        let executed = usual?;
         if self.branches {
             let overlay = parent.tip.extend(executed.commit).unwrap();
             let tip = overlay.tip().clone();

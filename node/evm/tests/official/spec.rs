@@ -6,7 +6,7 @@ use alloy_eips::{eip6110::MAINNET_DEPOSIT_CONTRACT_ADDRESS, eip7840::BlobParams}
 use alloy_genesis::{ChainConfig, Genesis};
 use alloy_primitives::U256;
 use pars_engine::{Engine, GpuPolicy};
-use pars_evm::{ChainSpec, Executor};
+use pars_evm::{ChainSpec, Executor, ExecutorConfig, RunAhead};
 use serde_json::Value;
 
 use crate::json;
@@ -230,9 +230,23 @@ pub fn spec(genesis: &Genesis) -> Arc<ChainSpec> {
     Arc::new(ChainSpec::from_genesis(genesis).unwrap())
 }
 
-/// An executor of that specification, all on one engine.
+/// An executor of that specification.
 pub fn executor(spec: &Arc<ChainSpec>) -> Executor {
+    executor_with(spec, RunAhead::default())
+}
+
+/// One that runs each transaction before its turn, and takes the outcome over where nothing speaks against it.
+pub fn rehearsing(spec: &Arc<ChainSpec>) -> Executor {
+    executor_with(spec, RunAhead::Before)
+}
+
+/// All on one engine.
+fn executor_with(spec: &Arc<ChainSpec>, run_ahead: RunAhead) -> Executor {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
     let engine = ENGINE.get_or_init(|| Engine::builder().gpu(GpuPolicy::Off).build().unwrap());
-    Executor::new(Arc::clone(spec), engine.clone())
+    let config = ExecutorConfig {
+        run_ahead,
+        ..ExecutorConfig::default()
+    };
+    Executor::with_config(Arc::clone(spec), engine.clone(), config)
 }

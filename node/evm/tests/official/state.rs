@@ -45,7 +45,7 @@ fn check_fork(test: &Value, network: &str, posts: &Value) -> Result<(), String> 
         .extend_accounts(json::alloc(&test["pre"]));
     genesis.config = spec::config(network, test);
     let spec = spec::spec(&genesis);
-    let executor = spec::executor(&spec);
+    let executors = [spec::executor(&spec), spec::rehearsing(&spec)];
     let store = Store::in_memory(&spec.genesis()).unwrap();
     let tip = store.tip().unwrap();
     let header = Header {
@@ -53,8 +53,10 @@ fn check_fork(test: &Value, network: &str, posts: &Value) -> Result<(), String> 
         ..header(env)
     };
     for post in posts.as_array().unwrap() {
-        check_post(test, post, &executor, &tip, &header)
-            .map_err(|error| format!("{network} {}: {error}", post["indexes"]))?;
+        for executor in &executors {
+            check_post(test, post, executor, &tip, &header)
+                .map_err(|error| format!("{network} {}: {error}", post["indexes"]))?;
+        }
     }
     Ok(())
 }

@@ -150,6 +150,38 @@ impl BlockState {
         }
     }
 
+    /// Whether the account at `address`, and those of its slots that a transaction run elsewhere read, are here what they
+    /// were there before it.
+    ///
+    /// # Errors
+    /// As [`StateView::account`].
+    pub fn reads_as(&mut self, address: Address, account: &Account) -> Result<bool, StoreError> {
+        let place = self.place(address)?;
+        let here = self
+            .entries
+            .get(place)
+            .and_then(|entry| entry.info.as_ref());
+        let same = match here {
+            None => account.is_loaded_as_not_existing(),
+            Some(here) => {
+                let there = account.original_info();
+                !account.is_loaded_as_not_existing()
+                    && here.balance == there.balance
+                    && here.nonce == there.nonce
+                    && here.code_hash == there.code_hash
+            }
+        };
+        if !same {
+            return Ok(false);
+        }
+        for (slot, value) in &account.storage {
+            if self.slot(place, *slot)? != value.original_value {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     fn slot(&mut self, place: usize, slot: StorageKey) -> Result<StorageValue, StoreError> {
         // Places are those of entries.
         let Some(entry) = self.entries.get_mut(place) else {
@@ -173,7 +205,8 @@ impl BlockState {
         Ok(value)
     }
 
-    fn apply(&mut self, address: Address, account: Account) {
+    /// Makes a transaction's changes of one account.
+    pub fn apply(&mut self, address: Address, account: &Account) {
         if !account.is_touched() {
             return;
         }
@@ -202,12 +235,12 @@ impl BlockState {
             entry.wiped = true;
             entry.slots.clear();
         }
-        let changed = account.storage.into_iter();
+        let changed = account.storage.iter();
         for (slot, value) in changed.filter(|(_, value)| value.is_changed()) {
-            let place = entry.slots.entry(slot).or_default();
+            let place = entry.slots.entry(*slot).or_default();
             place.1 = value.present_value;
         }
-        let mut info = account.info;
+        let mut info = account.info.clone();
         let before = entry.info.as_ref().map(|info| info.code_hash);
         if before != Some(info.code_hash)
             && let Some(code) = &info.code
@@ -311,14 +344,14 @@ impl Database for BlockState {
 
 impl DatabaseCommit for BlockState {
     fn commit(&mut self, changes: AddressMap<Account>) {
-        for (address, account) in changes {
-            self.apply(address, account);
+        for (address, account) in &changes {
+            self.apply(*address, account);
         }
     }
 
     fn commit_iter(&mut self, changes: &mut dyn Iterator<Item = (Address, Account)>) {
         for (address, account) in changes {
-            self.apply(address, account);
+            self.apply(address, &account);
         }
     }
 }
