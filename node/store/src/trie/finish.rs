@@ -7,12 +7,11 @@
 use super::{
     Encoded, NodeChange, NodeChanges, NodeSource,
     node::{self, NO_CHILD, NodeRef, Shape},
-    workspace::{Child, Kind, Outcome, Read, Value, Work, Workspace},
+    workspace::{Child, Kind, Read, Value, Work, Workspace},
 };
 use crate::StoreError;
 use alloy_primitives::{B256, keccak256};
 use alloy_rlp::BufMut as _;
-use alloy_trie::EMPTY_ROOT_HASH;
 use pars_kernels::keccak::Sponge;
 use std::{cmp::Ordering, sync::Arc};
 
@@ -20,7 +19,7 @@ use std::{cmp::Ordering, sync::Arc};
 const DEEPEST: usize = 64;
 
 /// About as long as most nodes are.
-const USUAL_BYTES: usize = 300;
+pub(super) const USUAL_BYTES: usize = 300;
 
 /// Whether every node that was read is the one its parent names. `source_of` tells where the read of a number was made.
 ///
@@ -63,23 +62,14 @@ pub(super) fn check<'s, S: NodeSource + 's>(
     Ok(())
 }
 
-/// Root hash of the trie with this `root` before an update that made `outcome` of it.
-pub(super) fn root_hash(root: B256, outcome: Outcome, works: &[Work<'_>]) -> B256 {
-    match outcome {
-        Outcome::Same => root,
-        Outcome::Gone => EMPTY_ROOT_HASH,
-        Outcome::Made(index) => {
-            let reference = works.get(index).map(|work| &work.reference);
-            // A short reference is the encoding itself, and a root is always hashed.
-            reference.map_or(EMPTY_ROOT_HASH, |reference| {
-                reference.as_hash().unwrap_or_else(|| keccak256(reference))
-            })
-        }
-    }
+/// Root hash of a trie whose root is referred to like this.
+pub(super) fn root_hash(reference: &NodeRef) -> B256 {
+    // A short reference is the encoding itself, and a root is always hashed.
+    reference.as_hash().unwrap_or_else(|| keccak256(reference))
 }
 
-/// Encodes and hashes all that was made.
-pub(super) fn encode(workspace: &mut Workspace<'_>) -> Arc<Vec<u8>> {
+/// Encodes and hashes all that was made; the encodings are appended to `out`.
+pub(super) fn encode(workspace: &mut Workspace<'_>, out: &mut Vec<u8>) {
     let mut levels: Vec<Vec<usize>> = vec![Vec::new(); DEEPEST + 1];
     let mut nodes = 0;
     for (index, work) in workspace.works.iter().enumerate() {
@@ -90,26 +80,34 @@ pub(super) fn encode(workspace: &mut Workspace<'_>) -> Arc<Vec<u8>> {
             nodes += 1;
         }
     }
-    let mut out = Vec::with_capacity(nodes * USUAL_BYTES);
+    out.reserve(nodes * USUAL_BYTES);
     let mut spans = Vec::new();
     for level in levels.iter().rev() {
         spans.clear();
         for &index in level {
             let start = out.len();
-            workspace.encode(index, &mut out);
+            workspace.encode(index, out);
             spans.push((start, out.len()));
         }
-        finish_level(workspace, level, &spans, &out);
+        let mut level = level.iter();
+        name(&spans, out, |span, reference| {
+            if let Some(work) = level
+                .next()
+                .and_then(|index| workspace.works.get_mut(*index))
+            {
+                work.reference = reference;
+                work.span = span;
+            }
+        });
     }
-    Arc::new(out)
 }
 
-/// Hashes the nodes of a level, whose encodings are in `out`.
-fn finish_level(
-    workspace: &mut Workspace<'_>,
-    level: &[usize],
+/// Finds how the parents of some nodes, whose encodings are in `out`, refer to them; `tell` is given each in its order,
+/// and where its encoding is.
+pub(super) fn name(
     spans: &[(usize, usize)],
     out: &[u8],
+    mut tell: impl FnMut((u32, u32), NodeRef),
 ) {
     let encodings = || {
         let spans = spans.iter();
@@ -124,19 +122,70 @@ fn finish_level(
     let mut hashes = vec![0; messages.len() * 32];
     Sponge::KECCAK256.hash_many(&messages, &mut hashes);
     let mut hashes = hashes.chunks_exact(32);
-    for ((index, encoding), (start, end)) in level.iter().zip(encodings()).zip(spans) {
-        let Some(work) = workspace.works.get_mut(*index) else {
-            continue;
-        };
-        work.reference = if long(&encoding) {
+    for (encoding, (start, end)) in encodings().zip(spans) {
+        let reference = if long(&encoding) {
             let hash = hashes.next().map(B256::from_slice);
             NodeRef::word_rlp(&hash.unwrap_or_default())
         } else {
             node::reference(encoding)
         };
         let bound = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-        work.span = (bound(*start), bound(*end));
+        tell((bound(*start), bound(*end)), reference);
     }
+}
+
+/// Appends the encoding of a branch: that with the encoding `base`, or none, with `value` and some references, by the
+/// numbers of their children, in the places of others.
+pub(super) fn encode_branch<'b>(
+    base: Option<(&'b [u8], Shape)>,
+    references: impl Iterator<Item = (u8, &'b [u8])> + Clone,
+    value: &[u8],
+    out: &mut Vec<u8>,
+) {
+    if let Some((encoded, shape)) = base
+        && value.is_empty()
+        && !shape.has_value()
+        && replace_hashes(encoded, shape, references.clone(), out)
+    {
+        return;
+    }
+    let mut all = [NO_CHILD; 16];
+    if let Some((encoded, shape)) = base {
+        for (index, reference) in all.iter_mut().enumerate() {
+            *reference = shape.reference(encoded, index).unwrap_or(NO_CHILD);
+        }
+    }
+    for (nibble, new) in references {
+        if let Some(reference) = all.get_mut(usize::from(nibble)) {
+            *reference = new;
+        }
+    }
+    node::encode_branch(&all, value, out);
+}
+
+/// Appends the encoding of a branch with other hashes for some children; nothing, and `false`, where more than that
+/// differs.
+fn replace_hashes<'b>(
+    encoded: &[u8],
+    shape: Shape,
+    mut references: impl Iterator<Item = (u8, &'b [u8])>,
+    out: &mut Vec<u8>,
+) -> bool {
+    let start = out.len();
+    out.put_slice(encoded);
+    let all = references.try_for_each(|(nibble, reference)| {
+        let nibble = usize::from(nibble);
+        let was_there = shape.present() >> nibble & 1 == 1;
+        let at = shape.hash_at(encoded.len(), nibble).filter(|_| was_there)?;
+        let (_, hash) = reference.split_first()?;
+        out.get_mut(start + at..start + at + 32)?
+            .copy_from_slice(hash.first_chunk::<32>()?);
+        Some(())
+    });
+    if all.is_none() {
+        out.truncate(start);
+    }
+    all.is_some()
 }
 
 impl Workspace<'_> {
@@ -153,66 +202,16 @@ impl Workspace<'_> {
             }
             Kind::Branch { base, links, value } => {
                 let links = self.links.get(links.0..links.1).unwrap_or_default();
-                let copied = base
-                    .filter(|(_, shape)| value.is_none() && !shape.has_value())
-                    .is_some_and(|base| self.replace_hashes(base, links, out));
-                if !copied {
-                    self.encode_branch(*base, links, value.as_ref(), out);
-                }
+                let references = links.iter();
+                let references = references.map(|(nibble, child)| (*nibble, self.reference(child)));
+                let base = base.and_then(|(read, shape)| {
+                    let read = self.reads.get(read)?;
+                    Some((&read.encoded[..], shape))
+                });
+                let value = value.as_ref().map_or(&[][..], |value| self.value(value));
+                encode_branch(base, references, value, out);
             }
         }
-    }
-
-    /// Appends the encoding of a branch that was read, with other hashes for some children; nothing, and `false`,
-    /// where more than that differs.
-    fn replace_hashes(
-        &self,
-        (read, shape): (usize, Shape),
-        links: &[(u8, Child)],
-        out: &mut Vec<u8>,
-    ) -> bool {
-        let Some(Read { encoded, .. }) = self.reads.get(read) else {
-            return false;
-        };
-        let start = out.len();
-        out.put_slice(encoded);
-        let all = links.iter().try_for_each(|(nibble, child)| {
-            let nibble = usize::from(*nibble);
-            let was_there = shape.present() >> nibble & 1 == 1;
-            let at = shape.hash_at(encoded.len(), nibble).filter(|_| was_there)?;
-            let (_, hash) = self.reference(child).split_first()?;
-            out.get_mut(start + at..start + at + 32)?
-                .copy_from_slice(hash.first_chunk::<32>()?);
-            Some(())
-        });
-        if all.is_none() {
-            out.truncate(start);
-        }
-        all.is_some()
-    }
-
-    fn encode_branch(
-        &self,
-        base: Option<(usize, Shape)>,
-        links: &[(u8, Child)],
-        value: Option<&Value<'_>>,
-        out: &mut Vec<u8>,
-    ) {
-        let mut references = [NO_CHILD; 16];
-        if let Some((read, shape)) = base
-            && let Some(Read { encoded, .. }) = self.reads.get(read)
-        {
-            for (index, reference) in references.iter_mut().enumerate() {
-                *reference = shape.reference(encoded, index).unwrap_or(NO_CHILD);
-            }
-        }
-        for (nibble, child) in links {
-            if let Some(reference) = references.get_mut(usize::from(*nibble)) {
-                *reference = self.reference(child);
-            }
-        }
-        let value = value.map_or(&[][..], |value| self.value(value));
-        node::encode_branch(&references, value, out);
     }
 
     fn value<'b>(&'b self, value: &Value<'b>) -> &'b [u8] {
@@ -235,39 +234,39 @@ impl Workspace<'_> {
     }
 }
 
-/// What differs between the nodes that were read and those that are there now. Wherever there was a
+/// Adds what differs between the nodes that were read and those that are there now. Wherever there was a
 /// node in the way it was read, so none read is none there.
 pub(super) fn changes(
-    reads: Vec<Read>,
-    works: Vec<Work<'_>>,
+    reads: &[Read],
+    works: &[Work<'_>],
     encodings: &Arc<Vec<u8>>,
-) -> NodeChanges {
-    let mut reads: Vec<Read> = reads.into_iter().filter(|read| !read.stays).collect();
+    changes: &mut NodeChanges,
+) {
+    let mut reads: Vec<&Read> = reads.iter().filter(|read| !read.stays).collect();
     // They are in order but for the last children of branches that went.
     if !reads.is_sorted_by_key(|read| read.at) {
         reads.sort_by_key(|read| read.at);
     }
-    let mut changes = NodeChanges::with_capacity(works.len());
     let mut reads = reads.into_iter().peekable();
-    let works = works.into_iter();
+    let works = works.iter();
     let mut works = works
         .filter(|work| !matches!(work.kind, Kind::Nothing))
         .peekable();
     loop {
         let order = match (reads.peek(), works.peek()) {
-            (None, None) => return changes,
+            (None, None) => return,
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
             (Some(read), Some(work)) => read.at.cmp(&work.at),
         };
         let before = reads.next_if(|_| order.is_le());
         let after = works.next_if(|_| order.is_ge());
-        let (at, hash) = match (&before, &after) {
+        let (at, hash) = match (before, after) {
             (_, Some(work)) => (work.at, work.reference.as_hash()),
             (Some(read), None) => (read.at, None),
-            (None, None) => return changes,
+            (None, None) => return,
         };
-        let before = before.map(|read| read.encoded);
+        let before = before.map(|read| read.encoded.clone());
         let after = after.map(|work| Encoded::part(encodings, work.span));
         if before != after {
             let change = NodeChange {

@@ -1,13 +1,15 @@
 //! An incremental Merkle-Patricia trie over nodes stored by path.
 //!
-//! An update is made as a batch ([`update`]): nodes are taken from memory ([`resident`]) or read from a
+//! An update is made as a batch ([`update`]): nodes are taken from memory ([`resident`]), level by level, or read from a
 //! [`NodeSource`] where keys lead to them, what becomes of them is noted, and all are encoded and hashed at the end,
-//! those of many tries side by side ([`update_many`]), those of a large one on several threads. What there is then is
-//! compared with what was read, so the list of changes is right whatever splits, merges and moves happened in between.
+//! those of many tries side by side ([`update_many`]), those of a large one on several threads. Where the form of a trie
+//! changes, what there is then is compared with what was read, so the list of changes is right whatever splits, merges
+//! and moves happened in between.
 
 mod encoded;
 mod extension;
 mod finish;
+mod levels;
 mod list;
 pub mod node;
 mod parallel;
@@ -17,12 +19,12 @@ mod workspace;
 
 use crate::StoreError;
 use alloy_primitives::B256;
-use alloy_trie::Nibbles;
+use alloy_trie::{EMPTY_ROOT_HASH, Nibbles};
 pub use encoded::Encoded;
+use levels::{End, Levels};
 pub use list::list_root;
 use resident::Tree;
 use walk::Place;
-use workspace::Workspace;
 
 /// Fewest updates that are worth waking threads for.
 pub const PARALLEL_FROM: usize = 96;
@@ -157,55 +159,56 @@ pub fn update_many<S: NodeSource>(
         .into_iter()
         .map(|(source, root, resident, updates)| (source, root, resident, in_order(updates)))
         .collect();
-    let mut workspace = Workspace::default();
-    let mut ends = Vec::with_capacity(tries.len());
-    for (source, root, resident, updates) in &tries {
+    let mut levels = Levels::at_depth(0);
+    for (number, (source, root, resident, updates)) in tries.iter().enumerate() {
         let place = Place::root(root, *resident);
-        let outcome = workspace.descend(source, place, &Nibbles::new(), updates)?;
-        ends.push((outcome, workspace.reads.len(), workspace.works.len()));
+        levels.start((number, source), place, &Nibbles::new(), updates)?;
     }
-    finish::check(&mut workspace.reads, |read| {
-        let trie = ends.partition_point(|(_, end, _)| *end <= read);
-        tries.get(trie).map(|(source, ..)| source)
-    })?;
-    let encodings = finish::encode(&mut workspace);
-    let roots: Vec<B256> = tries
-        .iter()
-        .zip(&ends)
-        .map(|((_, root, ..), (outcome, ..))| finish::root_hash(*root, *outcome, &workspace.works))
-        .collect();
-    let Workspace {
-        mut reads,
-        mut works,
-        ..
-    } = workspace;
-    let mut done = Vec::with_capacity(roots.len());
-    // From the last to the first, so that each is split off the end.
-    let starts = ends
-        .iter()
-        .rev()
-        .skip(1)
-        .map(|(_, reads, works)| (*reads, *works));
-    for (root, (first_read, first_work)) in roots.into_iter().rev().zip(starts.chain([(0, 0)])) {
-        let reads = reads.split_off(first_read);
-        let works = works.split_off(first_work);
-        done.push((root, finish::changes(reads, works, &encodings)));
-    }
-    done.reverse();
-    Ok(done)
+    levels.finish(|number| tries.get(number).map(|(source, ..)| source))?;
+    let ends = tries.iter().zip(levels.ends()).enumerate();
+    let done = ends.map(|(number, ((_, root, ..), end))| {
+        let root = match end {
+            End::Same => *root,
+            End::Gone => EMPTY_ROOT_HASH,
+            End::Made(reference) => finish::root_hash(reference),
+        };
+        let mut changes = NodeChanges::new();
+        levels.changes(number, &mut changes);
+        (root, changes)
+    });
+    Ok(done.collect())
 }
 
 /// Updates in the order of their keys, the last one of each.
-fn in_order(mut updates: Vec<Update<'_>>) -> Vec<Update<'_>> {
-    updates.sort_by_key(|(key, _)| *key);
-    updates.dedup_by(|later, kept| {
-        let same = later.0 == kept.0;
-        if same {
-            std::mem::swap(later, kept);
-        }
-        same
+fn in_order(updates: Vec<Update<'_>>) -> Vec<Update<'_>> {
+    if updates.is_sorted_by(|(one, _), (next, _)| one < next) {
+        return updates;
+    }
+    // Keys are hashes nearly always, which their beginnings tell apart; those are quicker to move than updates.
+    let starts = updates.iter().map(|(key, _)| start_of(key));
+    let mut order: Vec<_> = starts.zip(0..).collect();
+    let key = |index: usize| updates.get(index).map(|(key, _)| key);
+    order.sort_unstable_by(|(start, index), (other_start, other)| {
+        let starts = start.cmp(other_start);
+        starts.then_with(|| (key(*index), index).cmp(&(key(*other), other)))
     });
-    updates
+    let mut sorted: Vec<Update<'_>> = Vec::with_capacity(updates.len());
+    for update in order.iter().filter_map(|(_, index)| updates.get(*index)) {
+        match sorted.last_mut() {
+            Some(last) if last.0 == update.0 => *last = *update,
+            _ => sorted.push(*update),
+        }
+    }
+    sorted
+}
+
+/// The first sixteen nibbles of a key; zeros where it has fewer.
+fn start_of(key: &Nibbles) -> u64 {
+    let mut start = [0; 8];
+    for (to, from) in start.iter_mut().zip(key.pack()) {
+        *to = from;
+    }
+    u64::from_be_bytes(start)
 }
 
 #[cfg(test)]

@@ -78,11 +78,47 @@ pub(super) const NO_CHILD: &[u8] = &[EMPTY_STRING_CODE];
 
 /// Appends the RLP of a leaf.
 pub(super) fn encode_leaf(path: &Nibbles, value: &[u8], out: &mut Vec<u8>) {
-    let path = encode_path_leaf(path, true);
-    list(path.as_slice().length() + value.length(), out);
-    path.as_slice().encode(out);
+    encode_leaf_at(&encode_path_leaf(path, true), value, out);
+}
+
+/// The same, with the path in its hex-prefix form.
+pub(super) fn encode_leaf_at(path: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    list(path.length() + value.length(), out);
+    path.encode(out);
     value.encode(out);
 }
+
+/// The path of a leaf, in its hex-prefix form, and the value; `None` where the bytes are no leaf.
+pub(super) fn leaf_parts(mut encoded: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut payload = Header::decode_bytes(&mut encoded, true).ok()?;
+    let path = Header::decode_bytes(&mut payload, false).ok()?;
+    let value = Header::decode_bytes(&mut payload, false).ok()?;
+    let is_leaf = payload.is_empty() && path.first()? & LEAF_FLAG != 0;
+    is_leaf.then_some((path, value))
+}
+
+/// Whether the path of a leaf, in its hex-prefix form, is what a key has from `depth` on. Only for keys of whole bytes
+/// is the answer never `false` where it could be `true`.
+pub(super) fn is_end_of(path: &[u8], key: &Nibbles, depth: usize) -> bool {
+    let Some(nibbles) = key.len().checked_sub(depth) else {
+        return false;
+    };
+    let odd = nibbles % 2 == 1;
+    let flag = match key.get(depth).filter(|_| odd) {
+        Some(first) => LEAF_FLAG | ODD_FLAG | first,
+        None => LEAF_FLAG,
+    };
+    let start = depth + usize::from(odd);
+    let end = key.pack();
+    key.len().is_multiple_of(2)
+        && path.split_first() == Some((&flag, end.get(start / 2..).unwrap_or_default()))
+}
+
+/// The bit of the hex-prefix form that tells a leaf.
+const LEAF_FLAG: u8 = 0x20;
+
+/// The bit of the hex-prefix form that tells an odd number of nibbles.
+const ODD_FLAG: u8 = 0x10;
 
 /// Appends the RLP of an extension; `child` is a reference.
 pub(super) fn encode_extension(path: &Nibbles, child: &[u8], out: &mut Vec<u8>) {
@@ -121,6 +157,20 @@ impl Shape {
     /// Whether a key ends here.
     pub(super) fn has_value(self) -> bool {
         self.has_value
+    }
+
+    /// Whether every child is named by its hash and there is no value.
+    pub(super) fn is_regular(self) -> bool {
+        self.regular
+    }
+
+    /// The hash of the child under a nibble in the branch with this encoding, which is regular; `None` where there is no
+    /// child.
+    pub(super) fn hash(self, encoded: &[u8], nibble: u8) -> Option<&B256> {
+        let start = self.hash_at(encoded.len(), usize::from(nibble))?;
+        let there = self.present >> nibble & 1 == 1;
+        let hash = encoded.get(start..start + 32).filter(|_| there)?;
+        hash.try_into().ok()
     }
 
     /// The reference to child `index` in the branch with this encoding, with its header.
@@ -378,7 +428,7 @@ fn decode_path(encoded: &[u8]) -> Result<(Nibbles, bool), alloy_rlp::Error> {
     let (&flag, rest) = encoded
         .split_first()
         .ok_or(alloy_rlp::Error::Custom("a node without a path"))?;
-    let odd = flag & 0x10 != 0;
+    let odd = flag & ODD_FLAG != 0;
     if flag & 0xc0 != 0 || (!odd && flag & 0x0f != 0) {
         return Err(alloy_rlp::Error::Custom("an unknown path flag"));
     }
@@ -390,7 +440,7 @@ fn decode_path(encoded: &[u8]) -> Result<(Nibbles, bool), alloy_rlp::Error> {
         path.push(flag & 0x0f);
     }
     path.extend(&Nibbles::unpack(rest));
-    Ok((path, flag & 0x20 != 0))
+    Ok((path, flag & LEAF_FLAG != 0))
 }
 
 #[cfg(test)]

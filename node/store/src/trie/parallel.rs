@@ -3,7 +3,7 @@
 
 use super::{
     NodeChanges, NodeSource, Update, finish,
-    node::NodeRef,
+    levels::{End, Levels},
     resident::Tree,
     walk::{Place, next_run},
     workspace::{Child, Outcome, Workspace},
@@ -11,13 +11,11 @@ use super::{
 use crate::{StoreError, beside};
 use alloy_primitives::B256;
 use alloy_trie::Nibbles;
+use std::sync::Arc;
 
-/// What becomes of a child of the root.
-enum Part {
-    Same,
-    Gone,
-    Made(NodeRef),
-}
+/// Into how many groups the children of the root are divided. Nodes of a group are hashed together, which is quickest
+/// where there are many, and a thread takes one after another, so that those with more time do more of them.
+const GROUPS: usize = 4;
 
 /// The update, where the root is a branch before and after; `None` where it is not.
 pub(super) fn in_parts<S: NodeSource + Copy + Send + Sync>(
@@ -41,43 +39,47 @@ pub(super) fn in_parts<S: NodeSource + Copy + Send + Sync>(
         };
         parts.push((nibble, place, run));
     }
-    let done = beside::each(&parts, |(nibble, place, run)| {
-        let mut workspace = Workspace::default();
-        let at = Nibbles::from_nibbles([*nibble]);
-        place.warm(at.len(), run);
-        let outcome = workspace.descend(&source, place.clone(), &at, run)?;
-        finish::check(&mut workspace.reads, |_| Some(&source))?;
-        let encodings = finish::encode(&mut workspace);
-        let part = match outcome {
-            Outcome::Same => Part::Same,
-            Outcome::Gone => Part::Gone,
-            Outcome::Made(index) => {
-                let made = workspace.works.get(index).map(|work| &work.reference);
-                Part::Made(made.cloned().unwrap_or_default())
+    let groups: Vec<_> = parts.chunks(parts.len().div_ceil(GROUPS)).collect();
+    let done = beside::each(&groups, |group| {
+        let mut levels = Levels::at_depth(1);
+        for (nibble, place, run) in *group {
+            let at = Nibbles::from_nibbles([*nibble]);
+            levels.start((0, &source), place.clone(), &at, run)?;
+        }
+        levels.finish(|_| Some(&source))?;
+        let mut changes = NodeChanges::with_capacity(levels.len());
+        let ends = group.iter().zip(levels.ends()).enumerate();
+        let children = ends.filter_map(|(number, ((nibble, ..), end))| {
+            levels.changes(number, &mut changes);
+            match end {
+                End::Same => None,
+                End::Gone => Some((*nibble, Child::Nothing)),
+                End::Made(reference) => Some((*nibble, Child::Kept(Box::new(reference.clone())))),
             }
-        };
-        let Workspace { reads, works, .. } = workspace;
-        Ok((*nibble, part, finish::changes(reads, works, &encodings)))
+        });
+        let children: Vec<_> = children.collect();
+        Ok((children, changes))
     });
-    let mut children = Vec::with_capacity(done.len());
+    let mut children = Vec::with_capacity(parts.len());
     let mut below = Vec::with_capacity(done.len());
     for done in done {
-        let (nibble, part, changes) = done?;
-        match part {
-            Part::Same => {}
-            Part::Gone => children.push((nibble, Child::Nothing)),
-            Part::Made(reference) => children.push((nibble, Child::Kept(Box::new(reference)))),
-        }
+        let (some, changes) = done?;
+        children.extend(some);
         below.push(changes);
     }
     let Some(outcome) = top.root_branch(base, children) else {
         return Ok(None);
     };
     finish::check(&mut top.reads, |_| Some(&source))?;
-    let encodings = finish::encode(&mut top);
-    let root = finish::root_hash(root, outcome, &top.works);
-    let mut changes = finish::changes(top.reads, top.works, &encodings);
-    changes.reserve(below.iter().map(Vec::len).sum());
+    let mut encodings = Vec::new();
+    finish::encode(&mut top, &mut encodings);
+    let made = match outcome {
+        Outcome::Made(made) => top.works.get(made),
+        Outcome::Same | Outcome::Gone => None,
+    };
+    let root = made.map_or(root, |work| finish::root_hash(&work.reference));
+    let mut changes = NodeChanges::with_capacity(1 + below.iter().map(Vec::len).sum::<usize>());
+    finish::changes(&top.reads, &top.works, &Arc::new(encodings), &mut changes);
     for mut part in below {
         changes.append(&mut part);
     }

@@ -55,6 +55,37 @@ impl Node {
         }
     }
 
+    pub(super) fn hash(&self) -> &B256 {
+        &self.hash
+    }
+
+    /// Whether it is the one with this hash.
+    pub(super) fn is(&self, hash: &B256) -> bool {
+        self.hash == *hash
+    }
+
+    /// What was known last under a nibble of a branch, whichever node that is.
+    pub(super) fn last_child(&self, nibble: u8) -> Option<&Self> {
+        match &self.below {
+            Below::Branch(_, children) => children.get(usize::from(nibble))?.as_deref(),
+            Below::Leaf | Below::Extension(_) => None,
+        }
+    }
+
+    /// Reads all of it that an update would, so that it is near, and says something about it.
+    pub(super) fn touch(&self) -> u8 {
+        let lines = self.encoded.iter().step_by(CACHE_LINE);
+        // The hash may lie in two.
+        let ends = [self.encoded.last(), self.hash.first(), self.hash.last()];
+        let lines = lines.chain(ends.into_iter().flatten());
+        let children = self
+            .children()
+            .iter()
+            .step_by(CACHE_LINE / size_of::<Child>());
+        let children = children.map(|child| u8::from(child.is_some()));
+        lines.fold(0, |all, byte| all ^ byte) ^ children.fold(0, |all, child| all ^ child)
+    }
+
     /// Its encoding.
     pub(super) fn encoded(&self) -> &Encoded {
         &self.encoded
@@ -84,11 +115,7 @@ impl Node {
         let mut seen = 0;
         while !level.is_empty() {
             for (node, mut updates) in level.drain(..) {
-                let lines = node.encoded.iter().step_by(CACHE_LINE);
-                // The hash may lie in two.
-                let ends = [node.encoded.last(), node.hash.first(), node.hash.last()];
-                let lines = lines.chain(ends.into_iter().flatten());
-                seen ^= lines.fold(0, |all, byte| all ^ byte);
+                seen ^= node.touch();
                 let Below::Branch(_, children) = &node.below else {
                     continue;
                 };

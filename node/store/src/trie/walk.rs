@@ -47,13 +47,28 @@ impl<'a> Place<'a> {
     }
 }
 
-impl Place<'_> {
-    /// Brings what the updates lead to near, where it is in memory.
-    pub(super) fn warm<T>(&self, depth: usize, updates: &[(Nibbles, T)]) {
-        if let Self::Stored(stored) = self
-            && let Some(node) = stored.resident
-        {
-            node.warm(depth, updates);
+impl<'a> Place<'a> {
+    /// A node that is not in memory, by what its parent says of it, whose form was checked when that was read.
+    pub(super) fn named(reference: &[u8]) -> Self {
+        Self::Stored(Stored {
+            reference: NodeRef::from_raw_rlp(reference).unwrap_or_default(),
+            resident: None,
+        })
+    }
+
+    /// A node in memory with this hash.
+    pub(super) fn resident(hash: &B256, node: &'a resident::Node) -> Self {
+        Self::Stored(Stored {
+            reference: NodeRef::word_rlp(hash),
+            resident: Some(node),
+        })
+    }
+
+    /// The node that is there, where it is in memory.
+    pub(super) fn node(&self) -> Option<&'a resident::Node> {
+        match self {
+            Self::Stored(stored) => stored.resident,
+            Self::Empty | Self::Rest(..) => None,
         }
     }
 }
@@ -116,8 +131,12 @@ pub(super) fn next_run<'a, T>(
     entries: &mut &'a [(Nibbles, T)],
     depth: usize,
 ) -> Option<(u8, &'a [(Nibbles, T)])> {
-    let nibble = entries.first()?.0.get(depth)?;
-    let same = entries.partition_point(|(key, _)| key.get(depth) <= Some(nibble));
+    let (first, others) = entries.split_first()?;
+    let nibble = first.0.get(depth)?;
+    let others = others.iter();
+    let same = 1 + others
+        .take_while(|(key, _)| key.get(depth) == Some(nibble))
+        .count();
     let (run, rest) = entries.split_at(same);
     *entries = rest;
     Some((nibble, run))
@@ -216,16 +235,15 @@ impl<'a> Workspace<'a> {
         let Some(reference) = reference else {
             return Place::Empty;
         };
-        // Its form was checked when the branch was read.
-        let reference = NodeRef::from_raw_rlp(reference).unwrap_or_default();
-        let resident = branch.resident.and_then(|node| {
-            let hash = reference.as_hash()?;
-            node.child(usize::from(nibble), &hash)
-        });
-        Place::Stored(Stored {
-            reference,
-            resident,
-        })
+        let place = Place::named(reference);
+        match (place, branch.resident) {
+            (Place::Stored(mut stored), Some(node)) => {
+                let hash = stored.reference.as_hash();
+                stored.resident = hash.and_then(|hash| node.child(usize::from(nibble), &hash));
+                Place::Stored(stored)
+            }
+            (place, _) => place,
+        }
     }
 
     /// A subtree of nothing but these entries, sorted, each key once.
