@@ -96,6 +96,8 @@ fn value() -> impl Strategy<Value = Vec<u8>> {
         2 => Just(Vec::new()),
         2 => prop::collection::vec(any::<u8>(), 1..3),
         1 => prop::collection::vec(any::<u8>(), 30..110),
+        // One that is there already, more often than not.
+        3 => (1u8..3).prop_map(|byte| vec![byte; 70]),
     ]
 }
 
@@ -512,5 +514,23 @@ fn of_many_tries_the_damaged_one_is_named() {
             panic!("{error}");
         };
         assert_eq!(table, damaged);
+    }
+}
+
+#[test]
+fn an_empty_value_takes_a_leaf_in_memory_away() {
+    let key = |n: u32| Nibbles::unpack(keccak256(n.to_be_bytes()));
+    let value = [7; 70];
+    let written = (0..40).map(|n| (key(n), Some(&value[..]))).collect();
+    let mut nodes = Nodes::default();
+    let (root, changes) = update(&nodes, EMPTY_ROOT_HASH, None, written).unwrap();
+    let mut resident = Tree::default();
+    resident.apply(&made(&changes), 1);
+    nodes.apply(changes);
+    let emptied = |value| vec![(key(3), value), (key(30), Some(&[1; 70][..]))];
+    let gone = update(&nodes, root, None, emptied(None)).unwrap();
+    for value in [None, Some(&[][..])] {
+        let done = update(&nodes, root, Some(&resident), emptied(value)).unwrap();
+        assert_eq!(done, gone);
     }
 }
