@@ -86,7 +86,7 @@ fn a_chain_is_counted_checked_and_pruned() {
     assert!(success, "{text}");
     for part in [
         "chain id      6133",
-        "schema        5",
+        "schema        6",
         &format!("head          {head} (0x"),
         "states        from block 0 on",
     ] {

@@ -9,7 +9,7 @@ use alloy_primitives::{Address, B256, U256};
 use alloy_trie::{Nibbles, TrieAccount};
 
 /// Version of the tables' form, raised with every change that an older program cannot read.
-pub const SCHEMA_VERSION: u32 = 5;
+pub const SCHEMA_VERSION: u32 = 6;
 
 /// Keys of [`Table::Meta`].
 pub mod meta {

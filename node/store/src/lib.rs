@@ -35,7 +35,8 @@
 //! - Trie nodes have a history of the same form, for a window of recent blocks: proofs in those
 //!   need it. For each block there is a list of what it changed, by which its history is found
 //!   again when it falls out of the window ([`Retention`]).
-//! - Accepting a block is one batch over all tables, synced before [`Store::commit`] returns.
+//! - Accepting a block is one batch over all tables, synced before [`Store::commit`] returns: as one record at first, which
+//!   every reader has above the tables; they are written behind, many blocks together ([`backend::behind`]).
 //!   After a crash at any point the store opens at the last accepted block with everything
 //!   that belongs to it; there are no repair steps. The store never reorganises.
 //! - A data folder belongs to one process, and to one chain: schema version, chain id,

@@ -2,7 +2,13 @@
 
 use crate::{
     Block, BlockCommit, Genesis, Head, Retention, StateView, StoreError,
-    backend::{Backend, Batch, Table, cached::Cached, fjall::FjallOptions, memory::Memory},
+    backend::{
+        Backend, Batch, Table,
+        behind::{Behind, Bounds},
+        cached::Cached,
+        fjall::FjallOptions,
+        memory::Memory,
+    },
     block,
     codec::{self, SCHEMA_VERSION, meta},
     commit,
@@ -167,6 +173,7 @@ impl Store {
         deadline: Instant,
     ) -> Result<Self, StoreError> {
         let engine = open_engine(dir, &dir.join(CHAIN_FOLDER), options, deadline)?;
+        let engine = Behind::open(engine, Bounds::default())?;
         let backend = Arc::new(Cached::new(engine, options.state_cache_bytes));
         let mut store = Self::opened(backend, wanted, options.retention, Some(lock))?;
         store.nodes = Arc::new(NodeCache::new(options.node_cache_bytes));
@@ -505,7 +512,11 @@ impl Store {
             hash: block.hash,
             header: block.header.clone(),
         };
-        self.write_accepted(|| batch_of(&commit), head, &nodes)
+        self.write_accepted(head, &nodes, |then| {
+            let mut batch = batch_of(&commit);
+            batch.append(&then);
+            self.backend.commit(batch)
+        })
     }
 
     /// Accepts a block that was checked and held in memory, as [`Self::commit`] does.
@@ -526,23 +537,25 @@ impl Store {
                 head_hash: head.hash,
             });
         }
-        let batch = || overlay.writes().to_batch();
-        self.write_accepted(batch, accepted.clone(), overlay.nodes())
+        self.write_accepted(accepted.clone(), overlay.nodes(), |then| {
+            self.backend.commit_shared(overlay.writes(), then)
+        })
     }
 
+    /// Makes block `head` the last one by `write`, which writes it and then what it is given.
     fn write_accepted(
         &self,
-        batch: impl FnOnce() -> Batch,
         head: Head,
         nodes: &ResidentNodes,
+        write: impl FnOnce(Batch) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         // Nodes of a block that cannot be written do no harm: nobody asks for them.
         self.nodes.follow_beside(nodes, head.number, || {
-            let mut batch = batch();
+            let mut gone = Batch::new();
             let snapshot = self.backend.snapshot();
-            retention::fall_out(&*snapshot, self.retention, head.number, &mut batch)?;
+            retention::fall_out(&*snapshot, self.retention, head.number, &mut gone)?;
             drop(snapshot);
-            self.backend.commit(batch)
+            write(gone)
         })?;
         tracing::debug!(number = head.number, hash = %head.hash, "block stored");
         *self.head.write() = Arc::new(head);

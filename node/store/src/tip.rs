@@ -307,7 +307,7 @@ impl Overlay {
         &self.nodes
     }
 
-    pub(crate) fn writes(&self) -> &Writes {
+    pub(crate) fn writes(&self) -> &Arc<Writes> {
         &self.writes
     }
 }

@@ -317,7 +317,8 @@ fn whatever_is_wrong_is_found() {
     verify(&build().1).unwrap();
     let mut found = 0;
     for table in Table::ALL {
-        if table == Table::Meta {
+        // Nothing waits for its table here.
+        if [Table::Meta, Table::Pending].contains(&table) {
             continue;
         }
         let records: Vec<_> = {

@@ -1,18 +1,19 @@
 //! Accounts and slots of the newest state kept in memory before an engine: execution reads the same
 //! ones block after block.
 //!
-//! The cache holds what the newest batch left, and is changed with every batch. Snapshots older
-//! than that, and those taken while a batch is being written, read past it.
+//! The cache holds what the newest batch left, and is changed with every batch. Snapshots a few batches older
+//! than that, and those taken while a batch is being written, use it for what no batch since has changed; those
+//! that are older still read past it.
 
 mod parts;
 #[cfg(test)]
 mod tests;
 
-use super::{Backend, Batch, Records, Snapshot, Table};
+use super::{Backend, Batch, Records, Snapshot, Table, layer::Writes};
 use crate::{Held, StoreError, memory::figure};
 use alloy_primitives::{Address, U256};
 use alloy_trie::TrieAccount;
-use parts::{Cache, Change, SHARDS, Shard};
+use parts::{Cache, Change, SHARDS, Shard, account_hash, slot_hash};
 use std::{
     fmt,
     sync::{Arc, atomic::Ordering},
@@ -50,29 +51,23 @@ impl<B> Cached<B> {
     }
 }
 
-impl<B: Backend> Backend for Cached<B> {
-    fn snapshot(&self) -> Arc<dyn Snapshot> {
-        let before = self.cache.version();
-        let snapshot = self.engine.snapshot();
-        // If a batch came in between, the snapshot may be of before or after it.
-        let current = before.is_multiple_of(2) && before == self.cache.version();
-        if !current {
-            return snapshot;
-        }
-        Arc::new(View {
-            snapshot,
-            cache: Arc::clone(&self.cache),
-            version: before,
-        })
-    }
+/// What a batch does to the cache.
+fn changes_of(batch: &Batch) -> impl Iterator<Item = Change> {
+    batch
+        .writes()
+        .filter_map(|(table, key, value)| Change::of(table, key, value))
+}
 
-    fn commit(&self, batch: Batch) -> Result<(), StoreError> {
-        let changes: Vec<_> = batch
-            .writes()
-            .filter_map(|(table, key, value)| Change::of(table, key, value))
-            .collect();
+impl<B: Backend> Cached<B> {
+    /// Has the engine make these changes.
+    fn commit_with(
+        &self,
+        changes: Vec<Change>,
+        commit: impl FnOnce() -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.cache.announce(&changes);
         self.cache.version.fetch_add(1, Ordering::SeqCst);
-        let result = self.engine.commit(batch);
+        let result = commit();
         match &result {
             // In the order they were made: the last write to a key stays.
             Ok(()) => {
@@ -91,6 +86,31 @@ impl<B: Backend> Backend for Cached<B> {
         }
         self.cache.version.fetch_add(1, Ordering::SeqCst);
         result
+    }
+}
+
+impl<B: Backend> Backend for Cached<B> {
+    fn snapshot(&self) -> Arc<dyn Snapshot> {
+        let before = self.cache.version();
+        Arc::new(View {
+            snapshot: self.engine.snapshot(),
+            cache: Arc::clone(&self.cache),
+            // If a batch is being written or came in between, the snapshot may be of before or after it: what it
+            // changes is read from the snapshot then.
+            version: before - before % 2,
+        })
+    }
+
+    fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+        let changes = changes_of(&batch).collect();
+        self.commit_with(changes, || self.engine.commit(batch))
+    }
+
+    fn commit_shared(&self, writes: &Arc<Writes>, then: Batch) -> Result<(), StoreError> {
+        let changes = changes_of(writes.batch()).chain(changes_of(&then));
+        self.commit_with(changes.collect(), || {
+            self.engine.commit_shared(writes, then)
+        })
     }
 
     fn known_account(&self, address: &Address) -> Option<Option<TrieAccount>> {
@@ -136,7 +156,7 @@ impl<B: Backend> Backend for Cached<B> {
 struct View {
     snapshot: Arc<dyn Snapshot>,
     cache: Arc<Cache>,
-    /// The version of the cache that equals the snapshot.
+    /// The version of the cache that equals the snapshot, or an older one.
     version: u64,
 }
 
@@ -145,26 +165,26 @@ impl View {
     fn look_up<T: Copy>(
         &self,
         part: usize,
+        hash: impl Fn() -> u64,
         found: impl Fn(&mut Shard) -> Option<T>,
         read: impl Fn() -> Result<T, StoreError>,
         put: impl Fn(&mut Shard, T),
     ) -> Result<T, StoreError> {
-        if self.cache.version() != self.version {
-            return read();
-        }
         let shard = self.cache.shard(part);
         {
             let mut shard = shard.lock();
             // Looked at under the lock that a batch needs to change this shard.
-            if self.cache.version() == self.version
-                && let Some(value) = found(&mut shard)
-            {
+            if !self.cache.same_since(self.version, &hash) {
+                drop(shard);
+                return read();
+            }
+            if let Some(value) = found(&mut shard) {
                 return Ok(value);
             }
         }
         let value = read()?;
         let mut shard = shard.lock();
-        if self.cache.version() == self.version {
+        if self.cache.same_since(self.version, &hash) {
             put(&mut shard, value);
         }
         Ok(value)
@@ -179,6 +199,7 @@ impl Snapshot for View {
     fn account(&self, address: &Address) -> Result<Option<TrieAccount>, StoreError> {
         self.look_up(
             Cache::part(address),
+            || account_hash(address),
             |shard| shard.accounts.get(address).map(|kept| kept.account()),
             || self.snapshot.account(address),
             |shard, account| shard.accounts.put(*address, account.into()),
@@ -202,15 +223,17 @@ impl Snapshot for View {
             .filter(|(_, part)| !part.is_empty())
         {
             let mut shard = self.cache.shard(part).lock();
-            // Looked at under the lock that a batch needs to change this shard.
-            let current = self.cache.version() == self.version;
             for index in indices {
                 let (Some(address), Some(place)) =
                     (addresses.get(*index), accounts.get_mut(*index))
                 else {
                     continue;
                 };
-                match shard.accounts.get(address).filter(|_| current) {
+                // Looked at under the lock that a batch needs to change this shard.
+                let same = self
+                    .cache
+                    .same_since(self.version, || account_hash(address));
+                match shard.accounts.get(address).filter(|_| same) {
                     Some(kept) => *place = kept.account(),
                     None => missing.push(*index),
                 }
@@ -228,6 +251,7 @@ impl Snapshot for View {
         let key = (*address, *slot);
         self.look_up(
             Cache::slot_part(address, slot),
+            || slot_hash(address, slot),
             |shard| shard.slots.get(&key),
             || self.snapshot.slot(address, slot),
             |shard, value| shard.slots.put(key, value),

@@ -2,7 +2,7 @@
 //! several keyspaces. A batch is one checksummed journal entry; recovery drops an unfinished
 //! one, so no repair step exists.
 
-use super::{Backend, Batch, Records, Snapshot, Table, manifest};
+use super::{Backend, Batch, Records, Snapshot, Table, Write, manifest};
 use crate::{Held, StoreError, memory::figure};
 use fjall::{
     AbstractTree as _, Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode,
@@ -33,10 +33,10 @@ impl Default for FjallOptions {
     }
 }
 
-/// Keyspaces: what is written once, what blocks overwrite, and what is written once and goes when it is old
-/// enough; each table under a byte of its own. A keyspace costs some fifteen files and folders that
+/// Keyspaces: what is written once, what blocks overwrite, what is written once and goes when it is old
+/// enough, and what goes soon; each table under a byte of its own. A keyspace costs some fifteen files and folders that
 /// are synced one by one when a chain is made, so there are few.
-const KEYSPACES: [&str; 3] = ["chain", "state", "history"];
+const KEYSPACES: [&str; 4] = ["chain", "state", "history", "pending"];
 
 /// Keyspace of a table, as an index of [`KEYSPACES`], and the first byte of its keys there.
 const fn place(table: Table) -> (usize, u8) {
@@ -58,6 +58,7 @@ const fn place(table: Table) -> (usize, u8) {
         Table::StorageTrieHistory => (2, 3),
         Table::StateChanges => (2, 4),
         Table::TrieChanges => (2, 5),
+        Table::Pending => (3, 0),
     }
 }
 
@@ -148,6 +149,40 @@ impl Fjall {
     }
 }
 
+impl Fjall {
+    fn put(&self, mut batch: Batch, durability: Option<PersistMode>) -> Result<(), StoreError> {
+        // The engine gives all items of a batch one sequence number, so two writes of one
+        // key would be ambiguous: sorting leaves the last one.
+        batch.sort();
+        self.put_each(batch.len(), batch.writes(), durability)
+    }
+
+    /// Writes what has no key twice.
+    fn put_each<'a>(
+        &self,
+        count: usize,
+        writes: impl Iterator<Item = Write<'a>>,
+        durability: Option<PersistMode>,
+    ) -> Result<(), StoreError> {
+        let mut out =
+            OwnedWriteBatch::with_capacity(self.database.clone(), count).durability(durability);
+        let mut placed = Vec::new();
+        for (table, key, value) in writes {
+            let (keyspace, first) = place(table);
+            let keyspace = &self.keyspaces[keyspace];
+            placed.clear();
+            placed.push(first);
+            placed.extend_from_slice(key);
+            match value {
+                Some(value) => out.insert(keyspace, &placed[..], value),
+                None => out.remove(keyspace, &placed[..]),
+            }
+        }
+        out.commit()
+            .map_err(|error| engine_error("write a block", error))
+    }
+}
+
 /// Turns the engine's error into ours; a full disk has a message of its own.
 fn engine_error(doing: &'static str, error: fjall::Error) -> StoreError {
     let io = match &error {
@@ -179,26 +214,17 @@ impl Backend for Fjall {
     }
 
     fn commit(&self, batch: Batch) -> Result<(), StoreError> {
-        // The engine gives all items of a batch one sequence number, so two writes of one
-        // key would be ambiguous: sorting leaves the last one.
-        let mut batch = batch;
-        batch.sort();
-        let mut out = OwnedWriteBatch::with_capacity(self.database.clone(), batch.len())
-            .durability(Some(PersistMode::SyncAll));
-        let mut placed = Vec::new();
-        for (table, key, value) in batch.writes() {
-            let (keyspace, first) = place(table);
-            let keyspace = &self.keyspaces[keyspace];
-            placed.clear();
-            placed.push(first);
-            placed.extend_from_slice(key);
-            match value {
-                Some(value) => out.insert(keyspace, &placed[..], value),
-                None => out.remove(keyspace, &placed[..]),
-            }
-        }
-        out.commit()
-            .map_err(|error| engine_error("write a block", error))
+        self.put(batch, Some(PersistMode::SyncAll))
+    }
+
+    fn commit_records(&self, table: Table, records: &[(&[u8], &[u8])]) -> Result<(), StoreError> {
+        let writes = records.iter();
+        let writes = writes.map(|(key, value)| (table, *key, Some(*value)));
+        self.put_each(records.len(), writes, Some(PersistMode::SyncAll))
+    }
+
+    fn write(&self, batch: Batch) -> Result<(), StoreError> {
+        self.put(batch, None)
     }
 
     fn disk_bytes(&self) -> Vec<(String, u64)> {

@@ -1,6 +1,9 @@
 //! Writes that are not made yet, over a snapshot: what a batch would leave, without making it.
 
-use super::{Batch, Place, Record, Records, Snapshot, Table};
+use super::{
+    Batch, Place, Record, Records, Snapshot, Table,
+    filter::{Filter, hash_of},
+};
 use crate::{StoreError, codec};
 use alloy_primitives::{Address, U256};
 use alloy_trie::TrieAccount;
@@ -8,67 +11,147 @@ use std::{iter::Peekable, sync::Arc};
 
 /// The last write to each key of a batch, in order.
 #[derive(Debug, Default)]
-pub struct Writes(Batch);
+pub struct Writes {
+    /// With its writes in order.
+    batch: Batch,
+    tables: Tables,
+    filter: Filter,
+}
+
+/// Where the writes to each table begin, and where the last ones end.
+type Tables = [usize; Table::ALL.len() + 1];
+
+/// What it takes to find writes in a batch.
+pub(super) struct Index {
+    writes: Vec<Place>,
+    tables: Tables,
+    filter: Filter,
+}
+
+impl Index {
+    pub(super) fn of(batch: &Batch) -> Self {
+        let writes = batch.sorted();
+        let mut tables = [0; Table::ALL.len() + 1];
+        for (table, begins) in Table::ALL.iter().zip(&mut tables) {
+            *begins = writes.partition_point(|place| place.table < *table);
+        }
+        if let Some(end) = tables.last_mut() {
+            *end = writes.len();
+        }
+        let mut filter = Filter::new(writes.len());
+        for place in &writes {
+            let (table, key) = batch.key(place);
+            filter.insert(hash_of(table, key));
+        }
+        Self {
+            writes,
+            tables,
+            filter,
+        }
+    }
+}
 
 impl Writes {
+    /// The writes of `batch`, whose index this is.
+    pub(super) fn found_by(mut batch: Batch, index: Index) -> Self {
+        batch.writes = index.writes;
+        Self {
+            batch,
+            tables: index.tables,
+            filter: index.filter,
+        }
+    }
+
     /// Number of keys written or removed.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.batch.len()
     }
 
     /// Bytes of keys, of values and of the list of their places.
     pub(crate) fn bytes(&self) -> usize {
-        self.0.bytes.capacity() + self.0.writes.capacity() * size_of::<Place>()
+        let batch = &self.batch;
+        batch.bytes.len() + batch.writes.len() * size_of::<Place>() + self.filter.bytes()
     }
 
     /// Whether nothing is written.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.batch.is_empty()
     }
 
     /// The writes as a batch.
     pub fn to_batch(&self) -> Batch {
-        self.0.clone()
+        self.batch.clone()
+    }
+
+    /// The writes as a batch, which they are.
+    pub(crate) fn batch(&self) -> &Batch {
+        &self.batch
     }
 
     /// What is written under a key of a table.
     pub(crate) fn get(&self, table: Table, key: &[u8]) -> Option<Option<&[u8]>> {
-        let batch = &self.0;
-        let at = |place: &Place| batch.key(place).cmp(&(table, key));
-        let index = batch.writes.binary_search_by(at).ok()?;
-        let (.., value) = batch.write(batch.writes.get(index)?);
+        self.get_hashed(table, key, hash_of(table, key))
+    }
+
+    /// The same where the key's hash is known.
+    pub(super) fn get_hashed(&self, table: Table, key: &[u8], hash: u64) -> Option<Option<&[u8]>> {
+        if !self.filter.may_have(hash) {
+            return None;
+        }
+        let writes = self.table(table);
+        let at = |place: &Place| self.batch.key(place).1.cmp(key);
+        let index = writes.binary_search_by(at).ok()?;
+        let (.., value) = self.batch.write(writes.get(index)?);
         Some(value)
     }
 
+    /// The writes to a table.
+    fn table(&self, table: Table) -> &[Place] {
+        let at = |index: usize| self.tables.get(index).copied().unwrap_or_default();
+        let writes = at(table.index())..at(table.index() + 1);
+        self.batch.writes.get(writes).unwrap_or_default()
+    }
+
     /// Keys of a table from `start` (included) to `end` (excluded), with what is written under them.
-    fn range(
-        &self,
+    fn range<'a>(
+        &'a self,
+        table: Table,
+        start: &[u8],
+        end: Option<Vec<u8>>,
+    ) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + use<'a> {
+        let writes = self.table(table);
+        let first = writes.partition_point(|place| self.batch.key(place).1 < start);
+        let writes = writes.get(first..).unwrap_or_default().iter();
+        let writes = writes.map(|place| {
+            let (_, key, value) = self.batch.write(place);
+            (key, value)
+        });
+        writes.take_while(move |(key, _)| end.as_ref().is_none_or(|end| *key < &end[..]))
+    }
+
+    /// These writes to a table over records of the same range of it.
+    pub(super) fn over<'a>(
+        &'a self,
+        below: Records<'a>,
         table: Table,
         start: &[u8],
         end: Option<&[u8]>,
-    ) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> + use<'_> {
-        let batch = &self.0;
-        let first = |bound: (Table, &[u8])| {
-            let before = |place: &Place| batch.key(place) < bound;
-            batch.writes.partition_point(before)
-        };
-        let start = first((table, start));
-        let end = match end {
-            Some(end) => first((table, end)),
-            None => batch.writes.partition_point(|place| place.table <= table),
-        };
-        let writes = batch.writes.get(start..end).unwrap_or_default();
-        writes.iter().map(move |place| {
-            let (_, key, value) = batch.write(place);
-            (key, value)
+    ) -> Records<'a> {
+        let mut written = self.range(table, start, end.map(<[u8]>::to_vec)).peekable();
+        if written.peek().is_none() {
+            return below;
+        }
+        Box::new(Merged {
+            written,
+            below: below.peekable(),
         })
     }
 }
 
 impl From<Batch> for Writes {
-    fn from(mut batch: Batch) -> Self {
-        batch.sort();
-        Self(batch)
+    fn from(batch: Batch) -> Self {
+        let index = Index::of(&batch);
+        Self::found_by(batch, index)
     }
 }
 
@@ -115,11 +198,8 @@ impl Snapshot for Layer {
         if end.is_some_and(|end| end <= start) {
             return Box::new(std::iter::empty());
         }
-        let written = self.writes.range(table, start, end).peekable();
-        Box::new(Merged {
-            written,
-            below: self.below.range(table, start, end).peekable(),
-        })
+        let below = self.below.range(table, start, end);
+        self.writes.over(below, table, start, end)
     }
 }
 

@@ -1,7 +1,9 @@
 //! The small trait behind which the storage engine lives: ordered tables, point and range
 //! reads on a consistent snapshot, and one atomic, durable batch.
 
+pub mod behind;
 pub mod cached;
+mod filter;
 pub mod fjall;
 pub mod layer;
 mod manifest;
@@ -10,6 +12,7 @@ pub mod memory;
 use crate::{Held, StoreError, codec};
 use alloy_primitives::{Address, U256};
 use alloy_trie::TrieAccount;
+use layer::Writes;
 use std::{fmt, sync::Arc};
 
 /// The tables of the store. Keys are ordered by their bytes; integers in keys are
@@ -51,11 +54,14 @@ pub enum Table {
     StateChanges,
     /// Block number (8) -> which groups of trie nodes it changed: the keys of their history.
     TrieChanges,
+    /// Running number (8) ‖ part (1) -> a batch that was accepted and is not in the other tables yet, see
+    /// [`crate::backend::behind`].
+    Pending,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Meta,
         Self::Headers,
         Self::Bodies,
@@ -73,6 +79,7 @@ impl Table {
         Self::StorageTrieHistory,
         Self::StateChanges,
         Self::TrieChanges,
+        Self::Pending,
     ];
 
     /// The table's name on disk.
@@ -95,6 +102,7 @@ impl Table {
             Self::StorageTrieHistory => "trie_storage_history",
             Self::StateChanges => "state_changes",
             Self::TrieChanges => "trie_changes",
+            Self::Pending => "pending",
         }
     }
 
@@ -102,12 +110,17 @@ impl Table {
     pub(crate) const fn index(self) -> usize {
         self as usize
     }
+
+    /// The same as a byte, of which the highest bit is free.
+    const fn byte(self) -> u8 {
+        self as u8
+    }
 }
 
 /// Writes that happen together or not at all. A later write to a key replaces an earlier one.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
-    /// Keys and values, one after another.
+    /// The writes in the order they were made, each after a head that tells what it is: see [`Self::record`].
     bytes: Vec<u8>,
     writes: Vec<Place>,
 }
@@ -115,16 +128,21 @@ pub struct Batch {
 /// Where in the bytes of a batch a write is.
 #[derive(Clone, Copy, Debug)]
 struct Place {
-    table: Table,
+    /// Where the key begins; the value comes after it.
     key: usize,
-    /// Where the key ends and the value begins.
-    value: usize,
-    end: usize,
+    value_length: u32,
+    key_length: u16,
+    table: Table,
     removes: bool,
 }
 
 /// One write of a [`Batch`]: table, key, and the new value (`None` removes the key).
 pub type Write<'a> = (Table, &'a [u8], Option<&'a [u8]>);
+
+/// Bytes before the key of a write: table and whether it removes (1), length of the key (2) and of the value (4).
+const HEAD: usize = 7;
+/// Set in the first byte of a write that removes.
+const REMOVES: u8 = 0x80;
 
 impl Batch {
     /// An empty batch.
@@ -135,7 +153,7 @@ impl Batch {
     /// Makes room for so many more writes with so many bytes of keys and values.
     pub(crate) fn reserve(&mut self, writes: usize, bytes: usize) {
         self.writes.reserve(writes);
-        self.bytes.reserve(bytes);
+        self.bytes.reserve(bytes + writes * HEAD);
     }
 
     /// Sets `key` of `table` to `value`.
@@ -148,27 +166,56 @@ impl Batch {
         self.set(table, key, None::<&[u8]>);
     }
 
-    /// Sets or removes `key` of `table`.
+    /// Sets or removes `key` of `table`. Keys have less than 64 KiB, values less than 4 GiB: no record is near that.
     pub fn set(
         &mut self,
         table: Table,
         key: impl AsRef<[u8]>,
         new_value: Option<impl AsRef<[u8]>>,
     ) {
-        let removes = new_value.is_none();
+        let value = new_value.as_ref().map(AsRef::as_ref);
+        self.push(table, key.as_ref(), value.is_none(), |out| {
+            out.extend_from_slice(value.unwrap_or_default());
+        });
+    }
+
+    /// Sets `key` of `table` to what `value` appends.
+    pub(crate) fn put_with(&mut self, table: Table, key: &[u8], value: impl FnOnce(&mut Vec<u8>)) {
+        self.push(table, key, false, value);
+    }
+
+    fn push(&mut self, table: Table, key: &[u8], removes: bool, value: impl FnOnce(&mut Vec<u8>)) {
+        let key_length = u16::try_from(key.len()).unwrap_or(u16::MAX);
+        debug_assert!(usize::from(key_length) == key.len(), "{} bytes", key.len());
+        let kind = table.byte() | if removes { REMOVES } else { 0 };
+        let [k0, k1] = key_length.to_be_bytes();
+        self.bytes.extend_from_slice(&[kind, k0, k1, 0, 0, 0, 0]);
         let key_at = self.bytes.len();
-        self.bytes.extend_from_slice(key.as_ref());
-        let value = self.bytes.len();
-        if let Some(new_value) = new_value {
-            self.bytes.extend_from_slice(new_value.as_ref());
+        self.bytes.extend_from_slice(key);
+        let value_at = self.bytes.len();
+        value(&mut self.bytes);
+        let length = self.bytes.len().saturating_sub(value_at);
+        let value_length = u32::try_from(length).unwrap_or(u32::MAX);
+        if let Some(place) = self.bytes.get_mut(key_at - size_of::<u32>()..key_at) {
+            place.copy_from_slice(&value_length.to_be_bytes());
         }
         self.writes.push(Place {
-            table,
             key: key_at,
-            value,
-            end: self.bytes.len(),
+            value_length,
+            key_length,
+            table,
             removes,
         });
+    }
+
+    /// Adds the writes of another batch after these.
+    pub fn append(&mut self, later: &Self) {
+        let before = self.bytes.len();
+        self.bytes.extend_from_slice(&later.bytes);
+        self.writes.extend(later.writes.iter().map(|place| Place {
+            key: before + place.key,
+            ..*place
+        }));
     }
 
     /// Number of writes.
@@ -188,7 +235,12 @@ impl Batch {
 
     /// Puts the writes into the order of tables and keys, and leaves of several to one key the last.
     pub fn sort(&mut self) {
-        let mut writes = std::mem::take(&mut self.writes);
+        self.writes = self.sorted();
+    }
+
+    /// The writes as [`Self::sort`] leaves them.
+    fn sorted(&self) -> Vec<Place> {
+        let mut writes = self.writes.clone();
         writes.sort_by(|a, b| self.key(a).cmp(&self.key(b)));
         writes.dedup_by(|later, kept| {
             let same = self.key(later) == self.key(kept);
@@ -197,19 +249,48 @@ impl Batch {
             }
             same
         });
-        self.writes = writes;
+        writes
+    }
+
+    /// All writes as one record, those too that [`Self::sort`] left out: for each its table and whether it removes (1),
+    /// the length of its key (2) and of its value (4), key and value.
+    pub(crate) fn record(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The batch that left this record; `None` where the bytes are none.
+    pub(crate) fn from_record(bytes: Vec<u8>) -> Option<Self> {
+        let mut writes = Vec::new();
+        let mut at = 0;
+        while let Some((head, rest)) = bytes.get(at..)?.split_first_chunk::<HEAD>() {
+            let [kind, k0, k1, v0, v1, v2, v3] = *head;
+            let place = Place {
+                key: at + HEAD,
+                value_length: u32::from_be_bytes([v0, v1, v2, v3]),
+                key_length: u16::from_be_bytes([k0, k1]),
+                table: *Table::ALL.get(usize::from(kind & !REMOVES))?,
+                removes: kind & REMOVES != 0,
+            };
+            let length = usize::from(place.key_length) + place.value_length as usize;
+            rest.get(..length)?;
+            writes.push(place);
+            at += HEAD + length;
+        }
+        (at == bytes.len()).then_some(Self { bytes, writes })
     }
 
     /// What writes are sorted by.
     fn key(&self, place: &Place) -> (Table, &[u8]) {
-        let key = self.bytes.get(place.key..place.value);
+        let key = self.bytes.get(place.key..);
+        let key = key.and_then(|key| key.get(..usize::from(place.key_length)));
         (place.table, key.unwrap_or_default())
     }
 
     fn write(&self, place: &Place) -> Write<'_> {
-        let value = self.bytes.get(place.value..place.end).unwrap_or_default();
-        let value = (!place.removes).then_some(value);
         let (table, key) = self.key(place);
+        let value = self.bytes.get(place.key + key.len()..);
+        let value = value.and_then(|value| value.get(..place.value_length as usize));
+        let value = (!place.removes).then_some(value.unwrap_or_default());
         (table, key, value)
     }
 }
@@ -289,6 +370,40 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// further batches until it is opened anew.
     fn commit(&self, batch: Batch) -> Result<(), StoreError>;
 
+    /// Commits writes that are held elsewhere too, and those of a batch after them, as one batch.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::commit`].
+    fn commit_shared(&self, writes: &Arc<Writes>, then: Batch) -> Result<(), StoreError> {
+        let mut batch = writes.to_batch();
+        batch.append(&then);
+        self.commit(batch)
+    }
+
+    /// As [`Self::commit`], of a few large records of one table.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::commit`].
+    fn commit_records(&self, table: Table, records: &[(&[u8], &[u8])]) -> Result<(), StoreError> {
+        let mut batch = Batch::new();
+        for (key, value) in records {
+            batch.put(table, key, value);
+        }
+        self.commit(batch)
+    }
+
+    /// Writes the batch, all or nothing, as [`Self::commit`] does, but may return before it would survive a power cut:
+    /// that takes it away only together with everything that was written after it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::commit`].
+    fn write(&self, batch: Batch) -> Result<(), StoreError> {
+        self.commit(batch)
+    }
+
     /// The account at `address` as the last finished batch left it, where that is in memory; `None` where it must be
     /// read, and while a batch is written.
     fn known_account(&self, address: &Address) -> Option<Option<TrieAccount>> {
@@ -330,6 +445,18 @@ impl<B: Backend + ?Sized> Backend for Arc<B> {
 
     fn commit(&self, batch: Batch) -> Result<(), StoreError> {
         (**self).commit(batch)
+    }
+
+    fn commit_shared(&self, writes: &Arc<Writes>, then: Batch) -> Result<(), StoreError> {
+        (**self).commit_shared(writes, then)
+    }
+
+    fn commit_records(&self, table: Table, records: &[(&[u8], &[u8])]) -> Result<(), StoreError> {
+        (**self).commit_records(table, records)
+    }
+
+    fn write(&self, batch: Batch) -> Result<(), StoreError> {
+        (**self).write(batch)
     }
 
     fn known_account(&self, address: &Address) -> Option<Option<TrieAccount>> {
@@ -472,6 +599,15 @@ mod tests {
         #[test]
         fn a_cache_changes_nothing(script in script()) {
             run(&cached::Cached::new(memory::Memory::new(), 20_000), script);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+        #[test]
+        fn tables_written_behind_read_the_same(script in script(), batches in 1usize..5) {
+            let bounds = behind::Bounds { batches, bytes: 1 << 20, records_a_turn: 2 };
+            run(&behind::Behind::open(memory::Memory::new(), bounds).unwrap(), script);
         }
     }
 

@@ -34,6 +34,8 @@ pub(crate) struct ResidentTries {
     storage: AddressMap<Tree>,
     /// What they weigh together.
     weight: Weight,
+    /// The block that was put in last.
+    number: u64,
 }
 
 impl NodeCache {
@@ -51,14 +53,15 @@ impl NodeCache {
         self.tries.read_recursive()
     }
 
-    /// Puts the nodes that block `number` made in, if those of another block were put in last. Where others read for too
+    /// Puts the nodes that block `number` made in, if those of another block were put in last, and none that comes later: a
+    /// block that is accepted while the next ones are at work is behind them. Where others read for too
     /// long nothing happens: no block waits for questions, and what is not here is read from the store.
     pub(crate) fn follow(&self, nodes: &ResidentNodes, number: u64) {
         let Some(mut tries) = self.tries.try_write_for(PATIENCE) else {
             tracing::debug!(number, "trie nodes in memory stay those of an older block");
             return;
         };
-        if tries.accounts.root(&nodes.root).is_none() {
+        if !tries.is_past(nodes, number) {
             tries.apply(nodes, number);
             tries.shrink_to(self.bound);
         }
@@ -72,7 +75,7 @@ impl NodeCache {
         number: u64,
         other: impl FnOnce() -> T,
     ) -> T {
-        if self.read().accounts.root(&nodes.root).is_some() {
+        if self.read().is_past(nodes, number) {
             return other();
         }
         if nodes.len() < BESIDE_FROM {
@@ -117,7 +120,13 @@ impl ResidentTries {
         self.storage.get(address)
     }
 
+    /// Whether these nodes of block `number` or those of a later block are in.
+    fn is_past(&self, nodes: &ResidentNodes, number: u64) -> bool {
+        self.number > number || self.accounts.root(&nodes.root).is_some()
+    }
+
     fn apply(&mut self, nodes: &ResidentNodes, number: u64) {
+        self.number = number;
         self.weight -= self.accounts.weight();
         self.accounts.apply(&nodes.accounts, number);
         self.weight += self.accounts.weight();

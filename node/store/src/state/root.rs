@@ -89,7 +89,7 @@ impl TrieUpdates {
     /// grows copies all it holds, several times.
     fn size(&self) -> (usize, usize) {
         // An account, a slot or the path of a node with its key and its place in the history.
-        const RECORD: usize = 256;
+        const RECORD: usize = 128;
         let slots = self.accounts.iter().map(|delta| delta.slots.len());
         let values = 2 * (self.accounts.len() + slots.sum::<usize>());
         let tries = self.storage_nodes.iter().map(|(_, nodes)| nodes);
@@ -408,25 +408,34 @@ pub(crate) fn write_state(batch: &mut Batch, number: u64, updates: &TrieUpdates)
     let history = number > 0;
     let (writes, bytes) = updates.size();
     batch.reserve(writes, bytes);
+    // Table after table, so that most of them are in order.
     for delta in &updates.accounts {
         let key = delta.address.as_slice();
-        let value = delta.after.as_ref().map(codec::encode_account);
-        batch.set(Table::Accounts, key, value);
-        if history {
-            let before = delta.before.as_ref().map(codec::encode_account);
-            let key = codec::history_key(key, number);
-            batch.put(Table::AccountHistory, key, before.unwrap_or_default());
+        match &delta.after {
+            Some(after) => batch.put_with(Table::Accounts, key, |out| after.encode(out)),
+            None => batch.remove(Table::Accounts, key),
         }
-        for slot in &delta.slots {
-            let key = codec::slot_key(&delta.address, &slot.slot);
-            let value = (!slot.after.is_zero()).then(|| codec::encode_slot(&slot.after));
-            batch.set(Table::Storage, key, value);
-            if history {
-                let before = codec::encode_slot(&slot.before);
-                let key = codec::history_key(&key, number);
-                batch.put(Table::StorageHistory, key, before);
+    }
+    for delta in updates.accounts.iter().filter(|_| history) {
+        let key = codec::history_key(delta.address.as_slice(), number);
+        batch.put_with(Table::AccountHistory, &key, |out| {
+            if let Some(before) = &delta.before {
+                before.encode(out);
             }
-        }
+        });
+    }
+    let slots = || {
+        let accounts = updates.accounts.iter();
+        accounts.flat_map(|delta| delta.slots.iter().map(|slot| (&delta.address, slot)))
+    };
+    for (address, slot) in slots() {
+        let value = (!slot.after.is_zero()).then(|| codec::encode_slot(&slot.after));
+        batch.set(Table::Storage, codec::slot_key(address, &slot.slot), value);
+    }
+    for (address, slot) in slots().filter(|_| history) {
+        let key = codec::slot_key(address, &slot.slot);
+        let key = codec::history_key(&key, number);
+        batch.put(Table::StorageHistory, key, codec::encode_slot(&slot.before));
     }
     let mut key = Vec::new();
     let mut nodes = |batch: &mut Batch, table, prefix: &[u8], changes: &NodeChanges| {

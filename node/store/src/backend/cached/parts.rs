@@ -1,20 +1,28 @@
 //! What is kept, in what form and in which part.
 
-use super::super::Table;
+use super::super::{
+    Table,
+    filter::{Filter, hash_of},
+};
 use crate::{codec, generations::Generations};
 use alloy_primitives::{
     Address, KECCAK256_EMPTY, U256,
     map::{DefaultHashBuilder, FbBuildHasher},
 };
 use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount};
-use parking_lot::Mutex;
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use parking_lot::{Mutex, RwLock};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// Parts of the cache, each with a lock of its own.
 pub(super) const SHARDS: usize = 16;
+/// Batches of which it is known what they change: snapshots that are older still read past the cache.
+const RECENT: usize = 8;
 /// What an account or a slot takes with its place in a hash table, and the free places there.
 pub(super) const ACCOUNT_BYTES: usize = 96;
 pub(super) const SLOT_BYTES: usize = 144;
@@ -76,6 +84,8 @@ pub(super) struct Cache {
     pub(super) shards: Vec<Mutex<Shard>>,
     /// Raised before a batch is written and again after it: odd in between.
     pub(super) version: AtomicU64,
+    /// What the last batches change, and the version that each led or leads to; the newest last.
+    recent: RwLock<VecDeque<(u64, Filter)>>,
     /// Most bytes.
     pub(super) bound: usize,
 }
@@ -111,6 +121,13 @@ impl Change {
         }
     }
 
+    pub(super) fn hash(&self) -> u64 {
+        match self {
+            Self::Account(address, _) => account_hash(address),
+            Self::Slot((address, slot), _) => slot_hash(address, slot),
+        }
+    }
+
     /// Which part of the cache it is for.
     pub(super) fn part(&self) -> usize {
         match self {
@@ -118,6 +135,14 @@ impl Change {
             Self::Slot((address, slot), _) => Cache::slot_part(address, slot),
         }
     }
+}
+
+pub(super) fn account_hash(address: &Address) -> u64 {
+    hash_of(Table::Accounts, address.as_slice())
+}
+
+pub(super) fn slot_hash(address: &Address, slot: &U256) -> u64 {
+    hash_of(Table::Storage, &codec::slot_key(address, slot))
 }
 
 impl Shard {
@@ -144,6 +169,7 @@ impl Cache {
         Self {
             shards: std::iter::repeat_with(shard).take(SHARDS).collect(),
             version: AtomicU64::new(0),
+            recent: RwLock::default(),
             bound: bytes,
         }
     }
@@ -164,5 +190,38 @@ impl Cache {
 
     pub(super) fn version(&self) -> u64 {
         self.version.load(Ordering::SeqCst)
+    }
+
+    /// Says what the next batch changes, before it is written.
+    pub(super) fn announce(&self, changes: &[Change]) {
+        let mut filter = Filter::new(changes.len());
+        for change in changes {
+            filter.insert(change.hash());
+        }
+        let mut recent = self.recent.write();
+        if recent.len() == RECENT {
+            recent.pop_front();
+        }
+        recent.push_back((self.version() + 2, filter));
+    }
+
+    /// Whether what has this hash is surely the same as it was at `version`. That is so for as long as the lock of its part
+    /// is held, which a batch that changes it needs.
+    pub(super) fn same_since(&self, version: u64, hash: impl Fn() -> u64) -> bool {
+        let now = self.version();
+        if now == version {
+            return true;
+        }
+        let recent = self.recent.read();
+        let later = recent
+            .iter()
+            .rev()
+            .take_while(|(led_to, _)| *led_to > version);
+        let (hash, mut batches) = (hash(), 0);
+        let same = later
+            .inspect(|_| batches += 1)
+            .all(|(_, filter)| !filter.may_have(hash));
+        // Each batch raises it by two; the last one may be on its way.
+        same && batches >= (now - version).div_ceil(2)
     }
 }
