@@ -1,15 +1,17 @@
 //! Chains in files: blocks in RLP one after another, as geth's `import` and `export` have them.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
+use alloy_primitives::B256;
 use alloy_rlp::Encodable;
 use pars_engine::Priority;
 use pars_evm::{Executor, VerifyError, decode_block};
-use pars_store::{Block, Store, StoreError};
+use pars_store::{Block, Overlay, Store, StoreError, Tip};
 
 /// Most bytes of one block in a file. Blocks may have 8 MiB since EIP-7934; older ones were bound
 /// by gas alone.
@@ -81,7 +83,8 @@ pub struct Progress {
 }
 
 /// Verifies and stores every block of the file at `path` in order, telling `report` after each. A
-/// second thread reads ahead and has the engine find the senders of many blocks at once.
+/// second thread reads ahead and has the engine find the senders of many blocks at once; a third executes the
+/// next blocks on top of those that are being stored.
 /// Blocks that the store has already are passed over, so that an interrupted import goes on where
 /// it stopped. Proof of work is not checked.
 ///
@@ -102,44 +105,148 @@ pub fn import(
     let known = store.head_number();
     thread::scope(|scope| {
         let (windows, read) = sync_channel(1);
-        thread::Builder::new()
-            .name("read-ahead".to_owned())
-            .spawn_scoped(scope, move || read_ahead(file, executor, known, &windows))
-            .map_err(failed)?;
-        for window in read {
-            for (block, bytes) in window.blocks {
-                let number = block.header.number;
-                if number <= store.head_number() {
-                    if store.hash(number)? != Some(block.hash) {
-                        return Err(ChainFileError::OtherChain { number });
-                    }
+        let reader = move || read_ahead(file, executor, known, &windows);
+        let (taken, ready) = sync_channel(1);
+        let ahead = move || execute_ahead(&read, executor, store, known, &taken);
+        for (name, work) in [
+            ("read-ahead", Box::new(reader) as Box<dyn FnOnce() + Send>),
+            ("execute-ahead", Box::new(ahead)),
+        ] {
+            thread::Builder::new()
+                .name(name.to_owned())
+                .spawn_scoped(scope, work)
+                .map_err(failed)?;
+        }
+        for taken in ready {
+            let (transactions, bytes) = match taken {
+                Ok(Taken::Known(transactions, bytes)) => {
                     progress.known += 1;
-                } else {
-                    let executed = executor
-                        .verify(store, &block)
-                        .map_err(|reason| ChainFileError::Refused { number, reason })?;
-                    store.commit(executed.commit)?;
-                    progress.blocks += 1;
+                    (transactions, bytes)
                 }
-                progress.transactions += block.transactions.len() as u64;
-                progress.bytes += bytes;
-                report(progress);
-            }
-            match window.end {
-                None => {}
-                Some(Ok(())) => return Ok(progress),
-                Some(Err(ItemError::File(source))) => return Err(failed(source)),
-                Some(Err(ItemError::Encoding(reason))) => {
+                Ok(Taken::New(overlay, bytes)) => {
+                    store.accept(&overlay)?;
+                    progress.blocks += 1;
+                    (overlay.block().transactions.len(), bytes)
+                }
+                Ok(Taken::End) => return Ok(progress),
+                Err(Stopped::Item(ItemError::File(source))) => return Err(failed(source)),
+                Err(Stopped::Item(ItemError::Encoding(reason))) => {
                     return Err(ChainFileError::Encoding {
                         offset: progress.bytes,
                         reason,
                     });
                 }
-            }
+                Err(Stopped::Block(error)) => return Err(error),
+            };
+            progress.transactions += transactions as u64;
+            progress.bytes += bytes;
+            report(progress);
         }
-        // The reader always sends the end, unless it broke off.
+        // The other threads always send the end, unless they broke off.
         Err(failed(std::io::Error::other("reading broke off")))
     })
+}
+
+/// What became of a block of the file, with its bytes there.
+enum Taken {
+    /// The store had it before; the number of its transactions.
+    Known(usize, u64),
+    /// It is valid, and to be accepted now.
+    New(Overlay, u64),
+    /// There is no other.
+    End,
+}
+
+/// Why a file is not read on.
+enum Stopped {
+    Item(ItemError),
+    Block(ChainFileError),
+}
+
+/// Executes blocks ahead of their being accepted, each on top of the one before. At most three are held at a time: one
+/// that is being accepted, one that waits for that, one in work.
+fn execute_ahead(
+    windows: &Receiver<Window>,
+    executor: &Executor,
+    store: &Store,
+    known: u64,
+    taken: &SyncSender<Result<Taken, Stopped>>,
+) {
+    let mut chain = Ahead {
+        store,
+        last: known,
+        blocks: VecDeque::new(),
+    };
+    for window in windows {
+        for (block, bytes) in window.blocks {
+            let result = chain.take(executor, &block, bytes).map_err(Stopped::Block);
+            let stops = result.is_err();
+            // The receiver is gone when a block could not be stored.
+            if taken.send(result).is_err() || stops {
+                return;
+            }
+        }
+        if let Some(end) = window.end {
+            // As above.
+            let _ = taken.send(end.map(|()| Taken::End).map_err(Stopped::Item));
+            return;
+        }
+    }
+}
+
+/// The blocks that were executed and are not accepted yet, on top of the store's.
+struct Ahead<'a> {
+    store: &'a Store,
+    /// Number of the last block.
+    last: u64,
+    blocks: VecDeque<Overlay>,
+}
+
+impl Ahead<'_> {
+    fn take(
+        &mut self,
+        executor: &Executor,
+        block: &Block,
+        bytes: u64,
+    ) -> Result<Taken, ChainFileError> {
+        let number = block.header.number;
+        if number <= self.last {
+            return match self.hash(number)? == Some(block.hash) {
+                true => Ok(Taken::Known(block.transactions.len(), bytes)),
+                false => Err(ChainFileError::OtherChain { number }),
+            };
+        }
+        let tip = self.tip()?;
+        let executed = executor
+            .verify_on(&tip, block)
+            .map_err(|reason| ChainFileError::Refused { number, reason })?;
+        let overlay = tip.extend(executed.commit)?;
+        self.blocks.push_back(overlay.clone());
+        self.last = number;
+        Ok(Taken::New(overlay, bytes))
+    }
+
+    /// Hash of a block up to the last one.
+    fn hash(&self, number: u64) -> Result<Option<B256>, StoreError> {
+        let mut blocks = self.blocks.iter().map(Overlay::block);
+        match blocks.find(|block| block.header.number == number) {
+            Some(block) => Ok(Some(block.hash)),
+            None => self.store.hash(number),
+        }
+    }
+
+    /// The last block. Those accepted meanwhile are let go, the others put on what is accepted now.
+    fn tip(&mut self) -> Result<Tip, StoreError> {
+        let mut tip = self.store.tip()?;
+        let accepted = tip.head().number;
+        self.blocks
+            .retain(|overlay| overlay.block().header.number > accepted);
+        for overlay in &mut self.blocks {
+            *overlay = overlay.rebase(&tip)?;
+            tip = overlay.tip().clone();
+        }
+        Ok(tip)
+    }
 }
 
 /// Blocks that were read ahead, each with its bytes in the file, their senders found.
