@@ -63,6 +63,20 @@ fn a_snapshot_reads_what_it_was_taken_of() {
     }
 }
 
+/// Of batches that long ago nobody knows what they changed.
+#[test]
+fn a_snapshot_of_long_ago_reads_what_it_was_taken_of() {
+    let store = Cached::new(Memory::new(), 1 << 20);
+    store.commit(batch(&[(A, 1), (C, 1)])).unwrap();
+    let first = store.snapshot();
+    store.commit(batch(&[(A, 2)])).unwrap();
+    for n in 1..20 {
+        store.commit(batch(&[(B, n)])).unwrap();
+        assert_eq!([A, B, C].map(|address| read(&first, address)), [1, 0, 1]);
+        assert_eq!(read(&store.snapshot(), A), 2);
+    }
+}
+
 /// A batch between a reader's reading of the engine and its putting that into the cache.
 #[test]
 fn what_was_read_before_a_batch_is_not_kept_after_it() {
