@@ -86,6 +86,8 @@ pub struct Registry {
     secret_operations: SecretOperations,
     /// One per active row, in the order of the rows.
     precompiles: Vec<Arc<dyn Precompile>>,
+    /// Their addresses in order, each with its place among them: who runs a block asks for many.
+    places: Vec<(Address, usize)>,
 }
 
 impl Registry {
@@ -101,15 +103,15 @@ impl Registry {
             unique.retain(|earlier| earlier.address != row.address);
             unique.push(row);
         }
-        let precompiles = unique
-            .iter()
-            .filter(|row| row.status == Status::Active)
-            .map(|row| build(row, secret_operations))
-            .collect();
+        let active = || unique.iter().filter(|row| row.status == Status::Active);
+        let precompiles = active().map(|row| build(row, secret_operations)).collect();
+        let mut places: Vec<_> = active().map(|row| row.address).zip(0..).collect();
+        places.sort_unstable();
         Self {
             rows: unique,
             secret_operations,
             precompiles,
+            places,
         }
     }
 
@@ -176,9 +178,9 @@ impl Registry {
 
     /// The precompile that answers at `address`.
     pub fn get(&self, address: &Address) -> Option<&Arc<dyn Precompile>> {
-        self.precompiles
-            .iter()
-            .find(|precompile| precompile.address() == *address)
+        let place = self.places.binary_search_by_key(address, |(at, _)| *at);
+        let (_, place) = self.places.get(place.ok()?)?;
+        self.precompiles.get(*place)
     }
 
     /// The questions a direct call of `to` with this calldata will ask, found without running anything. Empty if `to`

@@ -122,7 +122,7 @@ fn memory_stays_flat_under_mixed_load() {
         !heights.windows(STANDSTILL).any(stood_still),
         "the chain stood still under load: {heights:?}"
     );
-    assert!(sent > seconds && asked > seconds * 4, "{sent} {asked}");
+    assert!(sent > seconds * 5 && asked > seconds * 20, "{sent} {asked}");
     judge(&samples, step);
     assert!(node.stop("TERM").success());
 }

@@ -39,8 +39,6 @@ pub(crate) struct Precompiles {
     /// The same for blocks, where calls are counted.
     counted: Registry,
     usage: Usage,
-    /// Where they are, in order.
-    addresses: Vec<Address>,
     chain_id: u64,
     memo: Arc<Memo>,
     no_memo: Arc<Memo>,
@@ -49,13 +47,10 @@ pub(crate) struct Precompiles {
 impl Precompiles {
     pub(crate) fn new(set: PrecompileSet, chain_id: u64, memo_bytes: usize) -> Self {
         let (counted, usage) = Usage::watch(set.registry());
-        let mut addresses = set.addresses();
-        addresses.sort_unstable();
         Self {
             registry: set.registry(),
             counted,
             usage,
-            addresses,
             chain_id,
             memo: Arc::new(Memo::new(memo_bytes)),
             no_memo: Arc::new(Memo::new(0)),
@@ -73,7 +68,7 @@ impl Precompiles {
 
     /// Whether one of this network's own precompiles answers at `address`.
     pub(crate) fn contains(&self, address: &Address) -> bool {
-        self.addresses.binary_search(address).is_ok()
+        self.registry.get(&address.0.0).is_some()
     }
 
     /// The questions a transaction straight to `address` asks; `None` if no precompile is there.

@@ -110,7 +110,7 @@ impl<'a> Visit<'a> {
         if self.node.is(self.named) {
             Place::resident(self.named, self.node)
         } else {
-            Place::named(&NodeRef::word_rlp(self.named))
+            Place::named(self.named)
         }
     }
 
@@ -259,10 +259,7 @@ impl<'a> Levels<'a> {
                             push(below, Visit::new(child, named, run, trie.0))
                         }
                         (named, _) => {
-                            let place = match named {
-                                Some(named) => Place::named(&NodeRef::word_rlp(named)),
-                                None => Place::Empty,
-                            };
+                            let place = named.map_or(Place::Empty, Place::named);
                             let at = super::join(&visit.at(depth), nibble);
                             self.walk(trie, place, &at, run)?
                         }

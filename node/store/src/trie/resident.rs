@@ -92,11 +92,8 @@ impl Node {
     }
 
     /// The child of a branch under a nibble, where it is in memory and is the one with this hash.
-    pub(super) fn child(&self, nibble: usize, hash: &B256) -> Option<&Self> {
-        match &self.below {
-            Below::Branch(_, children) => children.get(nibble)?.as_deref()?.named(hash),
-            Below::Leaf | Below::Extension(_) => None,
-        }
+    pub(super) fn child(&self, nibble: u8, hash: &B256) -> Option<&Self> {
+        self.last_child(nibble)?.named(hash)
     }
 
     /// The child of an extension, likewise.
@@ -131,7 +128,7 @@ impl Node {
     }
 
     fn named(&self, hash: &B256) -> Option<&Self> {
-        (self.hash == *hash).then_some(self)
+        self.is(hash).then_some(self)
     }
 
     /// A node with nothing below it; `None` where the bytes are no node.

@@ -45,13 +45,11 @@ impl<'a> Place<'a> {
             resident: resident.and_then(|tree| tree.root(root)),
         })
     }
-}
 
-impl<'a> Place<'a> {
-    /// A node that is not in memory, by what its parent says of it, whose form was checked when that was read.
-    pub(super) fn named(reference: &[u8]) -> Self {
+    /// A node that is not in memory, by its hash.
+    pub(super) fn named(hash: &B256) -> Self {
         Self::Stored(Stored {
-            reference: NodeRef::from_raw_rlp(reference).unwrap_or_default(),
+            reference: NodeRef::word_rlp(hash),
             resident: None,
         })
     }
@@ -235,15 +233,15 @@ impl<'a> Workspace<'a> {
         let Some(reference) = reference else {
             return Place::Empty;
         };
-        let place = Place::named(reference);
-        match (place, branch.resident) {
-            (Place::Stored(mut stored), Some(node)) => {
-                let hash = stored.reference.as_hash();
-                stored.resident = hash.and_then(|hash| node.child(usize::from(nibble), &hash));
-                Place::Stored(stored)
-            }
-            (place, _) => place,
-        }
+        // Its form was checked when the branch was read.
+        let reference = NodeRef::from_raw_rlp(reference).unwrap_or_default();
+        let resident = branch
+            .resident
+            .and_then(|node| node.child(nibble, &reference.as_hash()?));
+        Place::Stored(Stored {
+            reference,
+            resident,
+        })
     }
 
     /// A subtree of nothing but these entries, sorted, each key once.
