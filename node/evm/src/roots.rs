@@ -25,7 +25,9 @@ pub(crate) fn side_by_side<T>(
 
 /// Root of a block's transactions or receipts.
 pub(crate) fn list_root(list: &[impl Encodable2718]) -> B256 {
-    pars_store::trie::list_root(list, |item, out| item.encode_2718(out))
+    pars_store::trie::list_root(list, Encodable2718::encode_2718_len, |item, out| {
+        item.encode_2718(out);
+    })
 }
 
 /// Bloom of all logs of a block.

@@ -5,7 +5,7 @@
 //! code that hashes several nodes at a time. The encodings lie one behind another.
 
 use super::{
-    Encoded, NodeChange, NodeChanges, NodeSource,
+    ChangedNode, Encoded, NodeChange, NodeSource,
     node::{self, NO_CHILD, NodeRef, Shape},
     workspace::{Child, Kind, Read, Value, Work, Workspace},
 };
@@ -240,7 +240,7 @@ pub(super) fn changes(
     reads: &[Read],
     works: &[Work<'_>],
     encodings: &Arc<Vec<u8>>,
-    changes: &mut NodeChanges,
+    changes: &mut Vec<ChangedNode>,
 ) {
     let mut reads: Vec<&Read> = reads.iter().filter(|read| !read.stays).collect();
     // They are in order but for the last children of branches that went.

@@ -6,7 +6,7 @@
 //! that is new, one that goes) is left to the walk of [`Workspace`], from where it is met.
 
 use super::{
-    Encoded, NodeChange, NodeChanges, NodeSource, Update, finish,
+    ChangedNode, Encoded, NodeChange, NodeSource, Update, finish,
     node::{self, NO_CHILD, NodeRef, Shape},
     resident::Node,
     walk::{Place, next_run, put},
@@ -402,14 +402,14 @@ impl<'a> Levels<'a> {
     }
 
     /// Adds what differs at and below the place of this number.
-    pub(super) fn changes(&self, place: usize, out: &mut NodeChanges) {
+    pub(super) fn changes(&self, place: usize, out: &mut Vec<ChangedNode>) {
         if let Some(next) = self.starts.get(place) {
             self.changes_at(*next, 0, out);
         }
     }
 
     /// Adds what differs at and below a node in a level.
-    fn changes_at(&self, next: Next, number: usize, out: &mut NodeChanges) {
+    fn changes_at(&self, next: Next, number: usize, out: &mut Vec<ChangedNode>) {
         let visit = match next {
             Next::Walk(walk) => return self.walked(walk, out),
             Next::Visit(visit) => self.levels.get(number).and_then(|level| level.get(visit)),
@@ -434,7 +434,7 @@ impl<'a> Levels<'a> {
     }
 
     /// Adds what a walk changed.
-    fn walked(&self, walk: usize, out: &mut NodeChanges) {
+    fn walked(&self, walk: usize, out: &mut Vec<ChangedNode>) {
         if let Some(walk) = self.walks.get(walk)
             && let Some(reads) = self.workspace.reads.get(walk.reads.clone())
             && let Some(works) = self.workspace.works.get(walk.works.clone())

@@ -11,7 +11,6 @@ use super::{
 use alloy_primitives::B256;
 use alloy_rlp::encode_fixed_size;
 use alloy_trie::{EMPTY_ROOT_HASH, Nibbles};
-use std::ops::Range;
 
 /// First index whose RLP is longer than itself, and so comes behind that of 0.
 const FIRST_LONG: usize = 0x80;
@@ -20,19 +19,23 @@ const FIRST_LONG: usize = 0x80;
 const LEAF_BYTES: usize = 16;
 
 /// Root of the trie that holds each of `items` under the RLP of its index, as blocks name their transactions and
-/// receipts (yellow paper, section 4.3.2). `encode` appends an item to what is there; none may be empty.
-pub fn list_root<T>(items: &[T], encode: impl Fn(&T, &mut Vec<u8>)) -> B256 {
+/// receipts (yellow paper, section 4.3.2). `length` says how many bytes an item has, and `encode` appends them to what is
+/// there; none may be empty. Where that is another number it takes longer.
+pub fn list_root<T>(
+    items: &[T],
+    length: impl Fn(&T) -> usize,
+    encode: impl Fn(&T, &mut Vec<u8>),
+) -> B256 {
     let short = items.len().min(FIRST_LONG);
     let in_order = (1..short).chain(0..short.min(1)).chain(short..items.len());
-    let mut bytes = Vec::new();
-    let mut entries = Vec::with_capacity(items.len());
-    for (index, item) in in_order.filter_map(|index| Some((index, items.get(index)?))) {
-        let start = bytes.len();
-        encode(item, &mut bytes);
-        let key = Nibbles::unpack(encode_fixed_size(&index));
-        entries.push((key, start..bytes.len()));
-    }
-    let leaves = leaves(&entries, &bytes);
+    let entries: Vec<_> = in_order
+        .filter_map(|index| {
+            let item = items.get(index)?;
+            let key = Nibbles::unpack(encode_fixed_size(&index));
+            Some((key, length(item), item))
+        })
+        .collect();
+    let leaves = leaves(&entries, encode);
     let mut forks = Vec::new();
     let top = find(&leaves, 0, &mut forks);
     finish_forks(&mut forks);
@@ -47,23 +50,28 @@ pub fn list_root<T>(items: &[T], encode: impl Fn(&T, &mut Vec<u8>)) -> B256 {
 }
 
 /// The leaves, by their keys.
-fn leaves(entries: &[(Nibbles, Range<usize>)], bytes: &[u8]) -> Vec<(Nibbles, NodeRef)> {
-    let mut out = Vec::with_capacity(bytes.len() + entries.len() * LEAF_BYTES);
+fn leaves<T>(
+    entries: &[(Nibbles, usize, &T)],
+    encode: impl Fn(&T, &mut Vec<u8>),
+) -> Vec<(Nibbles, NodeRef)> {
+    let lengths = entries.iter().map(|(_, length, _)| length);
+    let mut out = Vec::with_capacity(lengths.sum::<usize>() + entries.len() * LEAF_BYTES);
     let mut spans = Vec::with_capacity(entries.len());
     let mut shared_before = None;
-    for (index, (key, span)) in entries.iter().enumerate() {
+    for (index, (key, length, item)) in entries.iter().enumerate() {
         let next = entries.get(index + 1);
-        let shared = next.map(|(next, _)| key.common_prefix_length(next));
+        let shared = next.map(|(next, ..)| key.common_prefix_length(next));
         // It hangs on the deeper one of the forks where it leaves its neighbours.
         let depth = shared.max(shared_before).map_or(0, |fork| fork + 1);
         shared_before = shared;
         let start = out.len();
-        let item = bytes.get(span.clone()).unwrap_or_default();
-        node::encode_leaf(&key.slice(depth..), item, &mut out);
+        node::encode_leaf_of(&key.slice(depth..), *length, &mut out, |out| {
+            encode(item, out)
+        });
         spans.push((start, out.len()));
     }
     let mut leaves = Vec::with_capacity(entries.len());
-    let mut keys = entries.iter().map(|(key, _)| *key);
+    let mut keys = entries.iter().map(|(key, ..)| *key);
     finish::name(&spans, &out, |_, reference| {
         leaves.extend(keys.next().map(|key| (key, reference)));
     });
@@ -170,8 +178,22 @@ mod tests {
         ] {
             let items: Vec<_> = (0..length).map(item).collect();
             let wanted = ordered_trie_root_with_encoder(&items, |item, out| out.put_slice(item));
-            let found = list_root(&items, |item, out| out.put_slice(item));
-            assert_eq!(found, wanted, "{length} items");
+            let encode = |item: &Vec<u8>, out: &mut Vec<u8>| out.put_slice(item);
+            assert_eq!(
+                list_root(&items, Vec::len, encode),
+                wanted,
+                "{length} items"
+            );
+            for wrong in [0, 1, 55, 300, 70_000].into_iter().filter(|_| length < 800) {
+                let length = |item: &Vec<u8>| {
+                    if item.len().is_multiple_of(3) {
+                        wrong
+                    } else {
+                        item.len()
+                    }
+                };
+                assert_eq!(list_root(&items, length, encode), wanted, "{wrong} bytes");
+            }
         }
     }
 }

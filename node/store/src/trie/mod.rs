@@ -6,6 +6,7 @@
 //! changes, what there is then is compared with what was read, so the list of changes is right whatever splits, merges
 //! and moves happened in between.
 
+mod changes;
 mod encoded;
 mod extension;
 mod finish;
@@ -20,6 +21,7 @@ mod workspace;
 use crate::StoreError;
 use alloy_primitives::B256;
 use alloy_trie::{EMPTY_ROOT_HASH, Nibbles};
+pub use changes::{ChangedNode, NodeChange, NodeChanges};
 pub use encoded::Encoded;
 use levels::{End, Levels};
 pub use list::list_root;
@@ -41,20 +43,6 @@ pub trait NodeSource {
     /// The error for a node that is missing or is not the one its parent names.
     fn damaged(&self, path: &Nibbles, reason: String) -> StoreError;
 }
-
-/// What an update does to the node at one path; `None` where there is none.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NodeChange {
-    /// The encoding before the update.
-    pub before: Option<Encoded>,
-    /// The encoding after it.
-    pub after: Option<Encoded>,
-    /// The hash of that, where its parent names it by one.
-    pub hash: Option<B256>,
-}
-
-/// The changed nodes of one trie, in the order of their paths; each differs before and after.
-pub type NodeChanges = Vec<(Nibbles, NodeChange)>;
 
 /// A node that an update made, or took away.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,9 +160,9 @@ pub fn update_many<S: NodeSource>(
             End::Gone => EMPTY_ROOT_HASH,
             End::Made(reference) => finish::root_hash(reference),
         };
-        let mut changes = NodeChanges::new();
+        let mut changes = Vec::new();
         levels.changes(number, &mut changes);
-        (root, changes)
+        (root, changes.into())
     });
     Ok(done.collect())
 }

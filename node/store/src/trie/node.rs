@@ -88,6 +88,32 @@ pub(super) fn encode_leaf_at(path: &[u8], value: &[u8], out: &mut Vec<u8>) {
     value.encode(out);
 }
 
+/// The same, with a value that `encode` appends, which has this length most likely.
+pub(super) fn encode_leaf_of(
+    path: &Nibbles,
+    length: usize,
+    out: &mut Vec<u8>,
+    encode: impl FnOnce(&mut Vec<u8>),
+) {
+    let path = encode_path_leaf(path, true);
+    let header = Header {
+        list: false,
+        payload_length: length,
+    };
+    let start = out.len();
+    list(path.as_slice().length() + header.length_with_payload(), out);
+    path.as_slice().encode(out);
+    header.encode(out);
+    let value = out.len();
+    encode(out);
+    // A single byte may be its own encoding.
+    if length == 1 || out.len() - value != length {
+        let value = out.split_off(value);
+        out.truncate(start);
+        encode_leaf_at(&path, &value, out);
+    }
+}
+
 /// The path of a leaf, in its hex-prefix form, and the value; `None` where the bytes are no leaf.
 pub(super) fn leaf_parts(mut encoded: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut payload = Header::decode_bytes(&mut encoded, true).ok()?;

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 /// Into how many groups the children of the root are divided. Nodes of a group are hashed together, which is quickest
 /// where there are many, and a thread takes one after another, so that those with more time do more of them.
-const GROUPS: usize = 4;
+const GROUPS: usize = 8;
 
 /// The update, where the root is a branch before and after; `None` where it is not.
 pub(super) fn in_parts<S: NodeSource + Copy + Send + Sync>(
@@ -47,7 +47,7 @@ pub(super) fn in_parts<S: NodeSource + Copy + Send + Sync>(
             levels.start((0, &source), place.clone(), &at, run)?;
         }
         levels.finish(|_| Some(&source))?;
-        let mut changes = NodeChanges::with_capacity(levels.len());
+        let mut changes = Vec::with_capacity(levels.len());
         let ends = group.iter().zip(levels.ends()).enumerate();
         let children = ends.filter_map(|(number, ((nibble, ..), end))| {
             levels.changes(number, &mut changes);
@@ -78,10 +78,11 @@ pub(super) fn in_parts<S: NodeSource + Copy + Send + Sync>(
         Outcome::Same | Outcome::Gone => None,
     };
     let root = made.map_or(root, |work| finish::root_hash(&work.reference));
-    let mut changes = NodeChanges::with_capacity(1 + below.iter().map(Vec::len).sum::<usize>());
-    finish::changes(&top.reads, &top.works, &Arc::new(encodings), &mut changes);
-    for mut part in below {
-        changes.append(&mut part);
+    let mut of_root = Vec::with_capacity(1);
+    finish::changes(&top.reads, &top.works, &Arc::new(encodings), &mut of_root);
+    let mut changes = NodeChanges::from(of_root);
+    for part in below {
+        changes.append(part);
     }
     Ok(Some((root, changes)))
 }

@@ -241,7 +241,7 @@ fn a_write_of_the_same_value_changes_no_node() {
         trie.insert(key, value);
     }
     trie.remove(Nibbles::unpack(keccak256(b"not there")));
-    assert_eq!(trie.finish().unwrap(), (root, NodeChanges::new()));
+    assert_eq!(trie.finish().unwrap(), (root, NodeChanges::default()));
 }
 
 #[test]
@@ -401,7 +401,7 @@ proptest! {
                 (&nodes, root, None, Vec::new()),
                 (&nodes, root, Some(&resident), borrowed(&updates)),
             ]).unwrap();
-            prop_assert_eq!(&done, &[alone.clone(), (root, Vec::new()), alone.clone()]);
+            prop_assert_eq!(&done, &[alone.clone(), (root, NodeChanges::default()), alone.clone()]);
             let (root, changes) = alone;
             resident.apply(&made(&changes), number);
             if let Some(back) = forget {
