@@ -2,21 +2,25 @@
 //!
 //! It decides nothing: whatever is not ready in time is read, or run, where it is needed, and gives the same.
 
-use std::sync::{
-    OnceLock,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    mem,
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use alloy_consensus::{
     Transaction as _, TxEnvelope, constants::KECCAK_EMPTY, transaction::Recovered,
 };
-use alloy_primitives::Address;
+use alloy_primitives::{Address, B256};
 use parking_lot::Mutex;
-use pars_store::{Account, BlockState, StateView, Tip};
+use pars_store::{Account, BlockState, KnownPaths, StateView, Tip};
 
 use crate::{
     eip7610::Rehearsed,
     rehearsal::{Rehearsal, holds},
+    roots::list_root,
 };
 
 /// Transactions whose senders and recipients are read together.
@@ -41,7 +45,12 @@ pub enum RunAhead {
 
 /// The accounts that transactions name, in the order in which they will be needed, and what is known of their outcomes.
 pub(crate) struct Ahead<'a> {
+    transactions: &'a [Recovered<TxEnvelope>],
     when: RunAhead,
+    /// Where that is wanted, the root of all the transactions.
+    root: Option<OnceLock<B256>>,
+    /// Where the accounts and slots are in their tries, as far as that was found.
+    paths: Mutex<KnownPaths>,
     groups: Vec<Group<'a>>,
     /// So many groups have had their turn, or have it; all and more where the run is over.
     begun: AtomicUsize,
@@ -92,14 +101,21 @@ impl Group<'_> {
 
 impl<'a> Ahead<'a> {
     /// Nobody has read or run anything yet.
-    pub(crate) fn of(transactions: &'a [Recovered<TxEnvelope>], when: RunAhead) -> Self {
+    pub(crate) fn of(
+        transactions: &'a [Recovered<TxEnvelope>],
+        when: RunAhead,
+        with_root: bool,
+    ) -> Self {
         let groups = transactions.chunks(TOGETHER).map(|transactions| Group {
             transactions,
             accounts: OnceLock::new(),
             outcomes: transactions.iter().map(|_| Mutex::default()).collect(),
         });
         Self {
+            transactions,
             when,
+            root: with_root.then(OnceLock::new),
+            paths: Mutex::default(),
             groups: groups.collect(),
             begun: AtomicUsize::new(0),
         }
@@ -111,6 +127,16 @@ impl<'a> Ahead<'a> {
             RunAhead::Never | RunAhead::Beside => REHEARSAL_GAS,
             RunAhead::Before => u64::MAX,
         }
+    }
+
+    /// The root of all the transactions, where it was wanted and there was time for it.
+    pub(crate) fn transactions_root(&self) -> Option<B256> {
+        self.root.as_ref()?.get().copied()
+    }
+
+    /// Where the accounts and slots are in their tries, as far as there was time to find that.
+    pub(crate) fn paths(&self) -> KnownPaths {
+        mem::take(&mut self.paths.lock())
     }
 
     /// Does `run` while all is read for it, and rehearsed, on another thread, where there is enough to read.
@@ -137,7 +163,8 @@ impl<'a> Ahead<'a> {
         }
     }
 
-    /// Reads group after group, rehearses from the last one on, and brings near what the state root will need.
+    /// Reads group after group, rehearses from the last one on or computes the root of the transactions, and brings near
+    /// what the state root will need.
     fn read<'r>(&self, tip: &Tip, rehearsal: impl FnOnce() -> Rehearsal<'r>) {
         let state = tip.state();
         let to_come = |group: usize| group >= self.begun.load(Ordering::Relaxed);
@@ -158,20 +185,28 @@ impl<'a> Ahead<'a> {
                 let worth = |transaction: &_| self.is_worth_it(transaction, accounts);
                 group.rehearse(&mut rehearsal, accounts, worth, || to_come(number));
             }
-            for slots in rehearsal.slots().chunk_by(|(a, _), (b, _)| a == b) {
-                if let Some((address, _)) = slots.first()
+            for of_one in rehearsal.slots().chunk_by(|(a, _), (b, _)| a == b) {
+                if let Some((address, _)) = of_one.first()
                     && !over()
                 {
-                    tip.warm_storage(address, slots.iter().map(|(_, slot)| slot));
+                    let slots: Vec<_> = of_one.iter().map(|(_, slot)| *slot).collect();
+                    tip.warm_storage(address, &slots, &mut self.paths.lock());
                 }
             }
+        }
+        // Beside rehearsals there is no time for it: the run would wait.
+        if let Some(root) = &self.root
+            && (!calls || self.when == RunAhead::Before)
+            && !over()
+        {
+            root.get_or_init(|| list_root(self.transactions));
         }
         for group in &self.groups {
             if !over()
                 && let Some(accounts) = group.read(&state)
             {
                 let addresses: Vec<_> = accounts.iter().map(|(address, _)| *address).collect();
-                tip.warm(&addresses);
+                tip.warm(&addresses, &mut self.paths.lock());
             }
         }
     }

@@ -104,7 +104,8 @@ pub(crate) struct BlockRun {
 /// Which transactions are in the block.
 #[derive(Debug)]
 pub(crate) struct Included {
-    /// So many of the first ones were tried.
+    /// How many first ones there were, and how many of them were tried.
+    first: usize,
     tried: usize,
     /// Those of them that are not in it, in order.
     left: Vec<usize>,
@@ -113,6 +114,11 @@ pub(crate) struct Included {
 }
 
 impl Included {
+    /// Whether they are all of the first ones, and no others.
+    pub(crate) fn is_all(&self) -> bool {
+        self.tried == self.first && self.left.is_empty() && self.more.is_empty()
+    }
+
     /// They, where those in `first` were tried first.
     pub(crate) fn of(self, mut first: Vec<Recovered<TxEnvelope>>) -> Vec<Recovered<TxEnvelope>> {
         first.truncate(self.tried);
@@ -262,7 +268,12 @@ pub(crate) fn run_block(
     };
     let (state, _) = evm.finish();
     Ok(BlockRun {
-        included: Included { tried, left, more },
+        included: Included {
+            first: first.len(),
+            tried,
+            left,
+            more,
+        },
         skipped,
         adopted,
         receipts: result.receipts,

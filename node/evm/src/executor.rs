@@ -15,7 +15,8 @@ use alloy_primitives::{Address, B256, Bytes};
 use pars_engine::Engine;
 use pars_precompiles::{MemoStats, Registry};
 use pars_store::{
-    Block, BlockCommit, BlockState, EmptyAccounts, StateDiff, Store, StoreError, Tip, TrieUpdates,
+    Block, BlockCommit, BlockState, EmptyAccounts, KnownPaths, StateDiff, Store, StoreError, Tip,
+    TrieUpdates,
 };
 
 use crate::{
@@ -286,8 +287,11 @@ impl Executor {
             withdrawals: withdrawals.as_ref().map(|list| list.as_slice()),
             steps: true,
         };
+        // Where more wait than may find room, some of these most likely find none.
+        let mut others = candidates.peekable();
+        let ahead = Ahead::of(&first, self.config.run_ahead, others.peek().is_none());
         let mut run = self
-            .run(frame, &first, candidates, Policy::Skip { deadline })
+            .run(frame, (&first, &ahead), others, Policy::Skip { deadline })
             .map_err(|error| match error {
                 RunError::Step(reason) => ExecutionError::Evm(reason),
                 RunError::Execution(error) => error,
@@ -296,22 +300,22 @@ impl Executor {
                     ExecutionError::Evm(format!("transaction {index}: {reason}"))
                 }
             })?;
-        let (included, senders): (Vec<_>, Vec<_>) = run
-            .included
-            .of(first)
-            .into_iter()
-            .map(Recovered::into_parts)
-            .unzip();
+        let paths = ahead.paths();
+        let transactions_root = ahead.transactions_root().filter(|_| run.included.is_all());
+        let included = run.included.of(first);
+        let senders = included.iter().map(Recovered::signer).collect();
+        let included: Vec<_> = included.into_iter().map(Recovered::into_inner).collect();
         let empty = self.spec.empty_accounts(header.number);
         let receipts = &mut run.receipts;
         let (state, root) = side_by_side(
             included.len(),
-            || changes_and_root(tip, &run.state, empty),
+            || changes_and_root(tip, &run.state, empty, &paths),
             || {
                 fill_blooms(receipts);
                 header.logs_bloom = block_bloom(receipts);
                 header.receipts_root = list_root(receipts);
-                header.transactions_root = list_root(&included);
+                header.transactions_root =
+                    transactions_root.unwrap_or_else(|| list_root(&included));
             },
         );
         let (state_root, tries) = root.map_err(ExecutionError::from)?;
@@ -442,13 +446,14 @@ impl Executor {
             withdrawals: block.withdrawals.as_ref().map(|list| list.as_slice()),
             steps: true,
         };
-        let mut run = self.run(frame, &transactions, [], Policy::Refuse)?;
+        let ahead = Ahead::of(&transactions, self.config.run_ahead, false);
+        let mut run = self.run(frame, (&transactions, &ahead), [], Policy::Refuse)?;
         let empty = self.spec.empty_accounts(header.number);
         let receipts = &mut run.receipts;
         let mut outcome = Ok(());
         let (state, root) = side_by_side(
             senders.len(),
-            || changes_and_root(tip, &run.state, empty),
+            || changes_and_root(tip, &run.state, empty, &ahead.paths()),
             || {
                 fill_blooms(receipts);
                 outcome = check_outcome(header, receipts, &run.totals);
@@ -502,10 +507,11 @@ impl Executor {
             withdrawals: None,
             steps: false,
         };
-        let mut run = self.run(frame, &transactions, [], Policy::Refuse)?;
+        let ahead = Ahead::of(&transactions, self.config.run_ahead, false);
+        let mut run = self.run(frame, (&transactions, &ahead), [], Policy::Refuse)?;
         fill_blooms(&mut run.receipts);
         let empty = self.spec.empty_accounts(header.number);
-        let (state, root) = changes_and_root(tip, &run.state, empty);
+        let (state, root) = changes_and_root(tip, &run.state, empty, &ahead.paths());
         let (state_root, _) = root.map_err(ExecutionError::from)?;
         Ok(Applied {
             receipts: run.receipts,
@@ -576,17 +582,16 @@ impl Executor {
         Fed { questions, batches }
     }
 
-    /// Runs the transactions in `first` and then `others`.
+    /// Runs the transactions in `first`, for which `ahead` was made, and then `others`.
     fn run(
         &self,
         frame: Frame<'_>,
-        first: &[Recovered<TxEnvelope>],
+        (first, ahead): (&[Recovered<TxEnvelope>], &Ahead<'_>),
         others: impl IntoIterator<Item = Recovered<TxEnvelope>>,
         policy: Policy,
     ) -> Result<BlockRun, RunError> {
         let started = Instant::now();
         let (spec, precompiles, senders) = (&self.spec, &self.precompiles, &self.senders);
-        let ahead = Ahead::of(first, self.config.run_ahead);
         let rehearse = || {
             Rehearsal::new(
                 spec,
@@ -598,7 +603,7 @@ impl Executor {
             )
         };
         let run = ahead.beside(frame.tip, rehearse, || {
-            let first = (first, &ahead);
+            let first = (first, ahead);
             run_block(spec, precompiles, senders, frame, first, others, policy)
         })?;
         add(&self.counters.execute_micros, started.elapsed().as_micros());
@@ -614,9 +619,10 @@ fn changes_and_root(
     tip: &Tip,
     state: &BlockState,
     empty: EmptyAccounts,
+    paths: &KnownPaths,
 ) -> (StateDiff, Result<(B256, TrieUpdates), StoreError>) {
     let changes = state.diff();
-    let root = tip.state_root(&changes, empty);
+    let root = tip.state_root_along(&changes, empty, paths);
     (changes, root)
 }
 

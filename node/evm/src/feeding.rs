@@ -162,7 +162,9 @@ pub(crate) fn front(
     gas_limit: u64,
 ) -> Vec<Recovered<TxEnvelope>> {
     let mut gas = 0_u64;
-    let mut taken = Vec::new();
+    let most = gas_limit.div_ceil(MIN_TRANSACTION_GAS);
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let mut taken = Vec::with_capacity(candidates.size_hint().0.min(most));
     while gas < gas_limit
         && let Some(transaction) = candidates.next()
     {

@@ -9,8 +9,8 @@ use crate::{
     block, commit,
     head::read_head,
     state::{
-        self, AccountProof, BlockState, CodeCache, EmptyAccounts, NodeCache, Nodes, ResidentNodes,
-        StateDiff, TrieUpdates,
+        self, AccountProof, BlockState, CodeCache, EmptyAccounts, KnownPaths, NodeCache, Nodes,
+        ResidentNodes, StateDiff, TrieUpdates,
     },
     store::batch_of,
 };
@@ -113,6 +113,20 @@ impl Tip {
         state: &StateDiff,
         empty: EmptyAccounts,
     ) -> Result<(B256, TrieUpdates), StoreError> {
+        self.state_root_along(state, empty, &KnownPaths::default())
+    }
+
+    /// As [`Self::state_root`]; the paths of accounts and slots that are known need not be found again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::state_root`].
+    pub fn state_root_along(
+        &self,
+        state: &StateDiff,
+        empty: EmptyAccounts,
+        paths: &KnownPaths,
+    ) -> Result<(B256, TrieUpdates), StoreError> {
         let view = self.state();
         self.check_nodes(&view)?;
         let deltas = state::deltas_of(&view, &self.head.hash, state, empty)?;
@@ -123,21 +137,22 @@ impl Tip {
             resident: Some(&resident),
         };
         let root = self.head.header.state_root;
-        let updates = TrieUpdates::compute(nodes, self.head.hash, root, deltas)?;
+        let updates = TrieUpdates::compute(nodes, self.head.hash, root, deltas, paths)?;
         Ok((updates.root(), updates))
     }
 
     /// Reads what changes of these accounts would lead through in the account trie, as far as it is in memory, so that
-    /// [`Self::state_root`] finds it near. That changes nothing.
-    pub fn warm(&self, addresses: &[Address]) {
-        self.nodes.read().accounts().warm(&keys_of(addresses));
+    /// [`Self::state_root`] finds it near; their paths are put into `paths`. That changes nothing else.
+    pub fn warm(&self, addresses: &[Address], paths: &mut KnownPaths) {
+        let keys = in_order(paths.learn_accounts(addresses));
+        self.nodes.read().accounts().warm(&keys);
     }
 
     /// The same for slots of an account, whose storage trie is in memory.
-    pub fn warm_storage<'a>(&self, address: &Address, slots: impl IntoIterator<Item = &'a U256>) {
-        let slots: Vec<_> = slots.into_iter().map(U256::to_be_bytes::<32>).collect();
+    pub fn warm_storage(&self, address: &Address, slots: &[U256], paths: &mut KnownPaths) {
+        let keys = in_order(paths.learn_slots(slots));
         if let Some(tree) = self.nodes.read().storage(address) {
-            tree.warm(&keys_of(&slots));
+            tree.warm(&keys);
         }
     }
 
@@ -200,10 +215,8 @@ impl Tip {
     }
 }
 
-/// The paths of keys in their trie, in order.
-fn keys_of<K: AsRef<[u8]>>(keys: &[K]) -> Vec<(Nibbles, ())> {
-    let keys = state::hashed_keys(keys).into_iter();
-    let mut keys: Vec<_> = keys.map(|key| (key, ())).collect();
+fn in_order(paths: Vec<Nibbles>) -> Vec<(Nibbles, ())> {
+    let mut keys: Vec<_> = paths.into_iter().map(|path| (path, ())).collect();
     keys.sort_unstable();
     keys
 }

@@ -292,3 +292,45 @@ fn gas_is_what_it_is_in_the_block() {
         .collect();
     assert_eq!(known(&chain, RunAhead::Beside, transactions), 0);
 }
+
+/// The root of the transactions is computed before it is known which of them are in the block.
+#[test]
+fn the_list_is_of_those_that_are_in_the_block() {
+    // How many there are, and whose is left out; a block has room for 1,428 of them.
+    for (count, left) in [
+        (200_usize, None),
+        (200, Some(0)),
+        (200, Some(199)),
+        (1_428, None),
+        (1_429, None),
+        (1_430, None),
+    ] {
+        let mut chain = chain();
+        let transactions: Vec<_> = (0..count)
+            .map(|n| {
+                let to = Address::left_padding_from(&(900 + n).to_be_bytes());
+                let account = &mut chain.accounts[if left == Some(n) { 7 } else { n % 7 }];
+                if left == Some(n) {
+                    account.nonce = 5;
+                }
+                account.dynamic(Intent::transfer(to, 1))
+            })
+            .collect();
+        for when in [RunAhead::Before, RunAhead::Beside] {
+            let executor = Executor::with_config(chain.spec.clone(), cpu_engine(), config(when));
+            let built = executor
+                .build(&chain.store, transactions.clone(), chain.attributes())
+                .unwrap();
+            let block = &built.commit.block;
+            let in_it = transactions.iter().enumerate();
+            let in_it = in_it.filter(|(n, _)| left != Some(*n)).take(1_428);
+            assert!(
+                block
+                    .transactions
+                    .iter()
+                    .eq(in_it.map(|(_, one)| one.inner()))
+            );
+            chain.executor.verify(&chain.store, block).unwrap();
+        }
+    }
+}

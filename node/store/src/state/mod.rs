@@ -5,6 +5,7 @@ mod changes;
 mod code;
 mod diff;
 mod history;
+mod keys;
 mod nodelog;
 mod proof;
 mod resident;
@@ -19,12 +20,11 @@ pub(crate) use diff::Balances;
 pub use diff::StateDiff;
 pub use history::HistoryReport;
 pub(crate) use history::verify as verify_history;
+pub use keys::KnownPaths;
 pub(crate) use proof::prove;
 pub use proof::{AccountProof, SlotProof};
 pub(crate) use resident::NodeCache;
-pub(crate) use root::{
-    AccountDelta, Nodes, ResidentNodes, SlotDelta, deltas_of, hashed_keys, write_state,
-};
+pub(crate) use root::{AccountDelta, Nodes, ResidentNodes, SlotDelta, deltas_of, write_state};
 pub use root::{EmptyAccounts, TrieUpdates};
 pub use verify::StateReport;
 pub(crate) use verify::{check_root, verify};

@@ -180,7 +180,7 @@ mod tests {
     use super::*;
     use crate::{
         backend::{Backend as _, memory::Memory},
-        state::{AccountDelta, Nodes, TrieUpdates},
+        state::{AccountDelta, KnownPaths, Nodes, TrieUpdates},
     };
     use alloy_primitives::{B256, U256, keccak256};
     use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount};
@@ -222,7 +222,8 @@ mod tests {
                     past: None,
                     resident: Some(&tries),
                 };
-                TrieUpdates::compute(nodes, B256::ZERO, root, accounts).unwrap()
+                TrieUpdates::compute(nodes, B256::ZERO, root, accounts, &KnownPaths::default())
+                    .unwrap()
             };
             root = updates.root();
             let accounts = updates.deltas().iter();

@@ -1,7 +1,7 @@
 //! From what execution changed to the state root and the records to write.
 
 use super::{
-    StateChanges, StateDiff, StateView, StoredNodes, TrieChanges,
+    KnownPaths, StateChanges, StateDiff, StateView, StoredNodes, TrieChanges,
     diff::{AccountDiff, Balances},
     resident::ResidentTries,
 };
@@ -13,8 +13,7 @@ use crate::{
 };
 use alloy_primitives::{Address, B256, U256};
 use alloy_rlp::Encodable as _;
-use alloy_trie::{EMPTY_ROOT_HASH, Nibbles, TrieAccount};
-use pars_kernels::keccak::Sponge;
+use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount};
 use std::{collections::BTreeMap, ops::Range};
 
 /// About as many bytes as most values have.
@@ -132,8 +131,9 @@ impl TrieUpdates {
         parent: B256,
         parent_root: B256,
         mut accounts: Vec<AccountDelta>,
+        paths: &KnownPaths,
     ) -> Result<Self, StoreError> {
-        let storage = storage_tries(nodes, &accounts)?;
+        let storage = storage_tries(nodes, &accounts, paths)?;
         let mut changed = storage.iter().peekable();
         for delta in &mut accounts {
             let root = match changed.next_if(|(address, ..)| *address == delta.address) {
@@ -152,7 +152,7 @@ impl TrieUpdates {
         }
         let resident = nodes.resident.map(ResidentTries::accounts);
         let addresses: Vec<_> = accounts.iter().map(|delta| delta.address).collect();
-        let keys = hashed_keys(&addresses).into_iter();
+        let keys = paths.of_accounts(&addresses).into_iter();
         let values = Values::of(&accounts, |delta, out| {
             delta.after.map(|account| account.encode(out)).is_some()
         });
@@ -177,7 +177,8 @@ impl TrieUpdates {
             past: None,
             resident: None,
         };
-        Self::compute(nodes, B256::ZERO, EMPTY_ROOT_HASH, accounts)
+        let paths = KnownPaths::default();
+        Self::compute(nodes, B256::ZERO, EMPTY_ROOT_HASH, accounts, &paths)
     }
 }
 
@@ -273,18 +274,16 @@ fn root_before(delta: &AccountDelta) -> B256 {
 fn storage_tries(
     nodes: Nodes<'_>,
     accounts: &[AccountDelta],
+    paths: &KnownPaths,
 ) -> Result<Vec<(Address, B256, NodeChanges)>, StoreError> {
     let slots = accounts.iter().flat_map(|delta| &delta.slots);
     let slots: Vec<_> = slots.copied().collect();
-    let keys: Vec<_> = slots
-        .iter()
-        .map(|slot| slot.slot.to_be_bytes::<32>())
-        .collect();
+    let keys: Vec<_> = slots.iter().map(|slot| slot.slot).collect();
     let values = Values::of(&slots, |slot, out| {
         slot.after.encode(out);
         !slot.after.is_zero()
     });
-    let mut updates = hashed_keys(&keys).into_iter().zip(values.iter());
+    let mut updates = paths.of_slots(&keys).into_iter().zip(values.iter());
     let mut small = Vec::new();
     let mut finished = Vec::new();
     for delta in accounts.iter().filter(|delta| !delta.slots.is_empty()) {
@@ -304,14 +303,6 @@ fn storage_tries(
     finished.extend(small.map(|(address, (root, changes))| (address, root, changes)));
     finished.sort_unstable_by_key(|(address, ..)| *address);
     Ok(finished)
-}
-
-/// The paths of keys in their trie.
-pub(crate) fn hashed_keys<K: AsRef<[u8]>>(keys: &[K]) -> Vec<Nibbles> {
-    let messages: Vec<[&[u8]; 2]> = keys.iter().map(|key| [key.as_ref(), &[]]).collect();
-    let mut hashes = vec![0; keys.len() * 32];
-    Sponge::KECCAK256.hash_many(&messages, &mut hashes);
-    hashes.chunks_exact(32).map(Nibbles::unpack).collect()
 }
 
 /// What `diff` changes on top of the state in `view`, which must be the state that it was executed
