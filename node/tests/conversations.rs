@@ -52,6 +52,19 @@ fn engine() -> Engine {
     Engine::builder().gpu(GpuPolicy::Off).build().unwrap()
 }
 
+/// A chain file with each of its blocks twice.
+fn each_twice(mut file: &[u8]) -> Vec<u8> {
+    let mut twice = Vec::new();
+    while !file.is_empty() {
+        let mut rest = file;
+        let header = alloy_rlp::Header::decode(&mut rest).unwrap();
+        let (block, rest) = file.split_at(file.len() - rest.len() + header.payload_length);
+        twice.extend([block, block].concat());
+        file = rest;
+    }
+    twice
+}
+
 #[test]
 fn an_exported_chain_is_the_imported_file() {
     let Some(folder) = folder() else { return };
@@ -71,8 +84,15 @@ fn an_exported_chain_is_the_imported_file() {
     let again = chainfile::import(&file, &executor, &store, |_| {}).unwrap();
     assert_eq!((again.blocks, again.known), (0, 54));
 
+    // A block that comes again is known at once, while it is still being stored.
     let dir = tempfile::tempdir().unwrap();
     let copy = dir.path().join("copy.rlp");
+    std::fs::write(&copy, each_twice(&std::fs::read(&file).unwrap())).unwrap();
+    let other = Store::in_memory(&spec.genesis()).unwrap();
+    let twice = chainfile::import(&copy, &executor, &other, |_| {}).unwrap();
+    assert_eq!((twice.blocks, twice.known), (54, 54));
+    assert_eq!(other.head().hash, store.head().hash);
+
     chainfile::export(&copy, &store, 1, 54, |_| {}).unwrap();
     assert_eq!(std::fs::read(&copy).unwrap(), std::fs::read(&file).unwrap());
     let error = chainfile::export(&copy, &store, 50, 55, |_| {}).unwrap_err();
