@@ -45,10 +45,10 @@ pub enum RunAhead {
 
 /// The accounts that transactions name, in the order in which they will be needed, and what is known of their outcomes.
 pub(crate) struct Ahead<'a> {
-    transactions: &'a [Recovered<TxEnvelope>],
     when: RunAhead,
-    /// Where that is wanted, the root of all the transactions.
-    root: Option<OnceLock<B256>>,
+    /// Transactions whose root is wanted, and that.
+    listed: &'a [Recovered<TxEnvelope>],
+    root: OnceLock<B256>,
     /// Where the accounts and slots are in their tries, as far as that was found.
     paths: Mutex<KnownPaths>,
     groups: Vec<Group<'a>>,
@@ -100,11 +100,11 @@ impl Group<'_> {
 }
 
 impl<'a> Ahead<'a> {
-    /// Nobody has read or run anything yet.
+    /// Nobody has read or run anything yet. The root of the first `listed` transactions is wanted.
     pub(crate) fn of(
         transactions: &'a [Recovered<TxEnvelope>],
         when: RunAhead,
-        with_root: bool,
+        listed: usize,
     ) -> Self {
         let groups = transactions.chunks(TOGETHER).map(|transactions| Group {
             transactions,
@@ -112,9 +112,9 @@ impl<'a> Ahead<'a> {
             outcomes: transactions.iter().map(|_| Mutex::default()).collect(),
         });
         Self {
-            transactions,
             when,
-            root: with_root.then(OnceLock::new),
+            listed: transactions.get(..listed).unwrap_or_default(),
+            root: OnceLock::new(),
             paths: Mutex::default(),
             groups: groups.collect(),
             begun: AtomicUsize::new(0),
@@ -129,9 +129,9 @@ impl<'a> Ahead<'a> {
         }
     }
 
-    /// The root of all the transactions, where it was wanted and there was time for it.
+    /// The root that was wanted, where there was time for it.
     pub(crate) fn transactions_root(&self) -> Option<B256> {
-        self.root.as_ref()?.get().copied()
+        self.root.get().copied()
     }
 
     /// Where the accounts and slots are in their tries, as far as there was time to find that.
@@ -195,11 +195,8 @@ impl<'a> Ahead<'a> {
             }
         }
         // Beside rehearsals there is no time for it: the run would wait.
-        if let Some(root) = &self.root
-            && (!calls || self.when == RunAhead::Before)
-            && !over()
-        {
-            root.get_or_init(|| list_root(self.transactions));
+        if (!calls || self.when == RunAhead::Before) && !self.listed.is_empty() && !over() {
+            self.root.get_or_init(|| list_root(self.listed));
         }
         for group in &self.groups {
             if !over()

@@ -104,8 +104,7 @@ pub(crate) struct BlockRun {
 /// Which transactions are in the block.
 #[derive(Debug)]
 pub(crate) struct Included {
-    /// How many first ones there were, and how many of them were tried.
-    first: usize,
+    /// So many of the first ones were tried.
     tried: usize,
     /// Those of them that are not in it, in order.
     left: Vec<usize>,
@@ -114,9 +113,9 @@ pub(crate) struct Included {
 }
 
 impl Included {
-    /// Whether they are all of the first ones, and no others.
-    pub(crate) fn is_all(&self) -> bool {
-        self.tried == self.first && self.left.is_empty() && self.more.is_empty()
+    /// Whether they are so many of the first ones, and no others.
+    pub(crate) fn are_first(&self, count: usize) -> bool {
+        self.tried == count && self.left.is_empty() && self.more.is_empty()
     }
 
     /// They, where those in `first` were tried first.
@@ -268,12 +267,7 @@ pub(crate) fn run_block(
     };
     let (state, _) = evm.finish();
     Ok(BlockRun {
-        included: Included {
-            first: first.len(),
-            tried,
-            left,
-            more,
-        },
+        included: Included { tried, left, more },
         skipped,
         adopted,
         receipts: result.receipts,

@@ -278,7 +278,7 @@ impl Executor {
         )?;
         let withdrawals = header.withdrawals_root.map(|_| withdrawals);
         let mut candidates = candidates.into_iter();
-        let first = front(&mut candidates, header.gas_limit);
+        let (first, fit) = front(&mut candidates, header.gas_limit);
         let fed = self.feed(&header, &tip.state(), &first, attributes.time_budget / 2);
         let frame = Frame {
             tip,
@@ -287,11 +287,14 @@ impl Executor {
             withdrawals: withdrawals.as_ref().map(|list| list.as_slice()),
             steps: true,
         };
-        // Where more wait than may find room, some of these most likely find none.
-        let mut others = candidates.peekable();
-        let ahead = Ahead::of(&first, self.config.run_ahead, others.peek().is_none());
+        let ahead = Ahead::of(&first, self.config.run_ahead, fit);
         let mut run = self
-            .run(frame, (&first, &ahead), others, Policy::Skip { deadline })
+            .run(
+                frame,
+                (&first, &ahead),
+                candidates,
+                Policy::Skip { deadline },
+            )
             .map_err(|error| match error {
                 RunError::Step(reason) => ExecutionError::Evm(reason),
                 RunError::Execution(error) => error,
@@ -301,7 +304,9 @@ impl Executor {
                 }
             })?;
         let paths = ahead.paths();
-        let transactions_root = ahead.transactions_root().filter(|_| run.included.is_all());
+        let transactions_root = ahead
+            .transactions_root()
+            .filter(|_| run.included.are_first(fit));
         let included = run.included.of(first);
         let senders = included.iter().map(Recovered::signer).collect();
         let included: Vec<_> = included.into_iter().map(Recovered::into_inner).collect();
@@ -446,7 +451,7 @@ impl Executor {
             withdrawals: block.withdrawals.as_ref().map(|list| list.as_slice()),
             steps: true,
         };
-        let ahead = Ahead::of(&transactions, self.config.run_ahead, false);
+        let ahead = Ahead::of(&transactions, self.config.run_ahead, 0);
         let mut run = self.run(frame, (&transactions, &ahead), [], Policy::Refuse)?;
         let empty = self.spec.empty_accounts(header.number);
         let receipts = &mut run.receipts;
@@ -507,7 +512,7 @@ impl Executor {
             withdrawals: None,
             steps: false,
         };
-        let ahead = Ahead::of(&transactions, self.config.run_ahead, false);
+        let ahead = Ahead::of(&transactions, self.config.run_ahead, 0);
         let mut run = self.run(frame, (&transactions, &ahead), [], Policy::Refuse)?;
         fill_blooms(&mut run.receipts);
         let empty = self.spec.empty_accounts(header.number);

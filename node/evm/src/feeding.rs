@@ -156,12 +156,13 @@ pub(crate) fn throwaway<DB: Database + StateDb>(
 }
 
 /// Takes the first of `candidates`: as many as fill a block if each uses the least gas that it can. What comes after
-/// them needs no answers yet.
+/// them needs no answers yet. With how many of them there is room for where none uses more.
 pub(crate) fn front(
     candidates: &mut impl Iterator<Item = Recovered<TxEnvelope>>,
     gas_limit: u64,
-) -> Vec<Recovered<TxEnvelope>> {
+) -> (Vec<Recovered<TxEnvelope>>, usize) {
     let mut gas = 0_u64;
+    let mut fit = 0;
     let most = gas_limit.div_ceil(MIN_TRANSACTION_GAS);
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     let mut taken = Vec::with_capacity(candidates.size_hint().0.min(most));
@@ -169,9 +170,10 @@ pub(crate) fn front(
         && let Some(transaction) = candidates.next()
     {
         gas = gas.saturating_add(least_gas(transaction.input()));
+        fit += usize::from(gas <= gas_limit);
         taken.push(transaction);
     }
-    taken
+    (taken, fit)
 }
 
 /// The least gas a transaction with this calldata uses under the rules of EIP-7623: 10 a zero byte
