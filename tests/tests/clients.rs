@@ -112,6 +112,20 @@ fn the_wallet_example_of_the_readme() {
     );
 }
 
+/// The code that the node's benchmarks run is the source beside it, compiled.
+#[test]
+fn the_exchange_of_the_benchmarks_is_its_source() {
+    if !available("node", "solc") {
+        return;
+    }
+    install_npm_packages();
+    succeed(
+        Command::new("node")
+            .current_dir(clients())
+            .args(["lib/exchange.mjs", "--check"]),
+    );
+}
+
 fn run_node_script(script: &str, transport: &str) {
     if !available("node", script) {
         return;

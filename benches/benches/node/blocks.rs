@@ -1,4 +1,4 @@
-//! Blocks of 15 M gas, of three kinds.
+//! Blocks of 15 M gas, of five kinds.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, hex, kecca
 use pars_engine::{Engine, GpuPolicy};
 use pars_evm::{BlockAttributes, ChainSpec, Executor, ExecutorConfig};
 
-use crate::Size;
+use crate::{Size, exchange};
 
 /// Gas of a block.
 pub const GAS: u64 = 15_000_000;
@@ -22,19 +22,36 @@ pub enum Kind {
     Transfers,
     /// ERC-20 transfers between holders of one token: two balances under hashed keys, one event.
     Tokens,
+    /// Swaps of two tokens in one of sixteen pools, from Solidity: eight slots, four calls and four events each.
+    Swaps,
+    /// Of ten transactions four transfers, three ERC-20 transfers from Solidity and three swaps.
+    Mixed,
     /// One call that hashes until its gas is gone.
     Hashing,
 }
 
 impl Kind {
-    pub const ALL: [Self; 3] = [Self::Transfers, Self::Tokens, Self::Hashing];
+    pub const ALL: [Self; 5] = [
+        Self::Transfers,
+        Self::Tokens,
+        Self::Swaps,
+        Self::Mixed,
+        Self::Hashing,
+    ];
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::Transfers => "transfers-15Mgas",
             Self::Tokens => "tokens-15Mgas",
+            Self::Swaps => "swaps-15Mgas",
+            Self::Mixed => "mixed-15Mgas",
             Self::Hashing => "hashing-15Mgas",
         }
+    }
+
+    /// Whether its blocks call the exchange.
+    const fn exchanges(self) -> bool {
+        matches!(self, Self::Swaps | Self::Mixed)
     }
 
     /// Transactions of a block.
@@ -42,6 +59,8 @@ impl Kind {
         match self {
             Self::Transfers => GAS / 21_000,
             Self::Tokens => GAS / 34_000,
+            Self::Swaps => GAS / 100_000,
+            Self::Mixed => GAS / 50_000,
             Self::Hashing => 1,
         }
     }
@@ -50,7 +69,16 @@ impl Kind {
     pub const fn round(self, size: Size) -> u64 {
         match self {
             Self::Hashing => 1,
-            _ => size.accounts.div_ceil(self.transactions()),
+            _ => self.people(size).div_ceil(self.transactions()),
+        }
+    }
+
+    /// Accounts that send and receive: of those that hold what is exchanged, a quarter trades.
+    const fn people(self, size: Size) -> u64 {
+        if self.exchanges() {
+            size.accounts.div_ceil(4)
+        } else {
+            size.accounts
         }
     }
 }
@@ -83,7 +111,7 @@ fn balance_slot(account: Address) -> B256 {
     keccak256([account.into_word(), B256::ZERO].concat())
 }
 
-pub fn spec(size: Size) -> Arc<ChainSpec> {
+pub fn spec(kind: Kind, size: Size) -> Arc<ChainSpec> {
     let code = |code: &[u8]| {
         GenesisAccount::default()
             .with_nonce(Some(1))
@@ -95,6 +123,9 @@ pub fn spec(size: Size) -> Arc<ChainSpec> {
     let mut spec = ChainSpec::dev()
         .with_alloc((0..size.accounts).map(|number| (account(number), funded())))
         .with_alloc([(TOKEN, token), (HASHER, code(&HASHER_CODE))]);
+    if kind.exchanges() {
+        spec = spec.with_alloc(exchange::genesis(size.accounts));
+    }
     spec.gas_limit = GAS;
     Arc::new(spec)
 }
@@ -137,31 +168,34 @@ pub fn attributes(number: u64) -> BlockAttributes {
 
 /// Transactions of block `number`, whose signatures nobody looks at.
 pub fn candidates(kind: Kind, size: Size, number: u64) -> Vec<Recovered<TxEnvelope>> {
-    let count = kind.transactions();
+    let (count, people) = (kind.transactions(), kind.people(size));
     (0..count)
         .map(|index| {
             // Everyone sends at most once a block, in turn.
             let turn = (number - 1) * count + index;
-            let sender = account(turn % size.accounts);
-            let other = account(turn.wrapping_mul(7919) % size.accounts);
-            let (to, gas_limit, input) = match kind {
-                Kind::Transfers => (other, 21_000, Bytes::new()),
-                Kind::Tokens => (TOKEN, 40_000, Bytes::from(other.into_word().to_vec())),
-                Kind::Hashing => (HASHER, 14_900_000, Bytes::new()),
+            let from = turn % people;
+            let other = account(turn.wrapping_mul(7919) % people);
+            let swap = || (exchange::pool(from), 150_000, exchange::swap(from));
+            let (to, gas_limit, input) = match (kind, index % 10) {
+                (Kind::Transfers, _) | (Kind::Mixed, 0..4) => (other, 21_000, Bytes::new()),
+                (Kind::Tokens, _) => (TOKEN, 40_000, Bytes::from(other.into_word().to_vec())),
+                (Kind::Mixed, 4..7) => (exchange::TOKENS[0], 60_000, exchange::transfer(other)),
+                (Kind::Swaps | Kind::Mixed, _) => swap(),
+                (Kind::Hashing, _) => (HASHER, 14_900_000, Bytes::new()),
             };
             let transaction = TxEip1559 {
                 chain_id: 6133,
-                nonce: turn / size.accounts,
+                nonce: turn / people,
                 gas_limit,
                 max_fee_per_gas: FEE,
                 max_priority_fee_per_gas: 0,
                 to: TxKind::Call(to),
-                value: U256::from(u64::from(kind == Kind::Transfers)),
+                value: U256::from(u64::from(gas_limit == 21_000)),
                 input,
                 ..TxEip1559::default()
             };
             let signed = transaction.into_signed(Signature::test_signature());
-            Recovered::new_unchecked(signed.into(), sender)
+            Recovered::new_unchecked(signed.into(), account(from))
         })
         .collect()
 }

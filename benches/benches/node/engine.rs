@@ -17,7 +17,7 @@ use crate::{
 
 pub fn run(size: Size) {
     for kind in [Kind::Transfers, Kind::Tokens] {
-        let spec = spec(size);
+        let spec = spec(kind, size);
         let genesis = spec.genesis();
         let recorder = Recorder::default();
         let retention = Retention::default();

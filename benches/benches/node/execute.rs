@@ -7,7 +7,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use alloy_consensus::{Transaction as _, TxEnvelope, transaction::Recovered};
+use alloy_consensus::{Transaction as _, TxEnvelope, TxReceipt, transaction::Recovered};
 use pars_store::{Retention, Store, StoreOptions, backend::memory::Memory};
 use revm::{
     Context, ExecuteCommitEvm as _, MainBuilder as _, MainContext as _,
@@ -61,7 +61,7 @@ fn tx_env(transaction: &Recovered<TxEnvelope>) -> TxEnv {
 }
 
 fn one(kind: Kind, size: Size) {
-    let spec = spec(size);
+    let spec = spec(kind, size);
     let genesis = spec.genesis();
     let mut bare = CacheDB::new(EmptyDB::default());
     for (address, account) in &genesis.accounts {
@@ -139,6 +139,8 @@ fn one(kind: Kind, size: Size) {
         assert!(built.skipped.is_empty(), "{:?}", built.skipped);
         assert_eq!(built.commit.block.transactions.len(), candidates.len());
         assert_eq!(built.commit.block.header.gas_used, gas, "the same work");
+        let succeeded = built.commit.receipts.iter().all(TxReceipt::status);
+        assert!(succeeded || kind == Kind::Hashing, "a call was reverted");
         elements = candidates.len();
         let block = built.commit.block.clone();
         in_memory.commit(built.commit).unwrap();

@@ -13,6 +13,7 @@
 
 mod blocks;
 mod engine;
+mod exchange;
 mod execute;
 mod genesis;
 mod recorder;
