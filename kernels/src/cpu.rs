@@ -17,7 +17,9 @@ pub struct Features {
     pub avx512_vbmi2: bool,
     /// x86-64: products of 52-bit integers.
     pub avx512_ifma: bool,
-    /// x86-64: bit deposit and extract, products that leave the flags alone.
+    /// x86-64: and-not, and other operations on bits.
+    pub bmi1: bool,
+    /// x86-64: bit deposit and extract, rotations and products that leave the flags alone.
     pub bmi2: bool,
     /// x86-64: sums with two chains of carries.
     pub adx: bool,
@@ -37,6 +39,7 @@ impl Features {
             avx512_vbmi: has!("avx512vbmi"),
             avx512_vbmi2: has!("avx512vbmi2"),
             avx512_ifma: has!("avx512ifma"),
+            bmi1: has!("bmi1"),
             bmi2: has!("bmi2"),
             adx: has!("adx"),
             ..Self::default()
@@ -69,6 +72,7 @@ impl fmt::Display for Features {
             (self.avx512_vbmi, "avx512-vbmi"),
             (self.avx512_vbmi2, "avx512-vbmi2"),
             (self.avx512_ifma, "avx512-ifma"),
+            (self.bmi1, "bmi1"),
             (self.bmi2, "bmi2"),
             (self.adx, "adx"),
             (self.neon, "neon"),

@@ -59,8 +59,8 @@ impl Kind {
         match self {
             Self::Transfers => GAS / 21_000,
             Self::Tokens => GAS / 34_000,
-            Self::Swaps => GAS / 100_000,
-            Self::Mixed => GAS / 50_000,
+            Self::Swaps => GAS / 76_000,
+            Self::Mixed => GAS / 42_000,
             Self::Hashing => 1,
         }
     }

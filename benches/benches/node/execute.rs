@@ -83,7 +83,7 @@ fn one(kind: Kind, size: Size) {
 
     let mut cold: [Turns; ROWS.len()] = Default::default();
     let mut warm: [Turns; ROWS.len()] = Default::default();
-    let mut elements = 0;
+    let (mut elements, mut used) = (0, 0);
     let warmed = size.blocks + kind.round(size);
     for number in 1..=warmed + size.blocks {
         let mut unmeasured = Default::default();
@@ -116,6 +116,7 @@ fn one(kind: Kind, size: Size) {
             gas += evm.transact_commit(environment).unwrap().tx_gas_used();
         }
         turns[0].push(started.elapsed());
+        used = gas;
 
         // As the node does it where nobody switches it off: what the block will ask of the engine is sought first.
         let taken = || {
@@ -162,6 +163,7 @@ fn one(kind: Kind, size: Size) {
         turns[6].push(whole - with_roots);
     }
     let name = kind.name();
+    println!("  {name}: {elements} transactions, {used} gas in the last block");
     #[allow(clippy::cast_precision_loss)]
     let elements = elements as f64;
     let ratio = |turns: &Turns, base: &Turns| {

@@ -11,6 +11,7 @@ mod many;
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod neon;
 mod shake;
+mod single;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod streams;
 #[cfg(feature = "gpu")]
@@ -18,6 +19,7 @@ pub(crate) mod wgsl;
 
 pub use many::{Sponge, permute_many, permute_many_at};
 pub use shake::{Shake, Shake128, Shake256, XofReader};
+pub use single::keccak256;
 
 /// Number of 64-bit lanes in a state.
 pub const LANES: usize = 25;

@@ -18,6 +18,7 @@ use revm::{
 use crate::{
     eip1283,
     eip7610::{Eip7610, Rehearsed},
+    hashing,
     state::StateDb,
 };
 
@@ -41,6 +42,7 @@ pub(crate) struct BlockEvm<DB: Database, I = NoOpInspector> {
 impl<DB: Database, I> BlockEvm<DB, I> {
     fn of(mut evm: Inner<DB, I>, inspect: bool) -> Self {
         eip1283::install(&mut evm.instruction, &evm.ctx.cfg);
+        hashing::install(&mut evm.instruction);
         Self {
             inner: Eip7610::new(evm),
             inspect,

@@ -54,6 +54,7 @@ mod error;
 mod execution;
 mod executor;
 mod feeding;
+mod hashing;
 mod header;
 mod ommers;
 mod precompiles;
