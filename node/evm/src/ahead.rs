@@ -3,22 +3,24 @@
 //! It decides nothing: whatever is not ready in time is read, or run, where it is needed, and gives the same.
 
 use std::{
-    mem,
+    hint, mem,
     sync::{
-        OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use alloy_consensus::{
     Transaction as _, TxEnvelope, constants::KECCAK_EMPTY, transaction::Recovered,
 };
 use alloy_primitives::{Address, B256};
-use parking_lot::Mutex;
-use pars_store::{Account, BlockState, KnownPaths, StateView, Tip};
+use parking_lot::{Mutex, MutexGuard};
+use pars_store::{Account, BlockState, Changes, KnownPaths, StateView, Tip};
 
 use crate::{
     eip7610::Rehearsed,
+    heavy::{Next, heavy},
     rehearsal::{Rehearsal, holds},
     roots::list_root,
 };
@@ -27,7 +29,10 @@ use crate::{
 const TOGETHER: usize = 64;
 
 /// Most gas of a transaction that is rehearsed beside the run: nobody waits for one for long.
-const REHEARSAL_GAS: u64 = 300_000;
+pub(crate) const REHEARSAL_GAS: u64 = 300_000;
+
+/// How long the run waits for the outcome of a transaction that is being rehearsed: about as long as running it takes.
+const PATIENCE: Duration = Duration::from_micros(50);
 
 /// When transactions are run for the first time. Blocks are the same whatever is chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,7 +40,8 @@ pub enum RunAhead {
     /// When it is their turn, on one thread.
     Never,
     /// Calls may be run on a second thread while those before them are; they are run again in their turn if anything that
-    /// they read is another by then.
+    /// they read is another by then. Where most of a block's gas is for calls that are likely to read what others before
+    /// them change, that thread follows what those change.
     #[default]
     Beside,
     /// All of them once before the first one's turn comes. That takes longer than either; it is for tests, in
@@ -54,6 +60,12 @@ pub(crate) struct Ahead<'a> {
     groups: Vec<Group<'a>>,
     /// So many groups have had their turn, or have it; all and more where the run is over.
     begun: AtomicUsize,
+    /// The transaction whose turn it is.
+    at: AtomicUsize,
+    /// Those that are rehearsed shortly before their turn; where there are any, no others are.
+    heavy: Vec<usize>,
+    /// What transactions changed that had their turn, where there are such.
+    changes: Option<Arc<Changes>>,
 }
 
 /// Accounts by address, in order.
@@ -111,6 +123,10 @@ impl<'a> Ahead<'a> {
             accounts: OnceLock::new(),
             outcomes: transactions.iter().map(|_| Mutex::default()).collect(),
         });
+        let heavy = match when {
+            RunAhead::Beside => heavy(transactions),
+            RunAhead::Never | RunAhead::Before => Vec::new(),
+        };
         Self {
             when,
             listed: transactions.get(..listed).unwrap_or_default(),
@@ -118,6 +134,9 @@ impl<'a> Ahead<'a> {
             paths: Mutex::default(),
             groups: groups.collect(),
             begun: AtomicUsize::new(0),
+            at: AtomicUsize::new(0),
+            changes: (!heavy.is_empty()).then(Arc::default),
+            heavy,
         }
     }
 
@@ -127,6 +146,11 @@ impl<'a> Ahead<'a> {
             RunAhead::Never | RunAhead::Beside => REHEARSAL_GAS,
             RunAhead::Before => u64::MAX,
         }
+    }
+
+    /// Where the run shall tell what its transactions change.
+    pub(crate) fn changes(&self) -> Option<&Arc<Changes>> {
+        self.changes.as_ref()
     }
 
     /// The root that was wanted, where there was time for it.
@@ -151,7 +175,7 @@ impl<'a> Ahead<'a> {
                 self.read(tip, rehearsal);
                 run()
             }
-            RunAhead::Beside if self.groups.len() > 1 => {
+            RunAhead::Beside if self.groups.len() > 1 || !self.heavy.is_empty() => {
                 let run = || {
                     let done = run();
                     self.begun.store(usize::MAX, Ordering::Relaxed);
@@ -163,8 +187,8 @@ impl<'a> Ahead<'a> {
         }
     }
 
-    /// Reads group after group, rehearses from the last one on or computes the root of the transactions, and brings near
-    /// what the state root will need.
+    /// Reads group after group, rehearses next to the run or from the last group on, or computes the root of the
+    /// transactions, and brings near what the state root will need.
     fn read<'r>(&self, tip: &Tip, rehearsal: impl FnOnce() -> Rehearsal<'r>) {
         let state = tip.state();
         let to_come = |group: usize| group >= self.begun.load(Ordering::Relaxed);
@@ -179,11 +203,15 @@ impl<'a> Ahead<'a> {
         }
         if calls {
             let mut rehearsal = rehearsal();
-            let rest = self.groups.iter().enumerate().rev();
-            for (number, group) in rest.take_while(|(number, _)| to_come(*number)) {
-                let accounts = group.read(&state).unwrap_or_default();
-                let worth = |transaction: &_| self.is_worth_it(transaction, accounts);
-                group.rehearse(&mut rehearsal, accounts, worth, || to_come(number));
+            if let Some(changes) = &self.changes {
+                self.follow(changes, &mut rehearsal, &state, over);
+            } else {
+                let rest = self.groups.iter().enumerate().rev();
+                for (number, group) in rest.take_while(|(number, _)| to_come(*number)) {
+                    let accounts = group.read(&state).unwrap_or_default();
+                    let worth = |transaction: &_| self.is_worth_it(transaction, accounts);
+                    group.rehearse(&mut rehearsal, accounts, worth, || to_come(number));
+                }
             }
             for of_one in rehearsal.slots().chunk_by(|(a, _), (b, _)| a == b) {
                 if let Some((address, _)) = of_one.first()
@@ -193,6 +221,9 @@ impl<'a> Ahead<'a> {
                     tip.warm_storage(address, &slots, &mut self.paths.lock());
                 }
             }
+        }
+        if let Some(changes) = &self.changes {
+            changes.close();
         }
         // Beside rehearsals there is no time for it: the run would wait.
         if (!calls || self.when == RunAhead::Before) && !self.listed.is_empty() && !over() {
@@ -204,6 +235,33 @@ impl<'a> Ahead<'a> {
             {
                 let addresses: Vec<_> = accounts.iter().map(|(address, _)| *address).collect();
                 tip.warm(&addresses, &mut self.paths.lock());
+            }
+        }
+    }
+
+    /// Rehearses heavy calls next to the run, on what it has changed until then.
+    fn follow(
+        &self,
+        changes: &Changes,
+        rehearsal: &mut Rehearsal<'_>,
+        state: &StateView,
+        over: impl Fn() -> bool,
+    ) {
+        rehearsal.begin(&[]);
+        for group in &self.groups {
+            rehearsal.supply(group.read(state).unwrap_or_default());
+        }
+        let mut next = Next::of(&self.heavy);
+        while !over()
+            && let Some(index) = next.after(self.at.load(Ordering::Relaxed))
+            && let Some(group) = self.groups.get(index / TOGETHER)
+            && let Some(transaction) = group.transactions.get(index % TOGETHER)
+            && let Some(outcome) = group.outcomes.get(index % TOGETHER)
+        {
+            // Its turn may have come. While this has it, the run waits a little.
+            if let Some(mut outcome) = outcome.try_lock() {
+                rehearsal.follow(changes);
+                *outcome = rehearsal.run(transaction).map(Box::new);
             }
         }
     }
@@ -231,11 +289,31 @@ impl<'a> Ahead<'a> {
             self.begun.store(number + 1, Ordering::Relaxed);
             state.supply(group.read(state.view()).unwrap_or_default());
         }
-        let outcome = group.outcomes.get(place)?.lock().take();
+        self.at.store(index, Ordering::Relaxed);
+        let outcome = group.outcomes.get(place)?;
+        let mut outcome = match outcome.try_lock() {
+            Some(outcome) => outcome,
+            None => soon(outcome)?,
+        };
         outcome
+            .take()
             .filter(|rehearsed| holds(rehearsed, state))
             .map(|rehearsed| *rehearsed)
     }
+}
+
+/// What somebody else has, if that is soon given back.
+fn soon<T>(held: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    let began = Instant::now();
+    while began.elapsed() < PATIENCE {
+        for _ in 0..16 {
+            hint::spin_loop();
+        }
+        if let Some(free) = held.try_lock() {
+            return Some(free);
+        }
+    }
+    None
 }
 
 fn has_code(account: &Option<Account>) -> bool {

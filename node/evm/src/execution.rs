@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     fmt,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -204,6 +205,9 @@ pub(crate) fn run_block(
     let mut state = tip.block_state();
     // A transfer touches two accounts; maps that grow copy everything they hold.
     state.reserve(first.len().saturating_mul(2));
+    if let Some(changes) = ahead.changes() {
+        state.tell(Arc::clone(changes));
+    }
     let mut evm = BlockEvm::new(state, block_env(spec, header));
     precompiles.install(evm.precompiles_mut(), header.parent_hash, &Run::Block);
     let context = BlockContext {

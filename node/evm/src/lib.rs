@@ -56,6 +56,7 @@ mod executor;
 mod feeding;
 mod hashing;
 mod header;
+mod heavy;
 mod ommers;
 mod precompiles;
 mod quiet;

@@ -9,7 +9,7 @@ use alloy_consensus::{Header, Transaction as _, TxEnvelope, transaction::Recover
 use alloy_evm::Evm as _;
 use alloy_primitives::{Address, U256};
 use pars_precompiles::Collector;
-use pars_store::{Account, BlockState, Tip};
+use pars_store::{Account, BlockState, Changes, Tip};
 
 use crate::{
     block_evm::BlockEvm, eip7610::Rehearsed, feeding::throwaway, precompiles::Precompiles,
@@ -60,6 +60,18 @@ impl<'a> Rehearsal<'a> {
         state.reserve(accounts.len());
         state.supply(accounts);
         *self.evm.db_mut() = state;
+    }
+
+    /// Takes accounts of the state before the block that are not known yet.
+    pub(crate) fn supply(&mut self, accounts: &[(Address, Option<Account>)]) {
+        self.evm.db_mut().supply(accounts);
+    }
+
+    /// Changes the state as transactions did that were run elsewhere.
+    pub(crate) fn follow(&mut self, changes: &Changes) {
+        for (address, account) in changes.take().iter().flatten() {
+            self.evm.db_mut().apply(*address, account);
+        }
     }
 
     /// Runs a transaction after those since the beginning. `None` where its outcome here is not good for a block,

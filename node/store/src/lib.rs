@@ -76,8 +76,8 @@ pub use inspect::{BlocksReport, TableStats};
 pub use memory::Held;
 pub use retention::{Kept, PruneProgress, Retention};
 pub use state::{
-    Account, AccountProof, BlockState, EmptyAccounts, HistoryReport, KnownPaths, SlotProof,
-    StateDiff, StateReport, StateView, TrieUpdates,
+    Account, AccountProof, BlockState, Changes, EmptyAccounts, HistoryReport, KnownPaths,
+    SlotProof, StateDiff, StateReport, StateView, TrieUpdates,
 };
 pub use store::{Store, StoreOptions};
 pub use tip::{Overlay, Tip};

@@ -19,6 +19,11 @@ const GAS_LEFT: Address = Address::repeat_byte(0xc9);
 const FORWARDER: Address = Address::repeat_byte(0xf0);
 const RECIPIENT: Address = Address::repeat_byte(0x77);
 
+/// Sixteen counters that take their time and look at what the recipient has.
+fn busy_counter(number: usize) -> Address {
+    Address::left_padding_from(&[0xd0, (number % 16) as u8])
+}
+
 /// Transactions that are rehearsed together: one sees what those before it did.
 const TOGETHER: usize = 64;
 
@@ -42,6 +47,16 @@ fn chain() -> Chain {
         (GAS_LEFT, of_caller(Code::new().op(&[op::GAS]))),
         (FORWARDER, forwarder(MLDSA).bytes()),
     ];
+    let busy = Code::new()
+        .push(1_000)
+        .op(&[op::JUMPDEST])
+        .push(1)
+        .op(&[op::SWAP1, op::SUB, op::DUP1, op::PUSH1, 3, op::JUMPI])
+        .push_address(RECIPIENT)
+        .op(&[op::BALANCE, op::POP, op::POP])
+        .op(&counter().0);
+    let busy = (0..16).map(|number| (busy_counter(number), busy.clone().bytes()));
+    let contracts = contracts.into_iter().chain(busy);
     Chain::with(cpu_engine(), config(RunAhead::Never), contracts)
 }
 
@@ -291,6 +306,40 @@ fn gas_is_what_it_is_in_the_block() {
         })
         .collect();
     assert_eq!(known(&chain, RunAhead::Beside, transactions), 0);
+}
+
+/// Calls of much gas are rehearsed on what those before them in the block have changed.
+#[test]
+fn what_was_changed_is_followed() {
+    let mut chain = chain();
+    let mut seen = 0;
+    // How far the second thread gets is not certain, but that it gets somewhere in one of many blocks is.
+    for block in 0..100 {
+        let transactions: Vec<_> = (0..150_usize)
+            .map(|n| {
+                let intent = match n % 10 {
+                    7 => Intent::transfer(RECIPIENT, 5),
+                    8 => Intent::to_contract(MINER, [1]).gas(100_000),
+                    // Some next to each other want the same.
+                    _ if n % 40 < 10 => Intent::to_contract(busy_counter(0), [1]).gas(100_000),
+                    _ => Intent::to_contract(busy_counter(n), [1]).gas(100_000),
+                };
+                let intent = Intent {
+                    tip: GWEI,
+                    ..intent
+                };
+                chain.accounts[n % 8].dynamic(intent)
+            })
+            .collect();
+        let known = known(&chain, RunAhead::Beside, transactions);
+        assert!(known < 140, "the run does some itself");
+        seen = seen.max(known);
+        // On the state before the block, none that comes after the first transfer.
+        if seen > 6 && block > 2 {
+            return;
+        }
+    }
+    panic!("of 100 blocks, at most {seen} outcomes were known in one");
 }
 
 /// The root of the transactions is computed before it is known which of them are in the block.

@@ -7,13 +7,21 @@ use super::{
 use crate::StoreError;
 use alloy_primitives::{Address, B256, U256};
 use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount};
+use parking_lot::Mutex;
 use revm::{
     Database, DatabaseCommit, DatabaseRef,
     bytecode::Bytecode,
     primitives::{AddressMap, HashMap, StorageKey, StorageKeyMap, StorageValue, hash_map::Entry},
     state::{Account, AccountId, AccountInfo},
 };
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::BTreeMap,
+    fmt, mem,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 /// The state after a block and what transactions on top of it have changed so far; the database that
 /// the EVM runs on when a block is built or verified.
@@ -29,6 +37,35 @@ pub struct BlockState {
     /// New code by its hash.
     codes: BTreeMap<B256, Bytecode>,
     hashes: HashMap<u64, B256>,
+    /// Where what transactions change is handed on.
+    followers: Option<Arc<Changes>>,
+}
+
+/// What transactions changed, in order, for whoever follows them on another thread.
+#[derive(Debug, Default)]
+pub struct Changes {
+    of_each: Mutex<Vec<AddressMap<Account>>>,
+    /// Nobody follows any more.
+    done: AtomicBool,
+}
+
+impl Changes {
+    /// What came since this was last called.
+    pub fn take(&self) -> Vec<AddressMap<Account>> {
+        mem::take(&mut self.of_each.lock())
+    }
+
+    /// Says that no more changes will be taken.
+    pub fn close(&self) {
+        self.done.store(true, Ordering::Relaxed);
+        self.take();
+    }
+
+    fn push(&self, changes: AddressMap<Account>) {
+        if !self.done.load(Ordering::Relaxed) {
+            self.of_each.lock().push(changes);
+        }
+    }
 }
 
 /// An account that was read or changed.
@@ -62,7 +99,13 @@ impl BlockState {
             entries: Vec::new(),
             codes: BTreeMap::new(),
             hashes: HashMap::default(),
+            followers: None,
         }
+    }
+
+    /// Hands what transactions change from now on to `followers`.
+    pub fn tell(&mut self, followers: Arc<Changes>) {
+        self.followers = Some(followers);
     }
 
     /// Makes room for so many more accounts.
@@ -347,11 +390,21 @@ impl DatabaseCommit for BlockState {
         for (address, account) in &changes {
             self.apply(*address, account);
         }
+        if let Some(followers) = &self.followers {
+            followers.push(changes);
+        }
     }
 
     fn commit_iter(&mut self, changes: &mut dyn Iterator<Item = (Address, Account)>) {
+        let mut told = AddressMap::default();
         for (address, account) in changes {
             self.apply(address, &account);
+            if self.followers.is_some() {
+                told.insert(address, account);
+            }
+        }
+        if let Some(followers) = &self.followers {
+            followers.push(told);
         }
     }
 }

@@ -13,7 +13,7 @@ mod root;
 mod verify;
 mod view;
 
-pub use block_state::BlockState;
+pub use block_state::{BlockState, Changes};
 pub(crate) use changes::{StateChanges, TrieChanges};
 pub(crate) use code::CodeCache;
 pub(crate) use diff::Balances;
