@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn every_way_gives_what_the_sponge_gives() {
-        let bytes: Vec<u8> = (0..700_u32).map(|i| (i * 151 >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..700_u32).map(|i| ((i * 151) >> 3) as u8).collect();
         for length in 0..=bytes.len() {
             let message = &bytes[..length];
             let mut expected = [0; 32];
