@@ -18,7 +18,10 @@ use alloy_trie::{
     proof::verify_proof,
     root::{state_root_unhashed, storage_root_unhashed},
 };
-use pars_store::{AccountProof, Block, BlockCommit, Genesis, GenesisAccount, StateDiff, Store};
+use pars_store::{
+    AccountProof, Block, BlockCommit, BlockState, Changes, Genesis, GenesisAccount, StateDiff,
+    Store,
+};
 use proptest::prelude::*;
 use revm::{
     Database, DatabaseCommit,
@@ -26,7 +29,7 @@ use revm::{
     database::{BundleState, State, states::bundle_state::BundleRetention},
     state::{Account, AccountInfo, EvmStorageSlot},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// An account of the model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -223,15 +226,49 @@ impl Op {
     }
 }
 
-/// Executes one block of operations on the head of `store`, as the node does.
+/// Executes one block of operations on the head of `store`, as the node does. Whoever follows it sees the same.
 pub fn execute_block(store: &Store, model: &mut Model, ops: &[Op]) -> StateDiff {
-    let mut state = store.tip().unwrap().block_state();
-    for op in ops {
+    let tip = store.tip().unwrap();
+    let (mut state, mut follower) = (tip.block_state(), tip.block_state());
+    let changes = Arc::<Changes>::default();
+    state.tell(Arc::clone(&changes));
+    for (n, op) in ops.iter().enumerate() {
         if let Some((address, account)) = op.apply(model, &mut state) {
-            state.commit([(address, account)].into_iter().collect());
+            let mut changes = [(address, account)].into_iter();
+            if n % 2 == 0 {
+                state.commit(changes.collect());
+            } else {
+                state.commit_iter(&mut changes);
+            }
+        }
+        if n % 3 == 0 {
+            follow(&changes, &mut state, &mut follower);
         }
     }
+    follow(&changes, &mut state, &mut follower);
+    changes.close();
+    state.commit_iter(&mut [(Address::ZERO, Account::default())].into_iter());
+    assert!(changes.take().is_empty(), "nobody follows any more");
     state.diff()
+}
+
+/// Takes what was changed over, after which the two are the same there.
+fn follow(changes: &Changes, state: &mut BlockState, follower: &mut BlockState) {
+    let changed = changes.take();
+    for (address, account) in changed.iter().flatten() {
+        follower.apply(*address, account);
+    }
+    for (address, account) in changed.iter().flatten() {
+        assert_eq!(
+            follower.basic(*address).unwrap(),
+            state.basic(*address).unwrap()
+        );
+        for slot in account.storage.keys() {
+            let values = [&mut *follower, &mut *state].map(|one| one.storage(*address, *slot));
+            let [followed, value] = values.map(Result::unwrap);
+            assert_eq!(followed, value);
+        }
+    }
 }
 
 /// Executes one block of operations on the head of `store` by revm's own state.
